@@ -1,0 +1,77 @@
+// Package cgi reads the environment that a web server gives a CGI script
+// (RFC 3875) and that earlier calls of the same request added to, and writes
+// what shells and web servers read.
+package cgi
+
+import (
+	"errors"
+	"strconv"
+)
+
+// Env is all that a call reads of its environment, besides the variables of
+// its options. Nothing else that a client can name is read.
+type Env struct {
+	Cookie     string // HTTP_COOKIE: the request's Cookie header
+	HTTPS      bool   // HTTPS is "on" or "1"
+	Script     string // SCRIPT_FILENAME: the script's path, as the web server says
+	TempDir    string // TMPDIR, or /tmp
+	RuntimeDir string // XDG_RUNTIME_DIR, or empty
+	Request    Request
+}
+
+// Request is the session that an earlier call of the same request exported.
+type Request struct {
+	Named          bool   // CGISESSION_ID is set: this session is meant, and no other
+	ID             string // CGISESSION_ID; empty if the session was ended
+	IsNew          bool   // CGISESSION_IS_NEW
+	WasInvalidated bool   // CGISESSION_WAS_INVALIDATED
+	Minted         bool   // CGISESSION_MINTED: not stored before its first change
+	Accessed       int64  // CGISESSION_ACCESSED, Unix seconds; 0: not said
+}
+
+// Read reads the environment through lookup, which is os.LookupEnv or behaves
+// like it. What a web server or an earlier call would never set is an error.
+func Read(lookup func(string) (string, bool)) (Env, error) {
+	get := func(name string) string {
+		text, _ := lookup(name)
+		return text
+	}
+	https := get("HTTPS")
+	e := Env{
+		Cookie:     get("HTTP_COOKIE"),
+		HTTPS:      https == "on" || https == "ON" || https == "1",
+		Script:     get("SCRIPT_FILENAME"),
+		TempDir:    get("TMPDIR"),
+		RuntimeDir: get("XDG_RUNTIME_DIR"),
+	}
+	if e.TempDir == "" {
+		e.TempDir = "/tmp"
+	}
+	var err error
+	e.Request, err = readRequest(lookup)
+	return e, err
+}
+
+// readRequest reads CGISESSION_ID and, if that is set, its companions.
+func readRequest(lookup func(string) (string, bool)) (r Request, err error) {
+	if r.ID, r.Named = lookup("CGISESSION_ID"); !r.Named {
+		return r, nil
+	}
+	flag := func(name string) bool {
+		text, _ := lookup(name)
+		if text != "" && text != "1" {
+			err = errors.New(name + " must be 1 or empty, as load --sh exports it")
+		}
+		return text == "1"
+	}
+	r.IsNew = flag("CGISESSION_IS_NEW")
+	r.WasInvalidated = flag("CGISESSION_WAS_INVALIDATED")
+	r.Minted = flag("CGISESSION_MINTED")
+	if text, _ := lookup("CGISESSION_ACCESSED"); text != "" {
+		var bad error
+		if r.Accessed, bad = strconv.ParseInt(text, 10, 64); bad != nil {
+			err = errors.New("CGISESSION_ACCESSED must be Unix seconds, as load --sh exports it")
+		}
+	}
+	return r, err
+}

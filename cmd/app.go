@@ -1,0 +1,263 @@
+// Package cmd is the command line of cgisession. Its rules:
+//
+//   - stdout belongs to the HTTP response. A verb prints header lines or values,
+//     never both, once the change is stored; on an exit code other than 0 it
+//     prints nothing. Messages go to stderr, one line each.
+//   - What a client sent is data, never an error. What an operator or a script
+//     got wrong is an error, with a message that says what to change.
+//   - No message holds an id or a token.
+//
+// One file a verb; session.go has what they share: one request, from the cookie
+// to the answer.
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"cgisession/cgi"
+	"cgisession/store"
+)
+
+// Version is set by the linker.
+var Version = "devel"
+
+// A verb is one of the program's commands. It is made only when it is called
+// for, or to be listed in the help.
+type verb struct {
+	name    string
+	command func(*call) *cli.Command
+	// wraps: the first argument begins another command, with flags of its own.
+	wraps bool
+}
+
+func verbs() []verb {
+	return []verb{
+		{name: "load", command: loadCommand},
+		{name: "get", command: getCommand},
+		{name: "set", command: setCommand},
+		{name: "unset", command: unsetCommand},
+		{name: "pop", command: popCommand},
+		{name: "incr", command: incrCommand},
+		{name: "append", command: appendCommand},
+		{name: "edit", command: editCommand, wraps: true},
+		{name: "save", command: saveCommand},
+		{name: "delete", command: deleteCommand},
+		{name: "invalidate", command: invalidateCommand},
+		{name: "regenerate", command: regenerateCommand},
+		{name: "info", command: infoCommand},
+		{name: "cookie", command: cookieCommand},
+		{name: "run", command: runCommand, wraps: true},
+		{name: "secret", command: secretCommand},
+	}
+}
+
+// Run runs the program with its arguments, its own name first, and returns what
+// it exits with.
+func Run(args []string) (code int) {
+	defer func() {
+		if p := recover(); p != nil {
+			code = report("", fmt.Errorf("%w: %v", errInternal, p))
+		}
+	}()
+	if servedAsScript(args[0], os.Getenv("SCRIPT_FILENAME")) {
+		io.WriteString(os.Stdout, "Status: 500 Internal Server Error\nContent-Type: text/plain\n\nThis program is no CGI script.\n")
+		return report("", fmt.Errorf("called by the web server as a CGI script: %w: move it out of the script directory", store.ErrConfig))
+	}
+	var out output
+	c := &call{options: defaults(), stdin: os.Stdin, stdout: &out, stderr: os.Stderr}
+	name, err := c.run(args)
+	if err == nil {
+		if err = out.flush(); err != nil {
+			err = fmt.Errorf("%w: %w", errOutput, err)
+		}
+	}
+	return report(name, err)
+}
+
+// servedAsScript reports whether the web server took the program itself for the
+// script, which would make arguments of the query string (RFC 3875, section 4.4).
+func servedAsScript(program, script string) bool {
+	return script != "" && filepath.Base(script) == filepath.Base(program)
+}
+
+// report says on stderr what went wrong, in one line, and returns the exit code.
+func report(verb string, err error) int {
+	code := exitCode(err)
+	if err != nil && !errors.Is(err, errNo) {
+		if verb != "" {
+			verb += ": "
+		}
+		message := strings.NewReplacer("\n", `\n`, "\r", `\r`).Replace(err.Error())
+		fmt.Fprintf(os.Stderr, "cgisession: %s%s\n", verb, message)
+	}
+	return code
+}
+
+// run finds the verb, hands the arguments to the command-line library in the
+// order that it wants, and returns the verb's name for messages.
+func (c *call) run(args []string) (string, error) {
+	leading, rest := split(args[1:], c.sessionFlags(), true)
+	app := &cli.App{
+		Name:            "cgisession",
+		Usage:           "sessions for CGI scripts",
+		UsageText:       "cgisession VERB [OPTION...] [ARGUMENT...]",
+		Version:         Version,
+		Compiled:        time.Unix(1, 0), // else the library looks at the program's file
+		HideHelpCommand: true,
+		Writer:          c.stdout,
+		ErrWriter:       c.stderr,
+		ExitErrHandler:  func(*cli.Context, error) {},
+		OnUsageError:    usageFailed,
+		Action: func(*cli.Context) error {
+			return usagef("no verb; cgisession --help lists them")
+		},
+	}
+	if len(rest) == 0 {
+		app.Commands = c.commands()
+		return "", app.Run(append(args[:1:1], leading...))
+	}
+	for _, v := range verbs() {
+		if v.name == rest[0] {
+			command := v.command(c)
+			app.Commands = []*cli.Command{command}
+			flags, arguments := split(append(leading, rest[1:]...), append(command.Flags, cli.HelpFlag), v.wraps)
+			line := append([]string{args[0], v.name}, flags...)
+			return v.name, app.Run(append(append(line, "--"), arguments...))
+		}
+	}
+	return "", usagef("no verb %q; cgisession --help lists them", rest[0])
+}
+
+// split parts arguments into flags with their values and the others. It ends at
+// "--", which it drops, and, if leading is set, before the first argument that
+// is neither. A word that begins with a dash and is no known flag stays among
+// the flags, where it is an error.
+func split(args []string, known []cli.Flag, leading bool) (flags, others []string) {
+	for i := 0; i < len(args); i++ {
+		arg := args[i]
+		switch {
+		case arg == "--":
+			return flags, append(others, args[i+1:]...)
+		case len(arg) > 1 && arg[0] == '-':
+			flags = append(flags, arg)
+			if takesValue(known, strings.TrimLeft(arg, "-")) && i+1 < len(args) {
+				i++
+				flags = append(flags, args[i])
+			}
+		case leading:
+			return flags, args[i:]
+		default:
+			others = append(others, arg)
+		}
+	}
+	return flags, others
+}
+
+// takesValue reports whether the flag of this name is followed by its value.
+func takesValue(flags []cli.Flag, name string) bool {
+	for _, f := range flags {
+		for _, own := range f.Names() {
+			if own == name {
+				takes, ok := f.(interface{ TakesValue() bool })
+				return ok && takes.TakesValue()
+			}
+		}
+	}
+	return false
+}
+
+func usageFailed(_ *cli.Context, err error, _ bool) error { return usageError{err} }
+
+// commands makes every command, to be listed.
+func (c *call) commands() []*cli.Command {
+	var all []*cli.Command
+	for _, v := range verbs() {
+		all = append(all, v.command(c))
+	}
+	return all
+}
+
+// command makes a verb's command: the library's types end here.
+func command(name, arguments, usage string, flags []cli.Flag, run func(args []string) error) *cli.Command {
+	return &cli.Command{
+		Name:            name,
+		Usage:           usage,
+		ArgsUsage:       arguments,
+		Flags:           flags,
+		HideHelpCommand: true,
+		OnUsageError:    usageFailed,
+		Action:          func(x *cli.Context) error { return run(x.Args().Slice()) },
+	}
+}
+
+// sessionCommand makes the command of a verb that works on the request's session.
+func (c *call) sessionCommand(name, arguments, usage string, run func(args []string) error, flags ...cli.Flag) *cli.Command {
+	return command(name, arguments, usage, append(flags, c.sessionFlags()...), func(args []string) error {
+		if err := c.prepare(); err != nil {
+			return err
+		}
+		return run(args)
+	})
+}
+
+// headerCommand makes the command of a verb that prints header lines.
+func (c *call) headerCommand(name, arguments, usage string, run func(args []string) (*result, error), flags ...cli.Flag) *cli.Command {
+	var sh bool
+	return c.sessionCommand(name, arguments, usage, func(args []string) error {
+		r, err := run(args)
+		if err == nil && r != nil {
+			printHeaders(c.stdout, r, sh)
+		}
+		return err
+	}, append(flags, shFlag(&sh))...)
+}
+
+func shFlag(on *bool) cli.Flag {
+	return &cli.BoolFlag{Name: "sh", Usage: "print shell code for eval, which prints the header lines and exports the session", Destination: on}
+}
+
+// prepare reads the environment and the keys and finds the store.
+func (c *call) prepare() (err error) {
+	if c.env, err = cgi.Read(os.LookupEnv); err != nil {
+		return usageError{err}
+	}
+	if c.keys, err = readKeys(c.secretFile, os.LookupEnv); err != nil {
+		return err
+	}
+	if err = c.checkCookie(); err != nil {
+		return err
+	}
+	c.store, err = c.open(c.env, c.log)
+	return err
+}
+
+// checkCookie refuses a cookie that no browser would keep, before anything is
+// changed.
+func (c *call) checkCookie() error {
+	sample := &result{token: c.token(strings.Repeat("a", store.MaxID))}
+	return c.addCookie(sample, true)
+}
+
+// noArguments refuses arguments where a verb has none.
+func noArguments(args []string) error {
+	if len(args) > 0 {
+		return usagef("unexpected argument %q", args[0])
+	}
+	return nil
+}
+
+// someArguments wants at least one argument.
+func someArguments(args []string, what string) error {
+	if len(args) == 0 {
+		return usagef("%s missing", what)
+	}
+	return nil
+}

@@ -1,0 +1,98 @@
+package cmd
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/urfave/cli/v2"
+
+	"cgisession/store"
+)
+
+func popCommand(c *call) *cli.Command {
+	var raw bool
+	return c.valueCommand("pop", "KEY", "print a key's value and remove it", func(args []string) (store.Change, func() string, error) {
+		key, err := oneKey(args)
+		var popped store.Value
+		return func(s *store.Session) (store.Outcome, error) {
+				v, ok, err := s.Data.Get(key)
+				if err != nil {
+					return store.Keep, err
+				}
+				if !ok {
+					return store.Keep, errNo
+				}
+				popped = v
+				s.Data, _, err = s.Data.Unset(key)
+				return store.Save, err
+			}, func() string {
+				if raw {
+					return popped.Text()
+				}
+				return string(popped)
+			}, err
+	},
+		&cli.BoolFlag{Name: "raw", Usage: "print a string without quotes", Destination: &raw})
+}
+
+func incrCommand(c *call) *cli.Command {
+	by := "1"
+	return c.valueCommand("incr", "KEY", "add to a number and print the sum; an absent one counts as 0", func(args []string) (store.Change, func() string, error) {
+		key, err := oneKey(args)
+		var sum store.Value
+		return func(s *store.Session) (_ store.Outcome, err error) {
+			s.Data, sum, err = s.Data.Add(key, by)
+			return store.Save, err
+		}, func() string { return string(sum) }, err
+	},
+		&cli.GenericFlag{Name: "by", Usage: "add `N`, a JSON number", DefaultText: "1", Value: parsed(&by, parseNumber)})
+}
+
+func appendCommand(c *call) *cli.Command {
+	return c.valueCommand("append", "KEY JSON...", "append values to an array and print its length; an absent one is made", func(args []string) (store.Change, func() string, error) {
+		if len(args) < 2 {
+			return nil, nil, usagef("KEY and JSON missing; write append KEY JSON...")
+		}
+		var values []store.Value
+		for _, text := range args[1:] {
+			v, err := store.ParseValue([]byte(text))
+			if err != nil {
+				return nil, nil, fmt.Errorf("value %q: %w", short(text), err)
+			}
+			values = append(values, v)
+		}
+		var length int
+		return func(s *store.Session) (_ store.Outcome, err error) {
+			s.Data, length, err = s.Data.Append(args[0], values...)
+			return store.Save, err
+		}, func() string { return strconv.Itoa(length) }, nil
+	})
+}
+
+// valueCommand makes the command of a verb that makes one change and then
+// prints a value.
+func (c *call) valueCommand(name, arguments, usage string, parse func(args []string) (store.Change, func() string, error), flags ...cli.Flag) *cli.Command {
+	return c.sessionCommand(name, arguments, usage, func(args []string) error {
+		change, answer, err := parse(args)
+		if err != nil {
+			return err
+		}
+		if _, err := c.change(policy{}, change); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(c.stdout, answer())
+		return err
+	}, flags...)
+}
+
+func oneKey(args []string) (string, error) {
+	if len(args) != 1 {
+		return "", usagef("%d arguments; one KEY is wanted", len(args))
+	}
+	return args[0], nil
+}
+
+func parseNumber(text string) (string, error) {
+	_, _, err := store.Empty.Add("n", text)
+	return text, err
+}

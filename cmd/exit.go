@@ -1,0 +1,79 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"cgisession/store"
+)
+
+// What the program exits with. 64 to 78 are those of sysexits.h.
+const (
+	exitOK          = 0
+	exitNo          = 1  // absent key, no session to read, check failed
+	exitGone        = 10 // the session ended under this request
+	exitConflict    = 11 // --if-version: another version is stored
+	exitUsage       = 64 // EX_USAGE: bad flag, argument or variable
+	exitData        = 65 // EX_DATAERR: bad JSON, too much data, corrupt file
+	exitUnavailable = 69 // EX_UNAVAILABLE: the store cannot do it
+	exitInternal    = 70 // EX_SOFTWARE: a bug
+	exitIO          = 74 // EX_IOERR: also a full or broken stdout
+	exitLocked      = 75 // EX_TEMPFAIL: lock timeout
+	exitUnsafe      = 77 // EX_NOPERM: unsafe path or no permission
+	exitConfig      = 78 // EX_CONFIG: configuration or key file
+
+	exitNotExecutable = 126 // COMMAND of run, lock or edit, as a shell has it
+	exitNotFound      = 127
+)
+
+var (
+	// errNo is an answer, not a failure: it has no message.
+	errNo       = errors.New("no")
+	errGone     = errors.New("the session is gone: ended or cleaned up during this request")
+	errConflict = errors.New("another version is stored")
+	errOutput   = errors.New("cannot write the answer; the change is stored")
+	errInternal = errors.New("internal error")
+)
+
+// usageError is a bad flag, argument or variable.
+type usageError struct{ err error }
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+func usagef(format string, a ...any) error { return usageError{fmt.Errorf(format, a...)} }
+
+// exitCode is the one place that turns errors into what the program exits with.
+func exitCode(err error) int {
+	usage, command := usageError{}, commandError{}
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errNo), errors.Is(err, errFilter):
+		return exitNo
+	case errors.As(err, &command):
+		return command.code()
+	case errors.Is(err, errGone):
+		return exitGone
+	case errors.Is(err, errConflict):
+		return exitConflict
+	case errors.As(err, &usage), errors.Is(err, store.ErrBadKey):
+		return exitUsage
+	case errors.Is(err, store.ErrBadJSON), errors.Is(err, store.ErrBadStep),
+		errors.Is(err, store.ErrTooLarge), errors.Is(err, store.ErrCorrupt):
+		return exitData
+	case errors.Is(err, store.ErrUnsupported):
+		return exitUnavailable
+	case errors.Is(err, errInternal):
+		return exitInternal
+	case errors.Is(err, store.ErrLocked):
+		return exitLocked
+	case errors.Is(err, store.ErrConfig):
+		return exitConfig
+	case errors.Is(err, store.ErrUnsafe), errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+		return exitUnsafe
+	}
+	return exitIO
+}

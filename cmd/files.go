@@ -1,0 +1,108 @@
+package cmd
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"cgisession/cookie"
+	"cgisession/store"
+)
+
+// appendLine adds a line to the file, which is opened anew each time so that
+// it can be rotated. "-" is stderr.
+func appendLine(file, line string, stderr io.Writer) error {
+	if file == "-" {
+		_, err := io.WriteString(stderr, line)
+		return err
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err = io.WriteString(f, line); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
+}
+
+// readKeys returns the keys that sign ids: those of the secret file, or the one
+// of CGISESSION_SECRET, or none if neither is set. A key that cannot be
+// trusted is an error; ids never go unsigned for want of a key.
+func readKeys(file string, lookup func(string) (string, bool)) (cookie.Keys, error) {
+	if set, ok := lookup("CGISESSION_SECRET_FILE"); file == "" && ok && set == "" {
+		return nil, fmt.Errorf("%w: CGISESSION_SECRET_FILE is set but empty; name a key file or unset it", store.ErrConfig)
+	}
+	if file != "" {
+		keys, err := readKeyFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("%w: key file %s: %w", store.ErrConfig, file, err)
+		}
+		return keys, nil
+	}
+	secret, ok := lookup("CGISESSION_SECRET")
+	if !ok {
+		return nil, nil
+	}
+	keys, err := cookie.ParseKeys([]byte(secret))
+	if err != nil {
+		return nil, fmt.Errorf("%w: CGISESSION_SECRET: %w", store.ErrConfig, err)
+	}
+	return keys, nil
+}
+
+// maxKeyFile bounds a key file, in bytes.
+const maxKeyFile = 64 << 10
+
+// readKeyFile reads a key file that only this user, and root, can have written
+// or read.
+func readKeyFile(file string) (cookie.Keys, error) {
+	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, plain(err)
+	}
+	defer f.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return nil, err
+	}
+	switch {
+	case st.Mode&unix.S_IFMT != unix.S_IFREG:
+		return nil, fmt.Errorf("not a regular file")
+	case st.Uid != 0 && int(st.Uid) != os.Geteuid():
+		return nil, fmt.Errorf("belongs to user %d; it must be root's or that of who runs this", st.Uid)
+	case st.Mode&0o077 != 0:
+		return nil, fmt.Errorf("mode %#o lets other users read it; chmod 600 it, and make a new key", st.Mode&0o777)
+	case st.Size > maxKeyFile:
+		return nil, fmt.Errorf("larger than %d bytes", maxKeyFile)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxKeyFile))
+	if err != nil {
+		return nil, plain(err)
+	}
+	return cookie.ParseKeys(text)
+}
+
+// readLimited reads all of r, or says that it is larger than limit bytes.
+func readLimited(r io.Reader, limit int) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(r, int64(limit)+1))
+	if err == nil && len(text) > limit {
+		err = fmt.Errorf("%w of %d bytes", store.ErrTooLarge, limit)
+	}
+	return text, plain(err)
+}
+
+// plain returns what the system said, without the operation and the path: the
+// caller's message has them.
+func plain(err error) error {
+	if path, ok := err.(*os.PathError); ok {
+		if path.Err == unix.ELOOP {
+			return fmt.Errorf("a symbolic link; name the file itself")
+		}
+		return path.Err
+	}
+	return err
+}

@@ -1,0 +1,142 @@
+package cmd
+
+import (
+	"errors"
+	"io"
+
+	"github.com/urfave/cli/v2"
+
+	"cgisession/store"
+)
+
+func getCommand(c *call) *cli.Command {
+	var form getForm
+	return c.sessionCommand("get", "[KEY...]", "print the data, or the values of some keys", func(keys []string) error {
+		names, err := form.check(keys)
+		if err != nil {
+			return err
+		}
+		data, err := c.data(form.byDefault != nil)
+		if err != nil {
+			return err
+		}
+		text, err := form.print(data, keys, names)
+		if err != nil {
+			return err
+		}
+		_, err = io.WriteString(c.stdout, text)
+		return err
+	},
+		&cli.BoolFlag{Name: "raw", Usage: "print strings without quotes; a line feed ends each value", Destination: &form.raw},
+		&cli.BoolFlag{Name: "nul", Usage: "as --raw, but a NUL ends each value", Destination: &form.nul},
+		&cli.BoolFlag{Name: "sh", Usage: "print shell code for eval that sets a variable for each KEY (a shell name, or VAR=/pointer)", Destination: &form.sh},
+		&cli.GenericFlag{Name: "default", Usage: "the `JSON` value of what is absent", Value: parsed(&form.byDefault, func(text string) (store.Value, error) {
+			return store.ParseValue([]byte(text))
+		})},
+		c.noLockFlag())
+}
+
+// data returns the session's data; nil where there is no session, if that is
+// allowed.
+func (c *call) data(allowNone bool) (store.Data, error) {
+	how := store.Touch
+	if c.noLock {
+		how = store.Snapshot
+	}
+	r, err := c.view(how)
+	if errors.Is(err, errNo) && allowNone {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.session.Data, nil
+}
+
+// getForm says how values are printed.
+type getForm struct {
+	raw, nul, sh bool
+	byDefault    store.Value // nil: none
+}
+
+// check refuses forms that exclude each other, and for --sh returns what the
+// keys name.
+func (f *getForm) check(keys []string) ([]name, error) {
+	chosen := 0
+	for _, on := range []bool{f.raw, f.nul, f.sh} {
+		if on {
+			chosen++
+		}
+	}
+	if chosen > 1 {
+		return nil, usagef("--raw, --nul and --sh exclude each other")
+	}
+	if !f.sh {
+		return nil, nil
+	}
+	if err := someArguments(keys, "KEY for --sh"); err != nil {
+		return nil, err
+	}
+	return parseNames(keys)
+}
+
+// print returns what the verb prints. A single key that is absent is errNo.
+func (f *getForm) print(data store.Data, keys []string, names []name) (string, error) {
+	switch {
+	case f.sh:
+		return assign(names, data, f.byDefault)
+	case len(keys) == 0 && data == nil:
+		return f.value(f.byDefault), nil
+	case len(keys) == 0:
+		return f.value(store.Value(data)), nil
+	case len(keys) > 1 && !f.raw && !f.nul:
+		text, err := f.object(data, keys)
+		return string(text) + "\n", err
+	}
+	text := ""
+	for _, key := range keys {
+		v, ok, err := f.lookUp(data, key)
+		switch {
+		case err != nil:
+			return "", err
+		case !ok && len(keys) == 1:
+			return "", errNo
+		}
+		text += f.value(v)
+	}
+	return text, nil
+}
+
+// object returns an object of the keys that are there.
+func (f *getForm) object(data store.Data, keys []string) ([]byte, error) {
+	var o object
+	for _, key := range keys {
+		v, ok, err := f.lookUp(data, key)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			o.raw(key, v)
+		}
+	}
+	return o.end(), nil
+}
+
+func (f *getForm) lookUp(data store.Data, key string) (store.Value, bool, error) {
+	v, ok, err := data.Get(key)
+	if !ok && err == nil && f.byDefault != nil {
+		return f.byDefault, true, nil
+	}
+	return v, ok, err
+}
+
+// value returns one value with its end.
+func (f *getForm) value(v store.Value) string {
+	switch {
+	case f.nul:
+		return withoutNUL(v.Text()) + "\x00"
+	case f.raw:
+		return v.Text() + "\n"
+	}
+	return string(v) + "\n"
+}

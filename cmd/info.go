@@ -1,0 +1,62 @@
+package cmd
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"cgisession/store"
+)
+
+func infoCommand(c *call) *cli.Command {
+	var showID bool
+	return c.sessionCommand("info", "", "print what is known of the session as a JSON object", func(args []string) error {
+		if err := noArguments(args); err != nil {
+			return err
+		}
+		how := store.Peek
+		if c.noLock {
+			how = store.Snapshot
+		}
+		r, err := c.view(how)
+		if err != nil {
+			return err
+		}
+		c.stdout.Write(append(c.info(r, showID), '\n'))
+		return nil
+	},
+		&cli.BoolFlag{Name: "show-id", Usage: "also print the id and the token, which open the session", Destination: &showID},
+		c.noLockFlag())
+}
+
+// info returns the session's members. Times are in Unix seconds, spans in
+// seconds, null for none.
+func (c *call) info(r *result, showID bool) []byte {
+	var o object
+	if showID {
+		o.string("id", r.id)
+		o.string("token", r.token)
+	}
+	o.bool("is_new", r.isNew)
+	o.bool("was_invalidated", r.wasInvalidated)
+	o.int("version", int64(r.session.Version))
+	o.int("created", r.session.Created)
+	o.int("accessed", r.accessed)
+	o.raw("timeout", seconds(c.timeout))
+	o.raw("lifetime", seconds(c.lifetime))
+	o.string("key", c.cookieName)
+	o.bool("secret", c.keys != nil)
+	o.string("handle", r.session.Handle)
+	o.string("path", r.session.Path)
+	o.int("size", r.session.Size)
+	return o.end()
+}
+
+// seconds returns a span as a JSON number, or null for none.
+func seconds(d time.Duration) []byte {
+	if d == 0 {
+		return []byte("null")
+	}
+	return strconv.AppendFloat(nil, d.Seconds(), 'f', -1, 64)
+}

@@ -1,0 +1,47 @@
+package cmd
+
+import (
+	"github.com/urfave/cli/v2"
+
+	"cgisession/cookie"
+	"cgisession/store"
+)
+
+func invalidateCommand(c *call) *cli.Command {
+	var expire bool
+	return c.headerCommand("invalidate", "", "end the session and begin a new, empty one with another id", func(args []string) (*result, error) {
+		if err := noArguments(args); err != nil {
+			return nil, err
+		}
+		ended, err := c.changeExisting(func(*store.Session) (store.Outcome, error) { return store.Remove, nil })
+		if err != nil {
+			return nil, err
+		}
+		if expire {
+			return c.expired()
+		}
+		r, err := c.begin(named{id: store.NewID(), minted: true}, policy{create: true}, saveAsIs)
+		if err != nil {
+			return nil, err
+		}
+		r.wasInvalidated = ended != nil
+		return r, nil
+	},
+		&cli.BoolFlag{Name: "expire", Usage: "begin no new session, and tell the browser to drop the cookie (log out)", Destination: &expire})
+}
+
+// saveAsIs stores a new session.
+func saveAsIs(*store.Session) (store.Outcome, error) { return store.Save, nil }
+
+// expired is the result without a session, with the line that makes the browser
+// drop the cookie.
+func (c *call) expired() (*result, error) {
+	if !c.useCookies {
+		return &result{}, nil
+	}
+	line, err := cookie.Delete(c.cookieName, c.attributes(c.env.HTTPS))
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return &result{headers: []string{line}}, nil
+}

@@ -1,0 +1,60 @@
+package cmd
+
+import (
+	"errors"
+	"io"
+
+	"github.com/urfave/cli/v2"
+
+	"cgisession/store"
+)
+
+func loadCommand(c *call) *cli.Command {
+	var sh, json bool
+	p := policy{create: true, replace: true, slide: true}
+	return c.sessionCommand("load", "[NAME...]", "load the session, or create it, and mark the access", func(args []string) error {
+		names, err := parseNames(args)
+		switch {
+		case err != nil:
+			return err
+		case len(names) > 0 && !sh:
+			return usagef("argument %q: a NAME goes with --sh", args[0])
+		case sh && json:
+			return usagef("--sh and --json exclude each other")
+		}
+		r, err := c.load(p)
+		if err != nil {
+			return err
+		}
+		if json {
+			c.stdout.Write(append(r.json(), '\n'))
+			return nil
+		}
+		code, err := assign(names, r.session.Data, nil)
+		if err != nil {
+			return err
+		}
+		printHeaders(c.stdout, r, sh)
+		_, err = io.WriteString(c.stdout, code)
+		return err
+	},
+		shFlag(&sh),
+		&cli.BoolFlag{Name: "json", Usage: "print the header lines, the session and its data as one JSON object", Destination: &json},
+		&cli.BoolFlag{Name: "lazy", Usage: "give a new session only an id; the first change stores it and prints its cookie", Destination: &p.lazy},
+		c.noLockFlag())
+}
+
+// load loads the session, or makes a new one.
+func (c *call) load(p policy) (*result, error) {
+	if c.noLock {
+		if r, err := c.view(store.Snapshot); !errors.Is(err, errNo) {
+			return r, err
+		}
+	}
+	return c.change(p, func(s *store.Session) (store.Outcome, error) {
+		if s.Version == 0 {
+			return store.Save, nil
+		}
+		return store.Keep, nil
+	})
+}

@@ -1,0 +1,204 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"cgisession/cgi"
+	"cgisession/cookie"
+	"cgisession/store"
+)
+
+// options are what flags and variables set, each bound in flags.
+type options struct {
+	dataDir, storeType string
+	cookieName, id     string
+	adoptID            string
+	useCookies         bool
+	timeout, lifetime  time.Duration
+	cookie             cookie.Attributes
+	secure             string
+	secretFile         string
+	invalidateCorrupt  bool
+	lockTimeout        time.Duration
+	noLock, durable    bool
+	maxSize            int
+	logFile            string
+}
+
+func defaults() options {
+	return options{
+		storeType:   "file",
+		cookieName:  "cgisession_id",
+		useCookies:  true,
+		cookie:      cookie.Attributes{Path: "/", HTTPOnly: true},
+		secure:      "auto",
+		lockTimeout: 10 * time.Second,
+		maxSize:     1 << 20,
+	}
+}
+
+// sessionFlags binds the options of every verb that works on a session: name,
+// variable, default and unit of each, here and nowhere else.
+func (o *options) sessionFlags() []cli.Flag {
+	return []cli.Flag{
+		option("data-dir", "`DIR` that holds the sessions", "$TMPDIR/cgisession-UID", text(&o.dataDir)),
+		option("type", "keep sessions as `TYPE`: file (also called dbm), or memory: on a RAM file system", "file", choice(&o.storeType, "file", "dbm", "memory")),
+		option("cookie-name", "`NAME` of the cookie; sessions of other names are never seen", "cgisession_id", text(&o.cookieName), "key"),
+		&cli.GenericFlag{Name: "id", Usage: "`TOKEN` that the client sent by another way than a cookie, judged as a cookie would be", Value: clientText(&o.id)},
+		option("adopt-id", "the script's own `ID` for a session, which is made if there is none", "", adopted(&o.adoptID)),
+		option("use-cookies", "read and print cookies: `true|false`", "true", boolean(&o.useCookies)),
+		option("timeout", "longest `TIME` between accesses, as 1800 (seconds), 30m or 7d; 0: no limit", "0", duration(&o.timeout)),
+		option("lifetime", "longest `TIME` since the session was created; 0: no limit", "0", duration(&o.lifetime)),
+		option("cookie-expires", "when the browser drops the cookie: true (when it is closed), false (never: 400 days), a `TIME`, or a date such as 2027-01-31T00:00:00Z", "true", expires(&o.cookie.Expires)),
+		option("cookie-path", "`PATH` of the URLs that the cookie is sent to", "/", text(&o.cookie.Path)),
+		option("cookie-domain", "`DOMAIN` of the hosts that the cookie is sent to", "this host only", text(&o.cookie.Domain)),
+		option("cookie-secure", "send the cookie over https only: `auto|always|never`; auto: where the server says HTTPS=on", "auto", choice(&o.secure, "auto", "always", "never")),
+		option("cookie-http-only", "keep the cookie from the page's scripts: `true|false`", "true", boolean(&o.cookie.HTTPOnly)),
+		option("cookie-same-site", "cross-site requests that carry the cookie: `lax|strict|none`", "lax", sameSite(&o.cookie.SameSite)),
+		switchOn("cookie-partitioned", "keep one cookie for each top-level site (CHIPS)", &o.cookie.Partitioned),
+		&cli.GenericFlag{Name: "secret-file", EnvVars: []string{"CGISESSION_SECRET_FILE"}, Usage: "`FILE` of keys that sign ids, one a line, the first for new ones; or set CGISESSION_SECRET", Value: text(&o.secretFile)},
+		switchOn("invalidate-corrupt", "take a corrupt session for a timed-out one, instead of failing", &o.invalidateCorrupt),
+		option("lock-timeout", "longest `TIME` to wait for a session that is locked; 0: do not wait", "10s", duration(&o.lockTimeout)),
+		switchOn("durable", "sync each save to the disk before it is reported; the same for all who use the directory", &o.durable),
+		option("max-size", "most `BYTES` of data in a session", "1048576", size(&o.maxSize)),
+		option("log-file", "append events to `FILE`; - is standard error", "none", text(&o.logFile)),
+	}
+}
+
+// noLockFlag is the option of the verbs that only read.
+func (o *options) noLockFlag() cli.Flag {
+	return switchOn("no-lock", "read a recent version without waiting for the lock, and mark no access", &o.noLock)
+}
+
+// variable returns the name of the environment variable that sets an option.
+func variable(name string) string {
+	return "CGISESSION_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+}
+
+func option(name, usage, byDefault string, v *value, aliases ...string) cli.Flag {
+	return &cli.GenericFlag{Name: name, Aliases: aliases, EnvVars: []string{variable(name)}, Usage: usage, DefaultText: byDefault, Value: v}
+}
+
+func switchOn(name, usage string, on *bool) cli.Flag {
+	return &cli.BoolFlag{Name: name, EnvVars: []string{variable(name)}, Usage: usage, Destination: on}
+}
+
+// value is an option that takes a value: how to read it.
+type value struct{ set func(text string) error }
+
+func (v *value) Set(text string) error { return v.set(text) }
+func (v *value) String() string        { return "" }
+
+// parsed makes an option of a function that reads its text.
+func parsed[T any](to *T, parse func(string) (T, error)) *value {
+	return &value{func(text string) (err error) {
+		*to, err = parse(text)
+		return err
+	}}
+}
+
+// text is any text but none, on one line.
+func text(to *string) *value {
+	return parsed(to, func(text string) (string, error) {
+		switch {
+		case text == "":
+			return "", errors.New("must not be empty")
+		case strings.ContainsAny(text, "\r\n\x00"):
+			return "", errors.New("must be one line")
+		}
+		return text, nil
+	})
+}
+
+// clientText is what a client sent: any text at all.
+func clientText(to *string) *value {
+	return parsed(to, func(text string) (string, error) { return text, nil })
+}
+
+func choice(to *string, words ...string) *value {
+	return parsed(to, func(text string) (string, error) {
+		if !slices.Contains(words, text) {
+			return "", errors.New("must be one of " + strings.Join(words, ", "))
+		}
+		return text, nil
+	})
+}
+
+func boolean(to *bool) *value {
+	return parsed(to, func(text string) (bool, error) {
+		on, err := strconv.ParseBool(text)
+		if err != nil {
+			err = errors.New("must be true or false")
+		}
+		return on, err
+	})
+}
+
+func duration(to *time.Duration) *value { return parsed(to, cookie.ParseDuration) }
+
+func expires(to *cookie.Expires) *value { return parsed(to, cookie.ParseExpires) }
+
+func sameSite(to *cookie.SameSite) *value { return parsed(to, cookie.ParseSameSite) }
+
+// maxSize bounds --max-size, so that a session's file is read in one piece.
+const maxSize = 1 << 30
+
+func size(to *int) *value {
+	return parsed(to, func(text string) (int, error) {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 2 || n > maxSize {
+			return 0, fmt.Errorf("must be bytes from 2 to %d", maxSize)
+		}
+		return n, nil
+	})
+}
+
+func adopted(to *string) *value {
+	return parsed(to, func(text string) (string, error) {
+		if !store.ValidID(text) {
+			return "", fmt.Errorf("must be %d to %d characters A-Z a-z 0-9 _ -", store.MinID, store.MaxID)
+		}
+		return text, nil
+	})
+}
+
+// attributes returns the cookie's attributes for a request over http or https.
+func (o *options) attributes(https bool) cookie.Attributes {
+	a := o.cookie
+	a.Secure = o.secure == "always" || o.secure == "auto" && https
+	return a
+}
+
+// open returns the store that the options name.
+func (o *options) open(env cgi.Env, log func(event, handle string)) (*store.File, error) {
+	dir := o.dataDir
+	own := "cgisession-" + strconv.Itoa(os.Geteuid())
+	memory := o.storeType == "memory"
+	switch {
+	case dir != "":
+	case memory && env.RuntimeDir != "":
+		dir = filepath.Join(env.RuntimeDir, "cgisession")
+	case memory:
+		dir = filepath.Join("/dev/shm", own)
+	default:
+		dir = filepath.Join(env.TempDir, own)
+	}
+	if memory {
+		if err := store.CheckMemory(dir); err != nil {
+			return nil, err
+		}
+	}
+	return store.NewFile(filepath.Clean(dir), store.Options{
+		Timeout: o.timeout, Lifetime: o.lifetime, LockTimeout: o.lockTimeout, MaxSize: o.maxSize,
+		Durable: o.durable, InvalidateCorrupt: o.invalidateCorrupt, Log: log,
+	}), nil
+}

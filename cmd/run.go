@@ -1,0 +1,133 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"cgisession/cgi"
+	"cgisession/store"
+)
+
+// maxVariable is what CGISESSION_DATA may hold, in bytes: Linux refuses to run
+// a command with a variable over 128 KiB (execve(2)).
+const maxVariable = 120 << 10
+
+func runCommand(c *call) *cli.Command {
+	var prefix string
+	var data bool
+	p := policy{create: true, replace: true, slide: true}
+	return c.sessionCommand("run", "COMMAND...", "load the session, print the header lines and run a script with the session in its environment", func(args []string) error {
+		if err := someArguments(args, "COMMAND"); err != nil {
+			return err
+		}
+		path, err := lookCommand(args[0])
+		if err != nil {
+			return err
+		}
+		r, err := c.load(p)
+		if err != nil {
+			return err
+		}
+		settings := r.exports()
+		if data {
+			if len(r.session.Data) > maxVariable {
+				return fmt.Errorf("data of %d bytes: %w: at most %d fit in a variable; leave out --data and use get", len(r.session.Data), store.ErrTooLarge, maxVariable)
+			}
+			settings = append(settings, setting{"CGISESSION_DATA", string(r.session.Data)})
+		}
+		if prefix != "" {
+			settings = append(settings, scalars(prefix, r.session.Data)...)
+		}
+		printHeaders(c.stdout, r, false)
+		return c.exec(path, args, settings)
+	},
+		&cli.BoolFlag{Name: "data", Usage: "give the command the data as CGISESSION_DATA", Destination: &data},
+		&cli.GenericFlag{Name: "env", Usage: "give the command a variable, named with `PREFIX`, for each string, number or boolean", Value: parsed(&prefix, parsePrefix)})
+}
+
+// parsePrefix reads the beginning of variables' names.
+func parsePrefix(text string) (string, error) {
+	if !cgi.IsShellName(text) || cgi.IsReserved(text) {
+		return "", errors.New("must be a shell name of its own, such as APP_")
+	}
+	return text, nil
+}
+
+// scalars returns a variable for each top-level scalar whose key can name one.
+func scalars(prefix string, data store.Data) []setting {
+	var settings []setting
+	for key, v := range data.Members() {
+		variable := prefix + key
+		if isScalar(v) && cgi.IsShellName(variable) && !cgi.IsReserved(variable) {
+			settings = append(settings, setting{variable, withoutNUL(v.Text())})
+		}
+	}
+	return settings
+}
+
+func isScalar(v store.Value) bool { return v[0] != '{' && v[0] != '[' }
+
+// withoutNUL leaves out what no variable can hold.
+func withoutNUL(text string) string { return strings.ReplaceAll(text, "\x00", "") }
+
+// exec prints what there is to print and becomes the command.
+func (c *call) exec(path string, args []string, settings []setting) error {
+	out := c.stdout.(*output)
+	if err := out.flush(); err != nil {
+		return fmt.Errorf("%w: %w", errOutput, err)
+	}
+	err := unix.Exec(path, args, environment(settings))
+	return commandError{args[0], err}
+}
+
+// environment returns the program's own with the settings in place of what it
+// had under their names.
+func environment(settings []setting) []string {
+	var env []string
+	for _, variable := range os.Environ() {
+		name, _, _ := strings.Cut(variable, "=")
+		if !slices.ContainsFunc(settings, func(s setting) bool { return s.name == name }) {
+			env = append(env, variable)
+		}
+	}
+	for _, s := range settings {
+		env = append(env, s.name+"="+s.value)
+	}
+	return env
+}
+
+// commandError says that COMMAND cannot be run.
+type commandError struct {
+	name string
+	err  error
+}
+
+func (e commandError) Error() string { return "command " + e.name + ": " + e.err.Error() }
+func (e commandError) Unwrap() error { return e.err }
+
+// code returns what a shell would exit with.
+func (e commandError) code() int {
+	if errors.Is(e.err, exec.ErrNotFound) || errors.Is(e.err, unix.ENOENT) {
+		return exitNotFound
+	}
+	return exitNotExecutable
+}
+
+// lookCommand finds the command's program as a shell would.
+func lookCommand(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	if err != nil {
+		if found, ok := errors.AsType[*exec.Error](err); ok {
+			err = found.Err
+		}
+		return "", commandError{name, err}
+	}
+	return path, nil
+}

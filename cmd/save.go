@@ -1,0 +1,57 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/urfave/cli/v2"
+
+	"cgisession/store"
+)
+
+func saveCommand(c *call) *cli.Command {
+	var expected expectedVersion
+	return c.headerCommand("save", "", "replace the data by the JSON object on standard input", func(args []string) (*result, error) {
+		if err := noArguments(args); err != nil {
+			return nil, err
+		}
+		data, err := c.readData()
+		if err != nil {
+			return nil, err
+		}
+		r, err := c.change(policy{create: expected.mayBeNew()}, func(s *store.Session) (store.Outcome, error) {
+			s.Data = data
+			return store.Save, expected.check(s.Version)
+		})
+		if errors.Is(err, errNo) {
+			return nil, fmt.Errorf("%w: there is no session", errConflict)
+		}
+		return r, err
+	},
+		&cli.GenericFlag{Name: "if-version", Usage: "only if version `N` is stored, else exit 11; 0: nothing yet", Value: parsed(&expected, parseVersion)})
+}
+
+// expectedVersion is the version that must be stored before a save.
+type expectedVersion struct {
+	given bool
+	n     uint64
+}
+
+func parseVersion(text string) (expectedVersion, error) {
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		err = errors.New("must be a version, as load --json and info print it")
+	}
+	return expectedVersion{true, n}, err
+}
+
+// mayBeNew reports whether the save may create the session.
+func (e expectedVersion) mayBeNew() bool { return !e.given || e.n == 0 }
+
+func (e expectedVersion) check(stored uint64) error {
+	if e.given && e.n != stored {
+		return fmt.Errorf("%w: %d, not %d", errConflict, stored, e.n)
+	}
+	return nil
+}

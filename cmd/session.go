@@ -1,0 +1,286 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"cgisession/cgi"
+	"cgisession/cookie"
+	"cgisession/store"
+)
+
+// call is one call of the program: what it was told, and what that leads to.
+type call struct {
+	options
+	env    cgi.Env
+	keys   cookie.Keys // nil: ids are not signed
+	store  store.Store
+	stdin  io.Reader
+	stdout io.Writer // help and values; written out when all went well
+	stderr io.Writer
+}
+
+// named is the session that a request means, and on whose word.
+type named struct {
+	id      string // empty: none
+	bound   bool   // by an earlier call of this request: this session or exit 10
+	adopted bool   // by the script's --adopt-id
+	minted  bool   // by this request, and to be stored with the first change
+	resign  bool   // the token was signed by an older key
+}
+
+// policy is what a verb does where there is no session.
+type policy struct {
+	create  bool // make one
+	replace bool // also where an earlier call of this request had one
+	lazy    bool // only think of its id: the first change stores it
+	slide   bool // send the cookie again, so that its expiry date moves on
+}
+
+// result is a session after a call, and what the client has to be told of it.
+type result struct {
+	session        *store.Session
+	id, token      string
+	isNew          bool
+	wasInvalidated bool
+	minted         bool
+	accessed       int64    // Unix seconds; what load found, through the whole request
+	headers        []string // lines without their ends
+}
+
+// change runs a verb that changes the session, from the cookie to the answer:
+// HTTP_COOKIE → id → handle → lock → load → change → save → Set-Cookie.
+func (c *call) change(p policy, change store.Change) (*result, error) {
+	who, err := c.identify()
+	if err != nil {
+		return nil, err
+	}
+	invalidated := false
+	if who.id != "" {
+		r, err := c.update(who, p, change)
+		switch {
+		case err == nil:
+			return r, nil
+		case !absent(err):
+			return nil, err
+		}
+		c.logAbsent(who, err)
+		invalidated = errors.Is(err, store.ErrInvalidated)
+	}
+	if who.bound && !who.minted && !p.replace {
+		return nil, errGone
+	}
+	if !p.create {
+		return nil, errNo
+	}
+	if !who.adopted && !who.minted {
+		who = named{id: store.NewID(), minted: true}
+	}
+	r, err := c.begin(who, p, change)
+	if err != nil {
+		return nil, err
+	}
+	r.wasInvalidated = r.wasInvalidated || invalidated
+	return r, nil
+}
+
+// update changes the session that who names. Only one that this request or its
+// script named may be made on the way.
+func (c *call) update(who named, p policy, change store.Change) (*result, error) {
+	mayCreate := p.create && !p.lazy && (who.minted || who.adopted)
+	created := false
+	s, err := c.store.Update(c.handle(who.id), mayCreate, func(s *store.Session) (store.Outcome, error) {
+		created = s.Version == 0
+		return change(s)
+	})
+	if err != nil {
+		return nil, err
+	}
+	r := c.result(who, s)
+	r.isNew = r.isNew || created
+	return r, c.addCookie(r, created || who.resign || p.slide && !who.bound && c.cookie.Expires.Persistent())
+}
+
+// begin makes a new session under the id of who, or, if that is enough, only
+// says what it will be.
+func (c *call) begin(who named, p policy, change store.Change) (*result, error) {
+	if !p.lazy {
+		return c.update(who, policy{create: true}, change)
+	}
+	now := time.Now()
+	s := &store.Session{Handle: c.handle(who.id), Created: now.Unix(), Accessed: now, Data: store.Empty}
+	r := c.result(who, s)
+	r.isNew, r.minted = true, true
+	return r, nil
+}
+
+// view runs a verb that only reads the session. It creates nothing; without a
+// session it is errNo.
+func (c *call) view(how store.Reading) (*result, error) {
+	who, err := c.identify()
+	if err != nil {
+		return nil, err
+	}
+	if who.id == "" {
+		return nil, errNo
+	}
+	s, err := c.store.Read(c.handle(who.id), how)
+	if absent(err) {
+		c.logAbsent(who, err)
+		return nil, errNo
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.result(who, s), nil
+}
+
+// absent reports whether err means that there is no session to work on.
+func absent(err error) bool {
+	return errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrInvalidated)
+}
+
+func (c *call) handle(id string) string { return store.Handle(c.cookieName, id) }
+
+// token returns what the client has to send for the session id.
+func (c *call) token(id string) string {
+	if c.keys == nil {
+		return id
+	}
+	return c.keys.Sign(c.cookieName, id)
+}
+
+// result returns the session with what an earlier call of this request knew of
+// it.
+func (c *call) result(who named, s *store.Session) *result {
+	r := &result{session: s, id: who.id, token: c.token(who.id), accessed: s.Accessed.Unix()}
+	if who.bound {
+		r.isNew, r.wasInvalidated = c.env.Request.IsNew, c.env.Request.WasInvalidated
+		if c.env.Request.Accessed != 0 {
+			r.accessed = c.env.Request.Accessed
+		}
+	}
+	return r
+}
+
+// addCookie adds the header line for the session's cookie, if it is due.
+func (c *call) addCookie(r *result, due bool) error {
+	if !due || !c.useCookies {
+		return nil
+	}
+	line, err := cookie.Set(c.cookieName, r.token, c.attributes(c.env.HTTPS), time.Now())
+	if err != nil {
+		return usageError{err}
+	}
+	r.headers = append(r.headers, line)
+	return nil
+}
+
+// identify finds out which session the request means. What a client sent is
+// judged, and never an error.
+func (c *call) identify() (named, error) {
+	if request := c.env.Request; request.Named {
+		if request.ID != "" && !store.ValidID(request.ID) {
+			return named{}, usagef("CGISESSION_ID holds no session id; export what load --sh printed")
+		}
+		return named{id: request.ID, bound: true, minted: request.Minted}, nil
+	}
+	switch {
+	case c.adoptID != "":
+		return named{id: c.adoptID, adopted: true}, nil
+	case c.id != "":
+		return c.choose([]string{c.id})
+	case c.useCookies:
+		return c.choose(cookie.Values(c.env.Cookie, c.cookieName))
+	}
+	return named{}, nil
+}
+
+// maxClaims bounds how many different ids of one request are looked up.
+const maxClaims = 8
+
+// choose returns the session that the client's tokens name. Of several valid
+// ones only one may lead to a session: who plants a second cookie gets none.
+func (c *call) choose(tokens []string) (named, error) {
+	var claims []named
+	for _, token := range tokens {
+		claim, ok := c.judge(token)
+		known := slices.ContainsFunc(claims, func(other named) bool { return other.id == claim.id })
+		if ok && !known {
+			claims = append(claims, claim)
+		}
+	}
+	switch {
+	case len(claims) == 0:
+		return named{}, nil
+	case len(claims) == 1:
+		return claims[0], nil
+	case len(claims) > maxClaims:
+		c.log("ambiguous cookies", c.handle(claims[0].id))
+		return named{}, nil
+	}
+	return c.chooseLive(claims)
+}
+
+// chooseLive returns the one claim of several that leads to a session.
+func (c *call) chooseLive(claims []named) (named, error) {
+	var live []named
+	for _, claim := range claims {
+		_, err := c.store.Read(c.handle(claim.id), store.Snapshot)
+		switch {
+		case err == nil:
+			live = append(live, claim)
+		case !absent(err):
+			return named{}, err
+		}
+	}
+	switch len(live) {
+	case 0:
+		return named{}, nil
+	case 1:
+		return live[0], nil
+	}
+	for _, claim := range live {
+		c.log("ambiguous cookies", c.handle(claim.id))
+	}
+	return named{}, nil
+}
+
+// judge returns the session that a client's token claims, and whether the
+// client may claim it.
+func (c *call) judge(token string) (named, bool) {
+	id, newest, ok := token, true, true
+	if c.keys != nil {
+		id, newest, ok = c.keys.Verify(c.cookieName, token)
+	}
+	if !ok || !store.ValidID(id) {
+		c.log("refused token", c.handle(token))
+		return named{}, false
+	}
+	return named{id: id, resign: !newest}, true
+}
+
+// logAbsent says why a session that was asked for is not there.
+func (c *call) logAbsent(who named, err error) {
+	switch {
+	case errors.Is(err, store.ErrInvalidated):
+		c.log("timed out", c.handle(who.id))
+	case !who.bound && !who.adopted:
+		c.log("refused unknown id", c.handle(who.id))
+	}
+}
+
+// log appends one line about an event to the log file, if there is one. It
+// holds the session's handle, never its id.
+func (c *call) log(event, handle string) {
+	if c.logFile == "" {
+		return
+	}
+	line := fmt.Sprintf("time=%s event=%q handle=%s\n", time.Now().UTC().Format(time.RFC3339), event, handle)
+	if err := appendLine(c.logFile, line, c.stderr); err != nil {
+		fmt.Fprintf(c.stderr, "cgisession: log file: %v\n", err)
+	}
+}

@@ -1,0 +1,120 @@
+package cmd
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"cgisession/store"
+)
+
+func setCommand(c *call) *cli.Command {
+	var stdin bool
+	return c.headerCommand("set", "KEY=TEXT|KEY:=JSON|KEY@=FILE|KEY:@=FILE...", "store values under keys, all in one change",
+		func(args []string) (*result, error) {
+			edits, err := c.parseAssignments(args)
+			if err != nil {
+				return nil, err
+			}
+			if stdin || len(args) == 0 {
+				patch, err := c.readData()
+				if err != nil {
+					return nil, err
+				}
+				merge := func(d store.Data) (store.Data, error) { return d.Merge(patch), nil }
+				edits = append([]edit{merge}, edits...)
+			}
+			return c.change(policy{create: true}, editAll(edits))
+		},
+		&cli.BoolFlag{Name: "stdin", Usage: "first merge the JSON object on standard input (RFC 7396); also if there is no assignment", Destination: &stdin})
+}
+
+// An edit is one step of a change to the data.
+type edit func(store.Data) (store.Data, error)
+
+// editAll makes one change of the edits.
+func editAll(edits []edit) store.Change {
+	return func(s *store.Session) (store.Outcome, error) {
+		for _, e := range edits {
+			data, err := e(s.Data)
+			if err != nil {
+				return store.Keep, err
+			}
+			s.Data = data
+		}
+		return store.Save, nil
+	}
+}
+
+// parseAssignments reads what follows set: the key goes up to the first "=",
+// and what stands before that says how the rest is read.
+func (c *call) parseAssignments(args []string) ([]edit, error) {
+	var edits []edit
+	for _, arg := range args {
+		key, text, ok := strings.Cut(arg, "=")
+		if !ok {
+			return nil, usagef("argument %q: write KEY=TEXT, KEY:=JSON, KEY@=FILE or KEY:@=FILE", short(arg))
+		}
+		key, isFile := strings.CutSuffix(key, "@")
+		key, isJSON := strings.CutSuffix(key, ":")
+		if isFile {
+			content, err := c.readValueFile(text)
+			if err != nil {
+				return nil, err
+			}
+			text = content
+		}
+		v, err := parseAssigned(text, isJSON)
+		if err != nil {
+			return nil, fmt.Errorf("key %q: %w", short(key), err)
+		}
+		edits = append(edits, func(d store.Data) (store.Data, error) { return d.Set(key, v) })
+	}
+	return edits, nil
+}
+
+func parseAssigned(text string, isJSON bool) (store.Value, error) {
+	if isJSON {
+		return store.ParseValue([]byte(text))
+	}
+	return store.StringValue(text)
+}
+
+// readValueFile reads the file of an assignment, whole, its last line feed
+// included.
+func (c *call) readValueFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("file %s: %w", path, plain(err))
+	}
+	defer f.Close()
+	text, err := readLimited(f, c.maxSize)
+	if err != nil {
+		return "", fmt.Errorf("file %s: %w", path, err)
+	}
+	return string(text), nil
+}
+
+// readData reads the JSON object on standard input, before any lock is taken.
+func (c *call) readData() (store.Data, error) {
+	text, err := readLimited(c.stdin, c.maxSize)
+	if err != nil {
+		return nil, fmt.Errorf("standard input: %w", err)
+	}
+	data, err := store.ParseData(text)
+	if err != nil {
+		return nil, fmt.Errorf("standard input: %w", err)
+	}
+	return data, nil
+}
+
+// short returns the beginning of an argument, for a message.
+func short(text string) string {
+	const most = 64
+	if len(text) > most {
+		return text[:most] + "…"
+	}
+	return text
+}

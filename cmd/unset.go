@@ -1,0 +1,40 @@
+package cmd
+
+import (
+	"errors"
+
+	"github.com/urfave/cli/v2"
+
+	"cgisession/store"
+)
+
+func unsetCommand(c *call) *cli.Command {
+	return c.headerCommand("unset", "KEY...", "remove keys; where there are none, nothing is to be done", func(keys []string) (*result, error) {
+		if err := someArguments(keys, "KEY"); err != nil {
+			return nil, err
+		}
+		return c.changeExisting(func(s *store.Session) (store.Outcome, error) {
+			outcome := store.Keep
+			for _, key := range keys {
+				data, found, err := s.Data.Unset(key)
+				if err != nil {
+					return store.Keep, err
+				}
+				if found {
+					s.Data, outcome = data, store.Save
+				}
+			}
+			return outcome, nil
+		})
+	})
+}
+
+// changeExisting changes the session if there is one; with none, nothing is to
+// be done, and the result is nil.
+func (c *call) changeExisting(change store.Change) (*result, error) {
+	r, err := c.change(policy{}, change)
+	if errors.Is(err, errNo) {
+		return nil, nil
+	}
+	return r, err
+}

@@ -1,0 +1,150 @@
+package cookie
+
+import (
+	"cmp"
+	"errors"
+	"strconv"
+	"strings"
+)
+
+// What browsers take at most, in bytes (RFC 6265bis §5.6).
+const (
+	maxPair      = 4096 // name and value together; a longer cookie is dropped
+	maxAttribute = 1024 // an attribute's value; a longer one is ignored
+)
+
+// Check reports the first thing in a cookie that a browser would drop, or that
+// would let text break out of its place in the header line:
+//
+//   - a name that is no token (RFC 9110 §5.6.2), a value with anything but
+//     cookie-octets (RFC 6265 §4.1.1), or over 4096 bytes of both together;
+//   - a Path that does not begin with '/', or holds a space, a ';', a control
+//     or a non-ASCII character; a Domain that is no host name or IPv4 address;
+//     either of them over 1024 bytes;
+//   - a name that begins with __Secure-, __Host- (RFC 6265bis §4.1.3), __Http-
+//     or __Host-Http- (draft-ietf-httpbis-layered-cookies), in any letter case,
+//     without the attributes which that prefix stands for;
+//   - SameSite=None or Partitioned without Secure.
+//
+// An empty value is fine.
+func Check(name, value string, a Attributes) error {
+	return cmp.Or(
+		checkPair(name, value),
+		checkPath(a.Path),
+		checkDomain(a.Domain),
+		checkPrefix(name, a),
+		checkSecure(a),
+	)
+}
+
+func checkPair(name, value string) error {
+	switch size := len(name) + len(value); {
+	case name == "":
+		return errors.New("cookie name is empty: give --cookie-name a name such as cgisession_id")
+	case size > maxPair:
+		return errors.New("cookie name and value are " + strconv.Itoa(size) + " bytes together and browsers take " +
+			strconv.Itoa(maxPair) + ": shorten --cookie-name")
+	case strings.ContainsFunc(name, notToken):
+		return errors.New("cookie name " + strconv.Quote(name) +
+			" holds a character that none may: use letters, digits, '-' and '_' in --cookie-name")
+	case strings.ContainsFunc(value, notCookieOctet):
+		return errors.New("cookie value holds a byte that none may: " +
+			`only printable ASCII but for space, '"', ',', ';' and '\' is safe`)
+	}
+	return nil
+}
+
+func checkPath(path string) error {
+	switch {
+	case len(path) > maxAttribute:
+		return tooLong("--cookie-path", path)
+	case !strings.HasPrefix(path, "/"):
+		return errors.New("--cookie-path " + strconv.Quote(path) + " does not begin with '/'")
+	case strings.ContainsFunc(path, notPath):
+		return errors.New("--cookie-path " + strconv.Quote(path) +
+			" holds a space, a ';', a control or a non-ASCII character: write it percent-encoded, as URLs have it")
+	}
+	return nil
+}
+
+func checkDomain(domain string) error {
+	switch {
+	case domain == "":
+		return nil
+	case len(domain) > maxAttribute:
+		return tooLong("--cookie-domain", domain)
+	case !isHost(strings.TrimPrefix(domain, ".")):
+		return errors.New("--cookie-domain " + strconv.Quote(domain) +
+			` is no host name: use labels of letters, digits and '-' ("example.com"), or leave it out`)
+	}
+	return nil
+}
+
+// checkPrefix takes a name in any letter case, as browsers do to protect
+// servers that do not tell the cases apart.
+func checkPrefix(name string, a Attributes) error {
+	lower := strings.ToLower(name)
+	host := strings.HasPrefix(lower, "__host-")
+	http := strings.HasPrefix(lower, "__http-") || strings.HasPrefix(lower, "__host-http-")
+	secure := host || http || strings.HasPrefix(lower, "__secure-")
+	var want string
+	switch {
+	case secure && !a.Secure:
+		want = "needs --cookie-secure always"
+	case http && !a.HTTPOnly:
+		want = "needs --cookie-http-only true"
+	case host && a.Domain != "":
+		want = "allows no --cookie-domain"
+	case host && a.Path != "/":
+		want = "needs --cookie-path /"
+	default:
+		return nil
+	}
+	return errors.New("cookie name " + strconv.Quote(name) + " " + want + ": browsers drop it otherwise")
+}
+
+func checkSecure(a Attributes) error {
+	switch {
+	case a.Secure:
+		return nil
+	case a.SameSite == SameSiteNone:
+		return errors.New("--cookie-same-site none needs --cookie-secure always: browsers drop the cookie otherwise")
+	case a.Partitioned:
+		return errors.New("--cookie-partitioned needs --cookie-secure always: browsers drop the cookie otherwise")
+	}
+	return nil
+}
+
+func tooLong(option, text string) error {
+	return errors.New(option + " is " + strconv.Itoa(len(text)) + " bytes long and browsers ignore it over " +
+		strconv.Itoa(maxAttribute) + ": shorten it")
+}
+
+func isHost(host string) bool {
+	for label := range strings.SplitSeq(host, ".") {
+		if label == "" || strings.ContainsFunc(label, notLabel) {
+			return false
+		}
+	}
+	return true
+}
+
+func notToken(r rune) bool {
+	return !isAlphanumeric(r) && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
+}
+
+func notCookieOctet(r rune) bool {
+	return r <= ' ' || r >= 0x7f || strings.ContainsRune(`",;\`, r)
+}
+
+func notPath(r rune) bool {
+	return r <= ' ' || r >= 0x7f || r == ';'
+}
+
+func notLabel(r rune) bool {
+	return !isAlphanumeric(r) && r != '-'
+}
+
+func isAlphanumeric(r rune) bool {
+	return '0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z'
+}

@@ -1,0 +1,135 @@
+// Package cookie reads, writes and signs session cookies.
+//
+// A cookie's value is opaque bytes here: it is never decoded or unquoted, and
+// no error holds it. What a client sent is only looked at by [Values] and
+// [Keys.Verify], which cannot fail; all errors are about what an operator chose.
+package cookie
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Values returns the value of every cookie called name in header, the text of a
+// Cookie request header (HTTP_COOKIE), in the order sent; nil if there is none.
+//
+// It takes the cookie-string of RFC 6265 §4.2.1 as bytes: header is split on
+// ';', each pair trimmed of SP and TAB and cut at its first '=', and the name
+// must be equal byte for byte. Quotes and percent signs stay, and the $Version
+// and $Path of RFC 2965 are cookies like any other.
+func Values(header, name string) []string {
+	var values []string
+	for pair := range strings.SplitSeq(header, ";") {
+		got, value, found := strings.Cut(strings.Trim(pair, " \t"), "=")
+		if found && got == name {
+			values = append(values, value)
+		}
+	}
+	return values
+}
+
+// SameSite says with which cross-site requests a browser sends the cookie
+// (RFC 6265bis §5.6.7). The zero value is SameSiteLax.
+type SameSite uint8
+
+const (
+	SameSiteLax    SameSite = iota // with top-level navigation only
+	SameSiteStrict                 // with none
+	SameSiteNone                   // with all; browsers want Secure then
+)
+
+// ParseSameSite reads "lax", "strict" or "none", in any letter case.
+func ParseSameSite(text string) (SameSite, error) {
+	switch strings.ToLower(text) {
+	case "lax":
+		return SameSiteLax, nil
+	case "strict":
+		return SameSiteStrict, nil
+	case "none":
+		return SameSiteNone, nil
+	}
+	return 0, errors.New("--cookie-same-site " + strconv.Quote(text) + " is not lax, strict or none")
+}
+
+// String returns the attribute's value as it is sent: "Lax", "Strict" or "None".
+func (s SameSite) String() string {
+	switch s {
+	case SameSiteStrict:
+		return "Strict"
+	case SameSiteNone:
+		return "None"
+	}
+	return "Lax"
+}
+
+// Attributes are what a Set-Cookie line says about a cookie besides its name
+// and value. Path has no default: it must begin with '/'. An empty Domain makes
+// a cookie for the answering host alone.
+type Attributes struct {
+	Path, Domain                  string
+	Expires                       Expires
+	Secure, HTTPOnly, Partitioned bool
+	SameSite                      SameSite
+}
+
+// Set returns the header line "Set-Cookie: name=value; Path=…", without a line
+// end, that stores the cookie in the browser (RFC 6265 §4.1). A cookie that
+// outlives the browser has both Expires and Max-Age, counted from now; the
+// others have neither. The errors are those of Check, and a fixed date in
+// a.Expires that is not after now.
+func Set(name, value string, a Attributes, now time.Time) (string, error) {
+	if err := Check(name, value, a); err != nil {
+		return "", err
+	}
+	if !a.Expires.Persistent() {
+		return line(name, value, "", a), nil
+	}
+	end, seconds, err := a.Expires.end(now)
+	if err != nil {
+		return "", err
+	}
+	return line(name, value, lifetime(end, seconds), a), nil
+}
+
+// Delete returns the header line, without a line end, that makes a browser drop
+// the cookie which Set stored with the same name and a: a browser replaces only
+// a cookie of the same name, domain and path (RFC 6265bis §5.7), in the same
+// partition. a.Expires is not used. The errors are those of Check.
+func Delete(name string, a Attributes) (string, error) {
+	if err := Check(name, "", a); err != nil {
+		return "", err
+	}
+	return line(name, "", lifetime(time.Unix(0, 0), 0), a), nil
+}
+
+// lifetime writes both attributes, since a client that knows Max-Age prefers it
+// (RFC 6265 §4.1.2.2) and is safe from a wrong clock, and old ones know Expires
+// only. The date is an IMF-fixdate (RFC 9110 §5.6.7).
+func lifetime(end time.Time, seconds int64) string {
+	return "; Expires=" + end.UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT") +
+		"; Max-Age=" + strconv.FormatInt(seconds, 10)
+}
+
+// line puts checked parts together, in the order that net/http uses.
+func line(name, value, lifetime string, a Attributes) string {
+	s := "Set-Cookie: " + name + "=" + value + "; Path=" + a.Path
+	if a.Domain != "" {
+		// Browsers ignore a leading dot, and the grammar has none
+		// (RFC 6265 §4.1.2.3).
+		s += "; Domain=" + strings.TrimPrefix(a.Domain, ".")
+	}
+	s += lifetime
+	if a.HTTPOnly {
+		s += "; HttpOnly"
+	}
+	if a.Secure {
+		s += "; Secure"
+	}
+	s += "; SameSite=" + a.SameSite.String()
+	if a.Partitioned {
+		s += "; Partitioned"
+	}
+	return s
+}

@@ -1,0 +1,594 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"iter"
+	"math/big"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// MaxDepth is how deep arrays and objects may nest, the data itself being the
+// first level. It bounds the recursion here and in whatever reads the data.
+const MaxDepth = 512
+
+// maxDigits bounds what [Data.Add] writes out in full: 1e999999999 is short as
+// JSON, but a gigabyte as a plain number.
+const maxDigits = 10_000
+
+// The errors of a session's data. Their messages are of one line and say which
+// part of the key or the text is at fault.
+var (
+	// ErrBadJSON: a text is not what JSON (RFC 8259) or this package allows.
+	ErrBadJSON = errors.New("bad JSON")
+	// ErrBadKey: a KEY can name no member: a malformed JSON Pointer, or, where
+	// a member would have to be made, a name that is not UTF-8.
+	ErrBadKey = errors.New("bad key")
+	// ErrBadStep: a KEY leads where this data has no such place: through a
+	// scalar, past the end of an array, deeper than MaxDepth, or to a value of
+	// the wrong type.
+	ErrBadStep = errors.New("bad step")
+)
+
+// dataError is a message of its own that errors.Is takes for kind.
+type dataError struct {
+	kind    error
+	message string
+}
+
+func (e *dataError) Error() string { return e.message }
+func (e *dataError) Unwrap() error { return e.kind }
+
+func keyError(kind error, key string, message ...string) error {
+	return &dataError{kind, "key " + quoteShort(key) + strings.Join(message, "")}
+}
+
+// Data is a session's data: the text of one JSON object without whitespace, in
+// UTF-8, no name twice in an object, nested no deeper than MaxDepth. Members keep
+// their order, strings and numbers the text they were written with.
+//
+// It comes from [Empty], [ParseData] or a method of Data; nil is not valid. No
+// method changes it in place, and the values read from it share its memory: treat
+// both as read-only.
+type Data []byte
+
+// Value is the text of any JSON value, under the same rules as [Data].
+// It comes from [ParseValue], [StringValue] or a method of Data; nil is not valid.
+type Value []byte
+
+// Empty is data without members.
+var Empty = Data("{}")
+
+// ParseData returns the data that text holds. Anything but one JSON object under
+// the rules of [Data], with whitespace where JSON allows it, is ErrBadJSON.
+func ParseData(text []byte) (Data, error) {
+	v, err := ParseValue(text)
+	if err != nil {
+		return nil, err
+	}
+	if v.kind() != "object" {
+		return nil, &dataError{ErrBadJSON, "the data must be a JSON object, not " + article(v.kind())}
+	}
+	return Data(v), nil
+}
+
+// ParseValue returns the value that text holds. Anything but one JSON value under
+// the rules of [Data], with whitespace where JSON allows it, is ErrBadJSON.
+func ParseValue(text []byte) (Value, error) {
+	// Before the parser, which recurses to 10000 levels.
+	if Value(text).depth() > MaxDepth {
+		return nil, &dataError{ErrBadJSON, "bad JSON: nested deeper than " + strconv.Itoa(MaxDepth) + " levels"}
+	}
+	v, err := jsontext.AppendFormat(nil, text, jsontext.PreserveRawStrings(true))
+	if err != nil {
+		return nil, badJSON(err)
+	}
+	return v, nil
+}
+
+func badJSON(err error) error {
+	message := "bad JSON: " + err.Error()
+	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		message = "bad JSON: " + syntax.Err.Error()
+		if syntax.Err == jsontext.ErrDuplicateName {
+			message += " " + quoteShort(syntax.JSONPointer.LastToken())
+		}
+		message += " at byte " + strconv.FormatInt(syntax.ByteOffset, 10)
+	}
+	return &dataError{ErrBadJSON, message}
+}
+
+// StringValue returns text as a JSON string; text that is not UTF-8 is ErrBadJSON.
+func StringValue(text string) (Value, error) {
+	v, err := jsontext.AppendQuote(nil, text)
+	if err != nil {
+		valid := 0
+		for valid < len(text) {
+			r, n := utf8.DecodeRuneInString(text[valid:])
+			if r == utf8.RuneError && n == 1 {
+				break
+			}
+			valid += n
+		}
+		return nil, &dataError{ErrBadJSON, "text is not UTF-8 at byte " + strconv.Itoa(valid)}
+	}
+	return v, nil
+}
+
+// Text returns a string's characters, and any other value as JSON.
+func (v Value) Text() string {
+	if v.kind() != "string" {
+		return string(v)
+	}
+	return unquote(v)
+}
+
+// Get returns the value at key. A key that begins with "/" is a JSON Pointer
+// (RFC 6901), any other the name of a member, byte for byte. ok is false where
+// there is no value, also if the key leads through a scalar. A malformed JSON
+// Pointer is ErrBadKey.
+func (d Data) Get(key string) (v Value, ok bool, err error) {
+	steps, err := splitKey(key)
+	if err != nil {
+		return nil, false, err
+	}
+	at := d.walk(steps)
+	if len(at.rest) > 0 {
+		return nil, false, nil
+	}
+	return Value(d[at.value:at.end:at.end]), true, nil
+}
+
+// Set returns the data with v at key. A member that exists keeps its position, a
+// new one goes last, and missing parents are made as objects. A step "-" in an
+// array appends to it. A step through a scalar (null is one), an index that is
+// out of range or not written as RFC 6901 has it, and data that would nest deeper
+// than MaxDepth are ErrBadStep.
+func (d Data) Set(key string, v Value) (Data, error) {
+	steps, err := splitKey(key)
+	if err != nil {
+		return nil, err
+	}
+	if len(steps)+v.depth() > MaxDepth {
+		return nil, keyError(ErrBadStep, key, " would nest the data deeper than ", strconv.Itoa(MaxDepth), " levels")
+	}
+	at := d.walk(steps)
+	if len(at.rest) == 0 {
+		return d.splice(at.value, at.end, v), nil
+	}
+
+	var text []byte
+	switch kind := Value(d[at.value:at.end]).kind(); {
+	case kind == "object":
+		if text, err = nest(at.rest, v); err == nil {
+			text = text[1 : len(text)-1] // the members go into the object that is there
+		}
+	case kind == "array" && at.rest[0] == "-":
+		text, err = nest(at.rest[1:], v)
+	case kind == "array":
+		err = keyError(ErrBadStep, key, ": ", quoteShort(at.rest[0]), " is no index of an array of ",
+			strconv.Itoa(at.siblings), "; - appends to it")
+	default:
+		err = keyError(ErrBadStep, key, ": ", quoteShort(at.rest[0]), " leads into ", article(kind), "; unset that first")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if at.siblings > 0 {
+		text = slices.Insert(text, 0, ',')
+	}
+	return d.splice(at.end-1, at.end-1, text), nil
+}
+
+// Unset returns the data without the value at key, and whether there was one. The
+// elements after a removed one move up. A malformed JSON Pointer is ErrBadKey.
+func (d Data) Unset(key string) (Data, bool, error) {
+	steps, err := splitKey(key)
+	if err != nil {
+		return nil, false, err
+	}
+	at := d.walk(steps)
+	if len(at.rest) > 0 {
+		return d, false, nil
+	}
+	start, end := at.start, at.end
+	switch { // one comma goes with it
+	case d[start-1] == ',':
+		start--
+	case end < len(d) && d[end] == ',':
+		end++
+	}
+	return d.splice(start, end, nil), true, nil
+}
+
+// Merge returns the data with a JSON Merge Patch (RFC 7396) applied: members of
+// patch replace those of the same name, null removes them, objects are merged.
+func (d Data) Merge(patch Data) Data {
+	return appendMerge(make([]byte, 0, len(d)+len(patch)), Value(d), Value(patch))
+}
+
+// appendMerge appends what MergePatch(target, patch) of RFC 7396 §2 returns.
+// A nil target is one that is not there.
+func appendMerge(dst []byte, target, patch Value) []byte {
+	if patch.kind() != "object" {
+		return append(dst, patch...)
+	}
+	if target.kind() != "object" {
+		target = nil
+	}
+	changes := make(map[string]Value)
+	for c := range children(patch, 0) {
+		changes[unquote(c.name)] = Value(patch[c.value:c.end])
+	}
+	dst = append(dst, '{')
+	first := len(dst)
+	separate := func() {
+		if len(dst) > first {
+			dst = append(dst, ',')
+		}
+	}
+	for c := range children(target, 0) {
+		name := unquote(c.name)
+		change, ok := changes[name]
+		switch {
+		case !ok:
+			separate()
+			dst = append(dst, target[c.start:c.end]...)
+		case change.kind() != "null":
+			separate()
+			dst = append(dst, target[c.start:c.value]...)
+			dst = appendMerge(dst, Value(target[c.value:c.end]), change)
+		}
+		delete(changes, name)
+	}
+	for c := range children(patch, 0) {
+		if change, ok := changes[unquote(c.name)]; ok && change.kind() != "null" {
+			separate()
+			dst = append(dst, patch[c.start:c.value]...)
+			dst = appendMerge(dst, nil, change)
+		}
+	}
+	return append(dst, '}')
+}
+
+// Add adds the JSON number by to the number at key, exactly, and returns the new
+// data and the sum. A missing number counts as 0. The sum is written without an
+// exponent, with as many decimals as the operand with more of them (0.10 and 0.2
+// make 0.30), so that integers stay integers. What is no number at key, or needs
+// more than 10000 digits, is ErrBadStep; a by that is none, ErrBadJSON. Where
+// Set(key) fails, so does Add.
+func (d Data) Add(key, by string) (Data, Value, error) {
+	b, err := ParseValue([]byte(by))
+	if err != nil || b.kind() != "number" {
+		return nil, nil, &dataError{ErrBadJSON, quoteShort(by) + " is no JSON number such as 1, -2 or 0.5"}
+	}
+	a, ok, err := d.Get(key)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case !ok:
+		a = Value("0")
+	case a.kind() != "number":
+		return nil, nil, keyError(ErrBadStep, key, " is no number but ", article(a.kind()))
+	}
+	sum, ok := sumOf(string(a), string(b))
+	if !ok {
+		return nil, nil, keyError(ErrBadStep, key, ": the sum would take more than ", strconv.Itoa(maxDigits), " digits")
+	}
+	d, err = d.Set(key, Value(sum))
+	if err != nil {
+		return nil, nil, err
+	}
+	return d, Value(sum), nil
+}
+
+// sumOf returns a+b, or false if that takes more than maxDigits to work out.
+func sumOf(a, b string) (string, bool) {
+	digitsA, expA, okA := splitNumber(a)
+	digitsB, expB, okB := splitNumber(b)
+	low := min(expA, expB, 0)
+	if !okA || !okB || len(digitsA)+expA-low > maxDigits || len(digitsB)+expB-low > maxDigits {
+		return "", false
+	}
+	x, okA := new(big.Int).SetString(digitsA+strings.Repeat("0", expA-low), 10)
+	y, okB := new(big.Int).SetString(digitsB+strings.Repeat("0", expB-low), 10)
+	if !okA || !okB {
+		return "", false
+	}
+	sum := x.Add(x, y).String()
+	if low == 0 {
+		return sum, true
+	}
+	abs := strings.TrimPrefix(sum, "-")
+	sign := sum[:len(sum)-len(abs)]
+	if short := 1 - low - len(abs); short > 0 {
+		abs = strings.Repeat("0", short) + abs
+	}
+	point := len(abs) + low
+	return sign + abs[:point] + "." + abs[point:], true
+}
+
+// splitNumber returns a JSON number as digits × 10^exp, the digits with their
+// sign, or false if exp alone is beyond maxDigits.
+func splitNumber(text string) (digits string, exp int, ok bool) {
+	mantissa, power := text, "0"
+	if i := strings.IndexAny(text, "eE"); i >= 0 {
+		mantissa, power = text[:i], text[i+1:]
+	}
+	exp, err := strconv.Atoi(power)
+	if err != nil || exp > maxDigits || exp < -maxDigits {
+		return "", 0, false
+	}
+	whole, decimals, _ := strings.Cut(mantissa, ".")
+	return whole + decimals, exp - len(decimals), true
+}
+
+// Append appends vs to the array at key and returns the new data and the array's
+// length. A missing array is made. Any other value there is ErrBadStep; where
+// Set(key) fails, so does Append.
+func (d Data) Append(key string, vs ...Value) (Data, int, error) {
+	list, ok, err := d.Get(key)
+	switch {
+	case err != nil:
+		return nil, 0, err
+	case !ok:
+		list = Value("[]")
+	case list.kind() != "array":
+		return nil, 0, keyError(ErrBadStep, key, " is no array but ", article(list.kind()))
+	}
+	n := 0
+	for range children(list, 0) {
+		n++
+	}
+	list = slices.Clone(list[:len(list)-1])
+	for _, v := range vs {
+		if n > 0 {
+			list = append(list, ',')
+		}
+		list = append(list, v...)
+		n++
+	}
+	d, err = d.Set(key, append(list, ']'))
+	if err != nil {
+		return nil, 0, err
+	}
+	return d, n, nil
+}
+
+// Members yields the data's members in order, with their names unquoted.
+func (d Data) Members() iter.Seq2[string, Value] {
+	return func(yield func(string, Value) bool) {
+		for c := range children(d, 0) {
+			if !yield(unquote(c.name), Value(d[c.value:c.end:c.end])) {
+				return
+			}
+		}
+	}
+}
+
+// splitKey returns the steps that key takes from the data inwards, at least one.
+func splitKey(key string) ([]string, error) {
+	if !strings.HasPrefix(key, "/") {
+		return []string{key}, nil
+	}
+	steps := strings.Split(key[1:], "/")
+	if !strings.Contains(key, "~") {
+		return steps, nil
+	}
+	for i, step := range steps {
+		for j := 0; j < len(step); j++ {
+			if step[j] == '~' && !strings.HasPrefix(step[j+1:], "0") && !strings.HasPrefix(step[j+1:], "1") {
+				return nil, keyError(ErrBadKey, key, ": ~ without 0 or 1 after it; write ~0 for ~, ~1 for /")
+			}
+		}
+		// In this order (RFC 6901 §4), so that ~01 becomes ~1.
+		steps[i] = strings.ReplaceAll(strings.ReplaceAll(step, "~1", "/"), "~0", "~")
+	}
+	return steps, nil
+}
+
+// spot is how far a key leads: a child, or the data itself if no step could be
+// made. An edit puts text in place of the child, or, where steps are left, at the
+// end of it.
+type spot struct {
+	child
+	rest     []string // the steps that lead nowhere from here
+	siblings int      // how many children there are here, if steps are left
+}
+
+// walk goes as many of the steps as the data has.
+func (d Data) walk(steps []string) spot {
+	s := spot{child{end: len(d)}, steps, 0}
+	for len(s.rest) > 0 {
+		step := s.rest[0]
+		index := -1
+		if n, err := strconv.Atoi(step); err == nil && strconv.Itoa(n) == step {
+			index = n // else it has a sign or leading zeros, which RFC 6901 §4 excludes
+		}
+		var next child
+		found := false
+		s.siblings = 0
+		for next = range children(d, s.value) {
+			if next.name != nil {
+				found = isName(next.name, step)
+			} else {
+				found = s.siblings == index
+			}
+			if found {
+				break
+			}
+			s.siblings++
+		}
+		if !found {
+			break
+		}
+		s.child, s.rest = next, s.rest[1:]
+	}
+	return s
+}
+
+// nest returns v inside of an object for each step, the first outermost.
+func nest(steps []string, v Value) ([]byte, error) {
+	var text []byte
+	for _, step := range steps {
+		var err error
+		if text, err = jsontext.AppendQuote(append(text, '{'), step); err != nil {
+			return nil, keyError(ErrBadKey, step, " is not UTF-8")
+		}
+		text = append(text, ':')
+	}
+	text = append(text, v...)
+	return append(text, bytes.Repeat([]byte{'}'}, len(steps))...), nil
+}
+
+// splice returns d with text in place of d[start:end].
+func (d Data) splice(start, end int, text []byte) Data {
+	return slices.Concat(d[:start], Data(text), d[end:])
+}
+
+// The functions below read text that was parsed before, so that they need not
+// judge it again. On any other text they find something or nothing, but return.
+
+// child is a member of an object or an element of an array, by offsets.
+type child struct {
+	name  []byte // with its quotes; nil for an element
+	start int    // of the name, or of an element
+	value int
+	end   int // past the value
+}
+
+// children yields what the object or array at text[i] holds; a scalar holds none.
+func children(text []byte, i int) iter.Seq[child] {
+	return func(yield func(child) bool) {
+		if i >= len(text) || text[i] != '{' && text[i] != '[' {
+			return
+		}
+		object := text[i] == '{'
+		at := i + 1
+		for at < len(text) && text[at] != '}' && text[at] != ']' {
+			c := child{start: at, value: at}
+			if object {
+				colon := skipString(text, at)
+				if text[at] != '"' || colon >= len(text) || text[colon] != ':' {
+					return
+				}
+				c.name, c.value = text[at:colon], colon+1
+			}
+			c.end, _ = skipValue(text, c.value)
+			if !yield(c) {
+				return
+			}
+			if at = c.end; at < len(text) && text[at] == ',' {
+				at++
+			}
+		}
+	}
+}
+
+// skipValue returns the offset past the value at text[i:], and how many levels
+// of arrays and objects it has.
+func skipValue(text []byte, i int) (end, levels int) {
+	level := 0
+	for i < len(text) {
+		switch text[i] {
+		case '"':
+			i = skipString(text, i)
+			if level == 0 {
+				return i, 0
+			}
+			continue
+		case '{', '[':
+			level++
+			levels = max(levels, level)
+		case '}', ']':
+			if level == 0 {
+				return i, 0
+			}
+			if level--; level == 0 {
+				return i + 1, levels
+			}
+		case ',':
+			if level == 0 {
+				return i, 0
+			}
+		}
+		i++
+	}
+	return len(text), levels
+}
+
+// skipString returns the offset past the string that begins at text[i].
+func skipString(text []byte, i int) int {
+	for i++; i < len(text); i++ {
+		switch text[i] {
+		case '"':
+			return i + 1
+		case '\\':
+			i++
+		}
+	}
+	return len(text)
+}
+
+// isName reports whether a quoted name, whatever its escapes, is step. Unlike
+// unquote it does not allocate, but for names that are longer than its buffer.
+func isName(quoted []byte, step string) bool {
+	var buf [128]byte
+	name, _ := jsontext.AppendUnquote(buf[:0], quoted)
+	return string(name) == step
+}
+
+func unquote(quoted []byte) string {
+	var buf [128]byte
+	text, _ := jsontext.AppendUnquote(buf[:0], quoted)
+	return string(text)
+}
+
+func (v Value) depth() int {
+	_, levels := skipValue(v, 0)
+	return levels
+}
+
+func (v Value) kind() string {
+	if len(v) == 0 {
+		return "nothing"
+	}
+	switch v[0] {
+	case '{':
+		return "object"
+	case '[':
+		return "array"
+	case '"':
+		return "string"
+	case 'n':
+		return "null"
+	case 't', 'f':
+		return "boolean"
+	}
+	return "number"
+}
+
+// article returns kind as a message has it.
+func article(kind string) string {
+	switch kind {
+	case "object", "array":
+		return "an " + kind
+	case "null", "nothing":
+		return kind
+	}
+	return "a " + kind
+}
+
+// quoteShort quotes a key for a message, its first 64 bytes if it is longer.
+func quoteShort(s string) string {
+	const most = 64
+	if len(s) > most {
+		return strconv.Quote(s[:most]) + "…"
+	}
+	return strconv.Quote(s)
+}

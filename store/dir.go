@@ -1,0 +1,153 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// A dirError says what is wrong with the data directory as a whole.
+type dirError struct {
+	dir string
+	err error
+}
+
+func (e *dirError) Error() string { return "data directory " + e.dir + ": " + e.err.Error() }
+func (e *dirError) Unwrap() error { return e.err }
+
+// CheckMemory reports as ErrConfig that dir is on no file system in memory.
+func CheckMemory(dir string) error {
+	ok, err := inMemory(dir)
+	if err == unix.ENOENT { // it will be made there
+		ok, err = inMemory(filepath.Dir(dir))
+	}
+	if err == nil && !ok {
+		err = fmt.Errorf("%w: not on a file system in memory (tmpfs); choose another --data-dir or --type file", ErrConfig)
+	}
+	if err != nil {
+		return &dirError{dir, err}
+	}
+	return nil
+}
+
+// openRoot opens the data directory once; where it is missing and create is
+// set, it is made. Missing without create is ErrNotFound.
+func (f *File) openRoot(create bool) error {
+	if f.root >= 0 {
+		return nil
+	}
+	fd, err := openDir(unix.AT_FDCWD, f.dir)
+	if err == unix.ENOENT {
+		if !create {
+			return ErrNotFound
+		}
+		if err = makeDir(unix.AT_FDCWD, f.dir); err == unix.ENOENT {
+			err = fmt.Errorf("%w: its parent directory does not exist; create it", ErrConfig)
+		} else if err == nil {
+			fd, err = openDir(unix.AT_FDCWD, f.dir)
+		}
+	}
+	if err != nil {
+		return &dirError{f.dir, err}
+	}
+	f.root = fd
+	return nil
+}
+
+// openShard opens the directory of the sessions whose handles begin as this
+// one; where it is missing and create is set, it is made.
+func (f *File) openShard(handle string, create bool) (fd int, err error) {
+	if err := f.openRoot(create); err != nil {
+		return -1, err
+	}
+	name := handle[:2]
+	fd, err = openDir(f.root, name)
+	if err == unix.ENOENT {
+		if !create {
+			return -1, ErrNotFound
+		}
+		if err = makeDir(f.root, name); err == nil {
+			fd, err = openDir(f.root, name)
+		}
+		if err == nil && f.opts.Durable {
+			err = unix.Fsync(f.root)
+		}
+	}
+	if err != nil {
+		return -1, &fs.PathError{Op: "open", Path: f.dir + "/" + name, Err: err}
+	}
+	return fd, nil
+}
+
+// openDir opens a directory that is this user's alone, by no symbolic link.
+// A missing one is unix.ENOENT itself.
+func openDir(at int, name string) (fd int, err error) {
+	err = retry(func() error {
+		fd, err = unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		return err
+	})
+	switch err {
+	case nil:
+	case unix.ELOOP, unix.ENOTDIR:
+		return -1, fmt.Errorf("%w: not a directory, or a symbolic link; name a real directory", ErrUnsafe)
+	default:
+		return -1, err
+	}
+	var st unix.Stat_t
+	if err = unix.Fstat(fd, &st); err == nil {
+		err = checkOwned(&st, 0o022)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// checkOwned refuses what belongs to another user, or has a mode with any of
+// the forbidden bits.
+func checkOwned(st *unix.Stat_t, forbidden uint32) error {
+	switch {
+	case int(st.Uid) != os.Geteuid():
+		return fmt.Errorf("%w: belongs to user %d, not to %d, who runs this", ErrUnsafe, st.Uid, os.Geteuid())
+	case uint32(st.Mode)&forbidden != 0:
+		return fmt.Errorf("%w: mode %#o lets other users in; chmod go-rwx it", ErrUnsafe, st.Mode&0o777)
+	}
+	return nil
+}
+
+// makeDir makes a directory with mode 0700; that another process just did is
+// fine.
+func makeDir(at int, name string) error {
+	err := private(func() error { return unix.Mkdirat(at, name, 0o700) })
+	if errors.Is(err, unix.EEXIST) {
+		return nil
+	}
+	return err
+}
+
+// umask guards the process's file mode creation mask.
+var umask sync.Mutex
+
+// private runs create while the mask leaves the owner's permissions alone, so
+// that 0700 and 0600 come out as such.
+func private(create func() error) error {
+	umask.Lock()
+	defer umask.Unlock()
+	defer unix.Umask(unix.Umask(0o077))
+	return retry(create)
+}
+
+// retry repeats a system call for as long as a signal interrupts it.
+func retry(call func() error) error {
+	for {
+		if err := call(); err != unix.EINTR {
+			return err
+		}
+	}
+}

@@ -1,0 +1,731 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// page is the unit in which files grow and are cut, in bytes.
+	page = 4096
+
+	// maxHops bounds how many tombstones are followed from a handle.
+	maxHops = 8
+
+	// maxTries bounds how often a session's file is opened again because
+	// it was removed, moved or rewritten meanwhile.
+	maxTries = 1000
+)
+
+// File is a [Store] that keeps each session in a file of its own,
+// DIR/ab/<handle>, with 256 directories ab for the first two digits of the
+// handle. A file's modification time is the session's last access. Directories
+// have mode 0700 and files 0600; a directory or file that is not this user's
+// alone is ErrUnsafe.
+type File struct {
+	dir  string
+	opts Options
+	root int // descriptor of the directory; -1 until it is needed
+}
+
+// NewFile returns the store in dir, which is made when the first session is.
+func NewFile(dir string, opts Options) *File {
+	return &File{dir: dir, opts: opts, root: -1}
+}
+
+// Path returns where the file of the session with this handle is.
+func (f *File) Path(handle string) string { return f.dir + "/" + handle[:2] + "/" + handle }
+
+// Close gives back what the store holds of the system.
+func (f *File) Close() error {
+	if f.root < 0 {
+		return nil
+	}
+	defer func() { f.root = -1 }()
+	return unix.Close(f.root)
+}
+
+// Read implements [Store].
+func (f *File) Read(handle string, how Reading) (*Session, error) {
+	return f.follow(handle, false, func(handle string, _ bool) (*Session, error) {
+		if how == Snapshot {
+			return f.snapshot(handle)
+		}
+		e, err := f.lock(handle, shared, false)
+		if err != nil {
+			return nil, err
+		}
+		defer e.close()
+		s, _, err := e.load()
+		if err == nil && how == Touch {
+			err = e.touch()
+		}
+		return s, err
+	})
+}
+
+// Update implements [Store].
+func (f *File) Update(handle string, create bool, change Change) (*Session, error) {
+	return f.follow(handle, create, func(handle string, create bool) (*Session, error) {
+		e, err := f.lock(handle, exclusive, create)
+		if err != nil {
+			return nil, err
+		}
+		defer e.close()
+		return e.update(create, change)
+	})
+}
+
+// Move implements [Store].
+func (f *File) Move(from, to string, grace time.Duration) (*Session, error) {
+	return f.follow(from, false, func(from string, _ bool) (*Session, error) {
+		e, err := f.lock(from, exclusive, false)
+		if err != nil {
+			return nil, err
+		}
+		defer e.close()
+		s, _, err := e.load()
+		if err == nil {
+			err = e.move(to, grace)
+		}
+		if err != nil {
+			return nil, e.invalidate(err)
+		}
+		s.Handle, s.Path = to, f.Path(to)
+		return s, nil
+	})
+}
+
+// movedError says that a tombstone stands where the session was.
+type movedError struct{ to string }
+
+func (e movedError) Error() string { return "moved to " + e.to }
+
+// follow runs visit on the handle and then where tombstones lead from it. What
+// a tombstone leads to is never created.
+func (f *File) follow(handle string, create bool, visit func(string, bool) (*Session, error)) (*Session, error) {
+	for range maxHops + 1 {
+		s, err := visit(handle, create)
+		if err == errReplaced {
+			continue
+		}
+		moved, ok := err.(movedError)
+		if !ok {
+			return s, err
+		}
+		handle, create = moved.to, false
+	}
+	return nil, ErrNotFound
+}
+
+// An entry is a session's file, open, and locked unless it is a snapshot's.
+type entry struct {
+	f       *File
+	handle  string
+	shard   int // descriptor of the directory that it is in
+	fd      int
+	stat    unix.Stat_t // as it was once locked
+	refused error       // why it is open for reading only, if that is so
+	fresh   bool        // made by this call
+	stored  bool        // holds a record that counts
+	release func()
+}
+
+func (e *entry) close() {
+	unix.Close(e.fd)
+	unix.Close(e.shard)
+	e.release()
+}
+
+// fail says what failed on the session's file. No message holds an id; the
+// path holds the handle only.
+func (e *entry) fail(op string, err error) error {
+	return &fs.PathError{Op: op, Path: e.f.Path(e.handle), Err: err}
+}
+
+// mode is how a session's file is locked: chosen once, since raising a shared
+// lock would drop it first.
+type mode bool
+
+const (
+	shared    mode = false
+	exclusive mode = true
+)
+
+// lock opens and locks the session's file; where it is missing and create is
+// set, it makes an empty one. The lock counts only if it is on the file that
+// the name leads to once it is held.
+func (f *File) lock(handle string, how mode, create bool) (*entry, error) {
+	shard, err := f.openShard(handle, create)
+	if err != nil {
+		return nil, err
+	}
+	e := &entry{f: f, handle: handle, shard: shard, fd: -1}
+	deadline := time.Now().Add(f.opts.LockTimeout)
+	for range maxTries {
+		err = e.tryLock(how, deadline)
+		if err == unix.ENOENT && create {
+			err = e.make()
+		}
+		if err != errReplaced {
+			break
+		}
+	}
+	switch err {
+	case nil:
+		return e, nil
+	case unix.ENOENT:
+		err = ErrNotFound
+	case errReplaced:
+		err = e.fail("lock", ErrLocked)
+	default:
+		err = e.fail("lock", err)
+	}
+	unix.Close(shard)
+	return nil, err
+}
+
+// errReplaced says that the name leads to another file than before: look again.
+var errReplaced = errors.New("file replaced")
+
+// tryLock takes the lock and then opens the same file for its data.
+func (e *entry) tryLock(how mode, deadline time.Time) error {
+	access := unix.O_RDONLY
+	if how == exclusive {
+		access = unix.O_RDWR
+	}
+	locked, release, err := lockPath(e.f.Path(e.handle), access, bool(how), deadline, e.check)
+	if err == unix.EROFS || err == unix.EACCES {
+		// A read-only file system, or a tombstone: to be looked at.
+		e.refused, access = err, unix.O_RDONLY
+		locked, release, err = lockPath(e.f.Path(e.handle), access, bool(how), deadline, e.check)
+	}
+	if err == unix.ELOOP {
+		return errSymlink
+	}
+	if err != nil {
+		return err
+	}
+	if err = e.open(access); err == unix.ENOENT || err == nil && inodeOf(&e.stat) != locked {
+		err = errReplaced
+	}
+	if err != nil {
+		release()
+		e.closeData()
+		return err
+	}
+	e.release = release
+	return nil
+}
+
+var errSymlink = fmt.Errorf("%w: a symbolic link stands where a session's file belongs; remove it", ErrUnsafe)
+
+// open opens the file for its data and checks that it is a session's.
+func (e *entry) open(access int) error {
+	err := retry(func() (err error) {
+		e.fd, err = unix.Openat(e.shard, e.handle, access|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		return err
+	})
+	if err == unix.ELOOP {
+		return errSymlink
+	}
+	if err == nil {
+		err = unix.Fstat(e.fd, &e.stat)
+	}
+	if err != nil {
+		return err
+	}
+	return checkFile(&e.stat)
+}
+
+func (e *entry) closeData() {
+	if e.fd >= 0 {
+		unix.Close(e.fd)
+		e.fd = -1
+	}
+}
+
+// check is open without keeping the file: whether it is worth waiting for.
+func (e *entry) check() error {
+	defer e.closeData()
+	if err := e.open(unix.O_RDONLY); err != unix.ENOENT {
+		return err
+	}
+	return nil
+}
+
+// checkFile refuses what no session's file is.
+func checkFile(st *unix.Stat_t) error {
+	switch {
+	case st.Mode&unix.S_IFMT != unix.S_IFREG:
+		return fmt.Errorf("%w: not a regular file; remove it", ErrUnsafe)
+	case st.Nlink > 1:
+		return fmt.Errorf("%w: has %d hard links; remove all of them", ErrUnsafe, st.Nlink)
+	}
+	return checkOwned(st, 0o077)
+}
+
+// make makes the session's file, empty, for the lock to be taken on it by
+// whoever comes first: errReplaced if it is there now.
+func (e *entry) make() error {
+	err := private(func() error {
+		fd, err := unix.Openat(e.shard, e.handle, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+		if err == nil {
+			unix.Close(fd)
+		}
+		return err
+	})
+	e.fresh = e.fresh || err == nil
+	if err == nil || err == unix.EEXIST {
+		return errReplaced
+	}
+	return err
+}
+
+// load reads the session and judges it. With ErrNotFound (a file in which
+// nothing was ever stored) the session is a new one, to be created.
+func (e *entry) load() (*Session, found, error) {
+	text, err := e.read()
+	if err != nil {
+		return nil, found{}, err
+	}
+	return e.judge(text)
+}
+
+// judge makes the session of a file's text.
+func (e *entry) judge(text []byte) (*Session, found, error) {
+	now := time.Now()
+	at, err := current(text)
+	switch {
+	case err == ErrNotFound:
+		return e.session(record{created: now.Unix(), data: Empty}, now), at, err
+	case err == ErrCorrupt && e.f.opts.InvalidateCorrupt:
+		e.f.opts.log("corrupt", e.handle)
+		return nil, at, ErrInvalidated
+	case err != nil:
+		return nil, at, e.fail("read", fmt.Errorf("%w; remove it, or set --invalidate-corrupt", err))
+	case at.moved != "" && (at.moved == e.handle || now.Unix() >= at.until):
+		return nil, at, ErrNotFound
+	case at.moved != "":
+		return nil, at, movedError{at.moved}
+	}
+	e.stored = true
+	s := e.session(at.record, time.Unix(e.stat.Mtim.Unix()))
+	if e.f.opts.expired(s, now) {
+		return nil, at, ErrInvalidated
+	}
+	return s, at, nil
+}
+
+func (e *entry) session(r record, accessed time.Time) *Session {
+	return &Session{
+		Handle: e.handle, Version: r.version, Created: r.created, Accessed: accessed,
+		Data: r.data, Path: e.f.Path(e.handle), Size: e.stat.Size,
+	}
+}
+
+// read returns the whole file. One too large to hold two sessions of MaxSize
+// is not read.
+func (e *entry) read() ([]byte, error) {
+	if limit := 3*(int64(e.f.opts.MaxSize)+page) + page; e.stat.Size > limit {
+		return nil, e.fail("read", fmt.Errorf("file of %d bytes: %w allows; raise that, or remove the file", e.stat.Size, ErrTooLarge))
+	}
+	text := make([]byte, e.stat.Size)
+	n, err := preadAll(e.fd, text)
+	if err != nil {
+		return nil, e.fail("read", err)
+	}
+	return text[:n], nil
+}
+
+// preadAll fills text from the file's start, or up to its end.
+func preadAll(fd int, text []byte) (n int, err error) {
+	for n < len(text) {
+		var m int
+		err = retry(func() (err error) {
+			m, err = unix.Pread(fd, text[n:], int64(n))
+			return err
+		})
+		if err != nil || m == 0 {
+			return n, err
+		}
+		n += m
+	}
+	return n, nil
+}
+
+// update is one change: load, change, save.
+func (e *entry) update(create bool, change Change) (*Session, error) {
+	s, at, err := e.load()
+	switch {
+	case err == nil:
+	case err == ErrNotFound && create && s == nil: // a tombstone that is over
+		if err = e.remove(); err == nil {
+			err = errReplaced
+		}
+		return nil, err
+	case err == ErrNotFound && create:
+	default:
+		return nil, e.invalidate(err)
+	}
+	outcome, err := change(s)
+	if err == nil {
+		err = e.carryOut(outcome, s, at)
+	}
+	if (err != nil && err != ErrNotFound) || s.Version == 0 {
+		e.discard()
+	}
+	return s, err
+}
+
+// carryOut does what a change says.
+func (e *entry) carryOut(outcome Outcome, s *Session, at found) error {
+	if now := time.Now().Unix(); s.Created > now {
+		// A clock was set back: from the future, it would never grow old.
+		s.Created = now
+		outcome = max(outcome, Save)
+	}
+	switch {
+	case outcome == Remove:
+		return e.remove()
+	case outcome != Keep:
+		return e.save(s, at, outcome)
+	case e.stored:
+		return e.touch()
+	}
+	return nil
+}
+
+// discard takes back a file that this call made and nothing was stored in.
+func (e *entry) discard() {
+	if e.fresh {
+		unix.Unlinkat(e.shard, e.handle, 0)
+	}
+}
+
+// invalidate removes the session if err says that it no longer counts.
+func (e *entry) invalidate(err error) error {
+	if err != ErrInvalidated {
+		return err
+	}
+	if err := e.remove(); err != nil {
+		return err
+	}
+	return ErrInvalidated
+}
+
+// remove ends the session, so that not even a power cut brings it back.
+func (e *entry) remove() error {
+	if err := unix.Unlinkat(e.shard, e.handle, 0); err != nil && err != unix.ENOENT {
+		return e.fail("remove", err)
+	}
+	return e.syncDir(e.shard)
+}
+
+func (e *entry) syncDir(fd int) error {
+	if err := retry(func() error { return unix.Fsync(fd) }); err != nil {
+		return e.fail("sync the directory of", err)
+	}
+	return nil
+}
+
+// touch marks the access, and nothing else. Where the file system is read-only
+// it cannot, and the session is read all the same.
+func (e *entry) touch() error {
+	now := unix.NsecToTimespec(time.Now().UnixNano())
+	err := unix.UtimesNanoAt(e.shard, e.handle, []unix.Timespec{now, now}, unix.AT_SYMLINK_NOFOLLOW)
+	switch err {
+	case nil, unix.ENOENT:
+		return nil
+	case unix.EROFS:
+		e.f.opts.log("access not marked: read-only file system", e.handle)
+		return nil
+	}
+	return e.fail("mark the access of", err)
+}
+
+// save stores the session as the next version beside the record at, which
+// stays whole. If it fails, no reader will ever see the new one.
+func (e *entry) save(s *Session, at found, outcome Outcome) error {
+	if len(s.Data) > e.f.opts.MaxSize {
+		return fmt.Errorf("data of %d bytes: %w of %d", len(s.Data), ErrTooLarge, e.f.opts.MaxSize)
+	}
+	line := record{version: at.version + 1, created: s.Created, data: s.Data}.encode()
+	begin, size := place(at, len(line), int(e.stat.Size))
+	end := begin + size
+	if err := e.write(begin, padded(line, size)); err != nil {
+		return err
+	}
+	total := max(end, int(e.stat.Size))
+	if e.f.opts.Durable || total > page || outcome == Wipe {
+		if err := e.sync(begin); err != nil {
+			return err
+		}
+	}
+	if outcome == Wipe {
+		if err := e.blank(begin, begin+len(line), total); err != nil {
+			return err
+		}
+	}
+	if err := e.trim(begin+len(line), len(line), &total); err != nil {
+		return err
+	}
+	if at.version == 0 && e.f.opts.Durable {
+		if err := e.syncDir(e.shard); err != nil {
+			return err
+		}
+	}
+	s.Version, s.Size = at.version+1, int64(total)
+	return e.stillThere()
+}
+
+// place returns where the next record goes and how many bytes are written
+// there: at the start if it fits before the current record, line feeds filling
+// up to that; else right after it, line feeds filling over all older text and
+// up to a whole page.
+func place(at found, length, size int) (begin, filled int) {
+	if at.begin >= length {
+		return 0, at.begin
+	}
+	return at.end, max(pages(at.end+length), size) - at.end
+}
+
+// pages rounds up to whole pages.
+func pages(n int) int { return (n + page - 1) / page * page }
+
+// padded returns line followed by line feeds, size bytes in all.
+func padded(line []byte, size int) []byte {
+	n := len(line)
+	line = append(line, make([]byte, size-n)...)
+	for i := n; i < size; i++ {
+		line[i] = '\n'
+	}
+	return line
+}
+
+// write puts text at begin. If that fails, the record there is spoilt.
+func (e *entry) write(begin int, text []byte) error {
+	if err := pwriteAll(e.fd, text, int64(begin)); err != nil {
+		e.spoil(begin)
+		if e.refused != nil {
+			err = e.refused
+		}
+		return e.fail("write", err)
+	}
+	return nil
+}
+
+// sync puts the file on the disk. If that fails, the record at begin is
+// spoilt; to sync again would report success for pages that were dropped.
+func (e *entry) sync(begin int) error {
+	if err := retry(func() error { return fdatasync(e.fd) }); err != nil {
+		e.spoil(begin)
+		return e.fail("sync", err)
+	}
+	return nil
+}
+
+// spoil makes sure that no reader sees the record at begin, of which it will
+// be reported that it is not stored.
+func (e *entry) spoil(begin int) {
+	if !e.stored {
+		unix.Ftruncate(e.fd, 0)
+		return
+	}
+	pwriteAll(e.fd, []byte{'\n'}, int64(begin))
+}
+
+// pwriteAll writes text at the offset; a short write goes on to learn why.
+func pwriteAll(fd int, text []byte, offset int64) error {
+	for len(text) > 0 {
+		var n int
+		err := retry(func() (err error) {
+			n, err = unix.Pwrite(fd, text, offset)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		text, offset = text[n:], offset+int64(n)
+	}
+	return nil
+}
+
+// blank overwrites all but the record from begin to end with line feeds.
+func (e *entry) blank(begin, end, total int) error {
+	err := pwriteAll(e.fd, padded(nil, begin), 0)
+	if err == nil {
+		err = pwriteAll(e.fd, padded(nil, total-end), int64(end))
+	}
+	if err != nil {
+		return e.fail("wipe the older record of", err)
+	}
+	return nil
+}
+
+// trim cuts a file that is over twice what its record needs down to the pages
+// up to end, once that record is on the disk.
+func (e *entry) trim(end, length int, total *int) error {
+	if *total <= 2*pages(length) || pages(end) >= *total {
+		return nil
+	}
+	if err := retry(func() error { return unix.Ftruncate(e.fd, int64(pages(end))) }); err != nil {
+		return e.fail("cut", err)
+	}
+	*total = pages(end)
+	return nil
+}
+
+// stillThere reports ErrNotFound if the file was removed by one who takes no
+// lock, such as find -delete: then what was saved is gone with it.
+func (e *entry) stillThere() error {
+	if err := unix.Fstat(e.fd, &e.stat); err != nil {
+		return e.fail("stat", err)
+	}
+	if e.stat.Nlink == 0 {
+		return ErrNotFound
+	}
+	return nil
+}
+
+// move renames the session's file under its lock.
+func (e *entry) move(to string, grace time.Duration) error {
+	shard, err := e.f.openShard(to, true)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(shard)
+	if err := e.touch(); err != nil {
+		return err
+	}
+	if grace > 0 {
+		return e.moveWithGrace(shard, to, grace)
+	}
+	if err := unix.Renameat(e.shard, e.handle, shard, to); err != nil {
+		return e.fail("rename", err)
+	}
+	return e.syncDirs(shard)
+}
+
+// moveWithGrace leaves a tombstone at the old handle. It is whole on the disk
+// before the exchange that brings it there, so that a crash leaves either the
+// session where it was, or the tombstone in its place.
+func (e *entry) moveWithGrace(shard int, to string, grace time.Duration) error {
+	until := time.Now().Add(grace)
+	t := entry{f: e.f, handle: to, shard: shard, release: func() {}}
+	if err := t.makeTombstone(record{version: 1, created: time.Now().Unix(), moved: to, until: until.Unix() + 1}); err != nil {
+		return err
+	}
+	if err := exchange(e.shard, e.handle, shard, to); err != nil {
+		unix.Unlinkat(shard, to, 0)
+		if err == unix.ENOSYS || err == unix.EINVAL {
+			err = fmt.Errorf("%w: it cannot exchange two names; leave out --grace", ErrUnsupported)
+		}
+		return e.fail("exchange", err)
+	}
+	// Mode 0400 and a time in the past: a tombstone that is over.
+	over := unix.NsecToTimespec(until.Add(time.Second).UnixNano())
+	if err := unix.UtimesNanoAt(e.shard, e.handle, []unix.Timespec{over, over}, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return e.fail("mark the end of", err)
+	}
+	return e.syncDirs(shard)
+}
+
+// makeTombstone writes the record to a new file with mode 0400 and syncs it
+// and its directory.
+func (e *entry) makeTombstone(r record) error {
+	err := private(func() (err error) {
+		e.fd, err = unix.Openat(e.shard, e.handle, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o400)
+		return err
+	})
+	if err != nil {
+		return e.fail("create", err)
+	}
+	e.fresh = true
+	defer unix.Close(e.fd)
+	err = e.write(0, r.encode())
+	if err == nil {
+		err = e.sync(0)
+	}
+	if err == nil {
+		err = e.syncDir(e.shard)
+	}
+	if err != nil {
+		e.discard()
+	}
+	return err
+}
+
+// syncDirs puts a rename on the disk: both directories, if they are two.
+func (e *entry) syncDirs(to int) error {
+	if err := e.syncDir(to); err != nil {
+		return err
+	}
+	return e.syncDir(e.shard)
+}
+
+// snapshot reads the session without its lock: until two reads in a row are
+// equal, and the name still leads to the file that was read.
+func (f *File) snapshot(handle string) (*Session, error) {
+	shard, err := f.openShard(handle, false)
+	if err != nil {
+		return nil, err
+	}
+	e := &entry{f: f, handle: handle, shard: shard, fd: -1, release: func() {}}
+	defer e.close()
+	for range maxTries {
+		e.closeData()
+		if err := e.open(unix.O_RDONLY); err == unix.ENOENT {
+			return nil, ErrNotFound
+		} else if err != nil {
+			return nil, e.fail("open", err)
+		}
+		text, err := e.stable()
+		if err == errReplaced {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		s, _, err := e.judge(text)
+		return s, err
+	}
+	return nil, ErrLocked
+}
+
+// stable returns the file's text once two reads in a row were equal; if that
+// does not come about, or the name then leads elsewhere, errReplaced.
+func (e *entry) stable() ([]byte, error) {
+	var last []byte
+	for try := range maxTries {
+		text, err := e.read()
+		if err != nil {
+			return nil, err
+		}
+		if try > 0 && string(text) == string(last) {
+			return text, e.stillNamed()
+		}
+		last = text
+		if err := unix.Fstat(e.fd, &e.stat); err != nil {
+			return nil, e.fail("stat", err)
+		}
+	}
+	return nil, errReplaced
+}
+
+// stillNamed reports errReplaced unless the name leads to the open file.
+func (e *entry) stillNamed() error {
+	var st unix.Stat_t
+	err := unix.Fstatat(e.shard, e.handle, &st, unix.AT_SYMLINK_NOFOLLOW)
+	switch {
+	case err == unix.ENOENT, err == nil && inodeOf(&st) != inodeOf(&e.stat):
+		return errReplaced
+	case err != nil:
+		return e.fail("stat", err)
+	}
+	return nil
+}

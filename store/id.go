@@ -1,0 +1,49 @@
+package store
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+)
+
+const (
+	idAlphabet = "abcdefghijklmnopqrstuvwxyz234567"
+	idLength   = 32 // of 5 bits each: 160 bits
+
+	// MinID and MaxID bound the length of an id that a script chose.
+	MinID, MaxID = 16, 128
+)
+
+// NewID returns a fresh session id: 160 random bits as 32 characters a-z2-7.
+func NewID() string {
+	var id [idLength]byte
+	rand.Read(id[:])
+	for i, b := range id {
+		id[i] = idAlphabet[b%byte(len(idAlphabet))]
+	}
+	return string(id[:])
+}
+
+// ValidID reports whether id has the form of a session id: 16 to 128
+// characters A-Z, a-z, 0-9, '_' and '-'.
+func ValidID(id string) bool {
+	if len(id) < MinID || len(id) > MaxID {
+		return false
+	}
+	for _, c := range []byte(id) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// Handle returns the handle of the session with this id under this cookie
+// name: hex SHA-256 of name, NUL and id. It opens nothing, so that it may be
+// logged, and no file is named by what a client sent.
+func Handle(name, id string) string {
+	sum := sha256.Sum256([]byte(name + "\x00" + id))
+	return hex.EncodeToString(sum[:])
+}

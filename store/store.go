@@ -1,0 +1,133 @@
+// Package store keeps sessions by handle, safe against crashes and against
+// other processes that use the same sessions.
+//
+// Its one implementation so far, [File], keeps a session in a file. The
+// argument for why a session survives a crash at any moment:
+//
+// A session's file holds lines, each a record of the whole session with a
+// version and a checksum. The session is the record with the highest version
+// among those that are whole. A save writes its record beside the current one,
+// never over it, in one pwrite(2). Until all of the new record is in the file
+// its checksum is wrong and the current record still counts; from then on the
+// new one does. So at every instant, and wherever the writer dies, the file
+// holds a whole record: the old or the new. The room of a record is used again
+// only once a later one stands whole elsewhere in the file.
+//
+// That order holds for what processes see. A power cut may drop or reorder
+// what the kernel has not yet written. Within one page it cannot take both
+// records, since a page's current record has the same bytes in every version
+// of the page that reaches the disk. A longer file is therefore synced at
+// every save, and a file of one page when [Options.Durable] says so.
+//
+// The file is the lock (flock(2)), and it is never replaced by another, so
+// that a lock holds through any number of saves and through a rename.
+package store
+
+import (
+	"errors"
+	"time"
+)
+
+// Errors that callers branch on. Those that are not listed are input/output
+// errors and wrap what the system said.
+var (
+	// ErrNotFound says that no session has this handle, or no longer.
+	ErrNotFound = errors.New("no such session")
+	// ErrInvalidated says that the session was there but has passed
+	// Timeout or Lifetime, or is corrupt and InvalidateCorrupt is set.
+	// Update has removed it; Read leaves it.
+	ErrInvalidated = errors.New("session invalidated")
+	// ErrCorrupt says that the session's file holds no whole record.
+	ErrCorrupt = errors.New("corrupt session file")
+	// ErrTooLarge says that data is larger than MaxSize.
+	ErrTooLarge = errors.New("larger than --max-size")
+	// ErrLocked says that another process held the lock past LockTimeout.
+	ErrLocked = errors.New("locked by another process")
+	// ErrUnsafe says that a directory or file is not this user's alone.
+	ErrUnsafe = errors.New("unsafe")
+	// ErrUnsupported says that the file system cannot do what was asked.
+	ErrUnsupported = errors.New("not supported by the file system")
+	// ErrConfig says that the store cannot work as it is set up.
+	ErrConfig = errors.New("configuration")
+)
+
+// Session is what a store holds under one handle.
+type Session struct {
+	Handle   string    // where it was found, after moves
+	Version  uint64    // counts the saves; 0: not yet stored
+	Created  int64     // Unix seconds
+	Accessed time.Time // the access before this one
+	Data     Data
+	Path     string // the session's file
+	Size     int64  // bytes of that file
+}
+
+// An Outcome is what a [Change] wants done with the session it was shown.
+type Outcome int
+
+const (
+	Keep   Outcome = iota // only mark the access; Data is not stored
+	Save                  // store Data as the next version
+	Wipe                  // as Save, and overwrite every older record
+	Remove                // end the session
+)
+
+// A Change looks at a session, may set its Data, and says what is to be done.
+// A store may call it again if the first try came to nothing, so it must not
+// act on anything but the session. With an error nothing is done.
+type Change func(*Session) (Outcome, error)
+
+// Reading says how a session is read.
+type Reading int
+
+const (
+	Touch    Reading = iota // under the shared lock, marking the access
+	Peek                    // under the shared lock
+	Snapshot                // without a lock or a wait: some recent version, whole
+)
+
+// Store keeps sessions by handle. All its methods return ErrNotFound where
+// there is no session, ErrInvalidated where it has passed its limits, and
+// ErrLocked where the lock could not be had in time; then nothing was changed.
+type Store interface {
+	// Read returns the session.
+	Read(handle string, how Reading) (*Session, error)
+
+	// Update shows the session to change under its exclusive lock and does
+	// what change says, in one step that no other process can come between.
+	// Where there is none and create is set, change gets a new session with
+	// Version 0 and empty Data. It returns the session as it now is.
+	Update(handle string, create bool, change Change) (*Session, error)
+
+	// Move gives the session the handle to, which must be new. For grace,
+	// unless that is 0, it can still be reached by the old handle too; else
+	// that is gone at once. It marks the access.
+	Move(from, to string, grace time.Duration) (*Session, error)
+}
+
+// Options are a store's settings. The zero value of each is safe.
+type Options struct {
+	Timeout           time.Duration // longest time between accesses; 0: no limit
+	Lifetime          time.Duration // longest time since creation; 0: no limit
+	LockTimeout       time.Duration // longest wait for a lock; 0: do not wait
+	MaxSize           int           // bytes of data that Save accepts
+	Durable           bool          // sync every save before it is reported
+	InvalidateCorrupt bool          // a corrupt session is an invalidated one
+
+	// Log, if set, is told what no error reports: an event and a handle.
+	Log func(event, handle string)
+}
+
+// expired reports whether the session has passed its limits at now. Times in
+// the future count as now: a clock that was set back ends no session.
+func (o Options) expired(s *Session, now time.Time) bool {
+	idle := o.Timeout > 0 && now.Sub(s.Accessed) > o.Timeout
+	old := o.Lifetime > 0 && now.Unix()-s.Created > int64(o.Lifetime/time.Second)
+	return idle || old
+}
+
+func (o Options) log(event, handle string) {
+	if o.Log != nil {
+		o.Log(event, handle)
+	}
+}
