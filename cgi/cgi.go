@@ -16,6 +16,7 @@ type Env struct {
 	Script     string // SCRIPT_FILENAME: the script's path, as the web server says
 	TempDir    string // TMPDIR, or /tmp
 	RuntimeDir string // XDG_RUNTIME_DIR, or empty
+	LockFD     int    // CGISESSION_LOCK_FD: a descriptor that holds the session's lock; 0: none
 	Request    Request
 }
 
@@ -46,6 +47,12 @@ func Read(lookup func(string) (string, bool)) (Env, error) {
 	}
 	if e.TempDir == "" {
 		e.TempDir = "/tmp"
+	}
+	if text := get("CGISESSION_LOCK_FD"); text != "" {
+		var err error
+		if e.LockFD, err = strconv.Atoi(text); err != nil || e.LockFD < 3 {
+			return e, errors.New("CGISESSION_LOCK_FD must be the number of a descriptor from 3 up")
+		}
 	}
 	var err error
 	e.Request, err = readRequest(lookup)

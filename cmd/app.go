@@ -54,6 +54,9 @@ func verbs() []verb {
 		{name: "regenerate", command: regenerateCommand},
 		{name: "info", command: infoCommand},
 		{name: "cookie", command: cookieCommand},
+		{name: "lock", command: lockCommand, wraps: true},
+		{name: "unlock", command: unlockCommand},
+		{name: "lock-path", command: lockPathCommand},
 		{name: "run", command: runCommand, wraps: true},
 		{name: "secret", command: secretCommand},
 	}
@@ -91,7 +94,7 @@ func servedAsScript(program, script string) bool {
 // report says on stderr what went wrong, in one line, and returns the exit code.
 func report(verb string, err error) int {
 	code := exitCode(err)
-	if err != nil && !errors.Is(err, errNo) {
+	if err != nil && !silent(err) {
 		if verb != "" {
 			verb += ": "
 		}
@@ -101,10 +104,19 @@ func report(verb string, err error) int {
 	return code
 }
 
+// silent reports whether err is an answer that only the exit code gives.
+func silent(err error) bool {
+	child := childExit{}
+	return errors.Is(err, errNo) || errors.As(err, &child)
+}
+
 // run finds the verb, hands the arguments to the command-line library in the
 // order that it wants, and returns the verb's name for messages.
 func (c *call) run(args []string) (string, error) {
-	leading, rest := split(args[1:], c.sessionFlags(), true)
+	leading, rest, err := split(args[1:], c.sessionFlags(), true)
+	if err != nil {
+		return "", err
+	}
 	app := &cli.App{
 		Name:            "cgisession",
 		Usage:           "sessions for CGI scripts",
@@ -128,7 +140,10 @@ func (c *call) run(args []string) (string, error) {
 		if v.name == rest[0] {
 			command := v.command(c)
 			app.Commands = []*cli.Command{command}
-			flags, arguments := split(append(leading, rest[1:]...), append(command.Flags, cli.HelpFlag), v.wraps)
+			flags, arguments, err := split(append(leading, rest[1:]...), append(command.Flags, cli.HelpFlag), v.wraps)
+			if err != nil {
+				return v.name, err
+			}
 			line := append([]string{args[0], v.name}, flags...)
 			return v.name, app.Run(append(append(line, "--"), arguments...))
 		}
@@ -139,26 +154,28 @@ func (c *call) run(args []string) (string, error) {
 // split parts arguments into flags with their values and the others. It ends at
 // "--", which it drops, and, if leading is set, before the first argument that
 // is neither. A word that begins with a dash and is no known flag stays among
-// the flags, where it is an error.
-func split(args []string, known []cli.Flag, leading bool) (flags, others []string) {
+// the flags, where it is an error. A flag without its value is one here.
+func split(args []string, known []cli.Flag, leading bool) (flags, others []string, err error) {
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
 		switch {
 		case arg == "--":
-			return flags, append(others, args[i+1:]...)
+			return flags, append(others, args[i+1:]...), nil
 		case len(arg) > 1 && arg[0] == '-':
 			flags = append(flags, arg)
-			if takesValue(known, strings.TrimLeft(arg, "-")) && i+1 < len(args) {
-				i++
+			if takesValue(known, strings.TrimLeft(arg, "-")) {
+				if i++; i == len(args) {
+					return nil, nil, usagef("flag %s: its value is missing", arg)
+				}
 				flags = append(flags, args[i])
 			}
 		case leading:
-			return flags, args[i:]
+			return flags, args[i:], nil
 		default:
 			others = append(others, arg)
 		}
 	}
-	return flags, others
+	return flags, others, nil
 }
 
 // takesValue reports whether the flag of this name is followed by its value.
@@ -235,8 +252,11 @@ func (c *call) prepare() (err error) {
 	if err = c.checkCookie(); err != nil {
 		return err
 	}
-	c.store, err = c.open(c.env, c.log)
-	return err
+	if c.file, err = c.open(c.env, c.log); err != nil {
+		return err
+	}
+	c.store = c.file
+	return c.file.CheckLockFD()
 }
 
 // checkCookie refuses a cookie that no browser would keep, before anything is

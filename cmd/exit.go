@@ -47,7 +47,7 @@ func usagef(format string, a ...any) error { return usageError{fmt.Errorf(format
 
 // exitCode is the one place that turns errors into what the program exits with.
 func exitCode(err error) int {
-	usage, command := usageError{}, commandError{}
+	usage, command, child := usageError{}, commandError{}, childExit{}
 	switch {
 	case err == nil:
 		return exitOK
@@ -55,11 +55,13 @@ func exitCode(err error) int {
 		return exitNo
 	case errors.As(err, &command):
 		return command.code()
+	case errors.As(err, &child):
+		return child.code
 	case errors.Is(err, errGone):
 		return exitGone
 	case errors.Is(err, errConflict):
 		return exitConflict
-	case errors.As(err, &usage), errors.Is(err, store.ErrBadKey):
+	case errors.As(err, &usage), errors.Is(err, store.ErrBadKey), errors.Is(err, store.ErrOtherLock):
 		return exitUsage
 	case errors.Is(err, store.ErrBadJSON), errors.Is(err, store.ErrBadStep),
 		errors.Is(err, store.ErrTooLarge), errors.Is(err, store.ErrCorrupt):

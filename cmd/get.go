@@ -3,6 +3,7 @@ package cmd
 import (
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -110,12 +111,12 @@ func (f *getForm) print(data store.Data, keys []string, names []name) (string, e
 // object returns an object of the keys that are there.
 func (f *getForm) object(data store.Data, keys []string) ([]byte, error) {
 	var o object
-	for _, key := range keys {
+	for i, key := range keys {
 		v, ok, err := f.lookUp(data, key)
 		if err != nil {
 			return nil, err
 		}
-		if ok {
+		if ok && !slices.Contains(keys[:i], key) { // no name twice
 			o.raw(key, v)
 		}
 	}

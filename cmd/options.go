@@ -92,15 +92,19 @@ func switchOn(name, usage string, on *bool) cli.Flag {
 	return &cli.BoolFlag{Name: name, EnvVars: []string{variable(name)}, Usage: usage, Destination: on}
 }
 
-// value is an option that takes a value: how to read it.
-type value struct{ set func(text string) error }
+// value is an option that takes a value: how to read it, and the text that was
+// read last, which the library also sets under the option's alias.
+type value struct {
+	set  func(text string) error
+	text string
+}
 
-func (v *value) Set(text string) error { return v.set(text) }
-func (v *value) String() string        { return "" }
+func (v *value) Set(text string) error { v.text = text; return v.set(text) }
+func (v *value) String() string        { return v.text }
 
 // parsed makes an option of a function that reads its text.
 func parsed[T any](to *T, parse func(string) (T, error)) *value {
-	return &value{func(text string) (err error) {
+	return &value{set: func(text string) (err error) {
 		*to, err = parse(text)
 		return err
 	}}
@@ -199,6 +203,7 @@ func (o *options) open(env cgi.Env, log func(event, handle string)) (*store.File
 	}
 	return store.NewFile(filepath.Clean(dir), store.Options{
 		Timeout: o.timeout, Lifetime: o.lifetime, LockTimeout: o.lockTimeout, MaxSize: o.maxSize,
-		Durable: o.durable, InvalidateCorrupt: o.invalidateCorrupt, Log: log,
+		Durable: o.durable, InvalidateCorrupt: o.invalidateCorrupt,
+		LockFD: env.LockFD, Log: log,
 	}), nil
 }

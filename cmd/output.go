@@ -179,6 +179,9 @@ func parseNames(args []string) ([]name, error) {
 		if cgi.IsReserved(n.variable) {
 			return nil, usagef("variable %s means something to the shell or the web server; write VAR=/%s with another name", n.variable, n.key)
 		}
+		if _, _, err := store.Empty.Get(n.key); err != nil {
+			return nil, err
+		}
 		names = append(names, n)
 	}
 	return names, nil

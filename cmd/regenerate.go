@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"errors"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -27,6 +28,7 @@ func (c *call) regenerate(grace time.Duration) (*result, error) {
 		return nil, err
 	}
 	next := named{id: store.NewID(), minted: true}
+	invalidated := false
 	if who.id != "" {
 		s, err := c.store.Move(c.handle(who.id), c.handle(next.id), grace)
 		switch {
@@ -37,9 +39,15 @@ func (c *call) regenerate(grace time.Duration) (*result, error) {
 			return nil, err
 		}
 		c.logAbsent(who, err)
+		invalidated = errors.Is(err, store.ErrInvalidated)
 	}
-	if who.bound && !who.minted {
+	if c.gone(who) {
 		return nil, errGone
 	}
-	return c.begin(next, policy{create: true}, saveAsIs)
+	r, err := c.begin(next, policy{create: true}, saveAsIs)
+	if err != nil {
+		return nil, err
+	}
+	r.wasInvalidated = invalidated
+	return r, nil
 }

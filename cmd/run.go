@@ -15,13 +15,13 @@ import (
 	"cgisession/store"
 )
 
-// maxVariable is what CGISESSION_DATA may hold, in bytes: Linux refuses to run
+// maxVariable is what a variable may hold, in bytes: Linux refuses to run
 // a command with a variable over 128 KiB (execve(2)).
 const maxVariable = 120 << 10
 
 func runCommand(c *call) *cli.Command {
 	var prefix string
-	var data bool
+	var data, locked bool
 	p := policy{create: true, replace: true, slide: true}
 	return c.sessionCommand("run", "COMMAND...", "load the session, print the header lines and run a script with the session in its environment", func(args []string) error {
 		if err := someArguments(args, "COMMAND"); err != nil {
@@ -36,20 +36,43 @@ func runCommand(c *call) *cli.Command {
 			return err
 		}
 		settings := r.exports()
-		if data {
-			if len(r.session.Data) > maxVariable {
-				return fmt.Errorf("data of %d bytes: %w: at most %d fit in a variable; leave out --data and use get", len(r.session.Data), store.ErrTooLarge, maxVariable)
+		if locked {
+			fd, err := c.holdLoaded(r)
+			if err != nil {
+				return err
 			}
+			settings = append(settings, lockSetting(fd))
+		}
+		if data {
 			settings = append(settings, setting{"CGISESSION_DATA", string(r.session.Data)})
 		}
 		if prefix != "" {
 			settings = append(settings, scalars(prefix, r.session.Data)...)
 		}
+		for _, s := range settings {
+			if len(s.value) > maxVariable {
+				return fmt.Errorf("variable %s of %d bytes: %w: at most %d fit in a variable; use get instead", s.name, len(s.value), store.ErrTooLarge, maxVariable)
+			}
+		}
 		printHeaders(c.stdout, r, false)
 		return c.exec(path, args, settings)
 	},
+		&cli.BoolFlag{Name: "lock", Usage: "keep the session locked until the command ends", Destination: &locked},
 		&cli.BoolFlag{Name: "data", Usage: "give the command the data as CGISESSION_DATA", Destination: &data},
 		&cli.GenericFlag{Name: "env", Usage: "give the command a variable, named with `PREFIX`, for each string, number or boolean", Value: parsed(&prefix, parsePrefix)})
+}
+
+// holdLoaded takes the lock of the session that was loaded, and brings the
+// session up to what it is under the lock.
+func (c *call) holdLoaded(r *result) (int, error) {
+	fd, err := c.file.Hold(r.session.Handle, false)
+	if err == nil {
+		r.session, err = c.file.Read(r.session.Handle, store.Peek)
+	}
+	if absent(err) {
+		err = errGone
+	}
+	return fd, err
 }
 
 // parsePrefix reads the beginning of variables' names.
@@ -72,7 +95,8 @@ func scalars(prefix string, data store.Data) []setting {
 	return settings
 }
 
-func isScalar(v store.Value) bool { return v[0] != '{' && v[0] != '[' }
+// isScalar reports whether v is a string, a number or a boolean.
+func isScalar(v store.Value) bool { return !strings.ContainsRune("{[n", rune(v[0])) }
 
 // withoutNUL leaves out what no variable can hold.
 func withoutNUL(text string) string { return strings.ReplaceAll(text, "\x00", "") }
@@ -83,7 +107,11 @@ func (c *call) exec(path string, args []string, settings []setting) error {
 	if err := out.flush(); err != nil {
 		return fmt.Errorf("%w: %w", errOutput, err)
 	}
-	err := unix.Exec(path, args, environment(settings))
+	env := environment(settings)
+	err := unix.Exec(path, args, env)
+	if err == unix.ENOEXEC { // a script without "#!", as execvp(3) has it
+		err = unix.Exec("/bin/sh", append([]string{"sh", path}, args[1:]...), env)
+	}
 	return commandError{args[0], err}
 }
 

@@ -18,6 +18,7 @@ type call struct {
 	env    cgi.Env
 	keys   cookie.Keys // nil: ids are not signed
 	store  store.Store
+	file   *store.File // the same, for what only files have
 	stdin  io.Reader
 	stdout io.Writer // help and values; written out when all went well
 	stderr io.Writer
@@ -70,7 +71,7 @@ func (c *call) change(p policy, change store.Change) (*result, error) {
 		c.logAbsent(who, err)
 		invalidated = errors.Is(err, store.ErrInvalidated)
 	}
-	if who.bound && !who.minted && !p.replace {
+	if c.gone(who) && !p.replace {
 		return nil, errGone
 	}
 	if !p.create {
@@ -90,7 +91,7 @@ func (c *call) change(p policy, change store.Change) (*result, error) {
 // update changes the session that who names. Only one that this request or its
 // script named may be made on the way.
 func (c *call) update(who named, p policy, change store.Change) (*result, error) {
-	mayCreate := p.create && !p.lazy && (who.minted || who.adopted)
+	mayCreate := p.create && !p.lazy && c.mayCreate(who)
 	created := false
 	s, err := c.store.Update(c.handle(who.id), mayCreate, func(s *store.Session) (store.Outcome, error) {
 		created = s.Version == 0
@@ -102,6 +103,19 @@ func (c *call) update(who named, p policy, change store.Change) (*result, error)
 	r := c.result(who, s)
 	r.isNew = r.isNew || created
 	return r, c.addCookie(r, created || who.resign || p.slide && !who.bound && c.cookie.Expires.Persistent())
+}
+
+// mayCreate reports whether the session of who may come into being: under an id
+// that this request or its script made, and not once the session that it
+// locked was ended.
+func (c *call) mayCreate(who named) bool {
+	return (who.minted || who.adopted) && !c.file.LockLost()
+}
+
+// gone reports whether an absent session of who was there earlier in this
+// request, which made it or locked it.
+func (c *call) gone(who named) bool {
+	return who.bound && !who.minted || c.file.LockLost()
 }
 
 // begin makes a new session under the id of who, or, if that is enough, only

@@ -522,6 +522,20 @@ func skipValue(text []byte, i int) (end, levels int) {
 	return len(text), levels
 }
 
+// isCompact reports whether data has no whitespace and no more than MaxDepth
+// levels, as what this package stores.
+func (d Data) isCompact() bool {
+	for i := 0; i < len(d); i++ {
+		switch d[i] {
+		case '"':
+			i = skipString(d, i) - 1
+		case ' ', '\t', '\r', '\n':
+			return false
+		}
+	}
+	return Value(d).depth() <= MaxDepth
+}
+
 // skipString returns the offset past the string that begins at text[i].
 func skipString(text []byte, i int) int {
 	for i++; i < len(text); i++ {

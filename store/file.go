@@ -132,6 +132,7 @@ type entry struct {
 	refused error       // why it is open for reading only, if that is so
 	fresh   bool        // made by this call
 	stored  bool        // holds a record that counts
+	lockFD  int         // where the lock is, if that is to be kept
 	release func()
 }
 
@@ -149,11 +150,12 @@ func (e *entry) fail(op string, err error) error {
 
 // mode is how a session's file is locked: chosen once, since raising a shared
 // lock would drop it first.
-type mode bool
+type mode int
 
 const (
-	shared    mode = false
-	exclusive mode = true
+	shared    mode = iota
+	exclusive      // until this call is over
+	kept           // exclusive, on a descriptor that outlives this call
 )
 
 // lock opens and locks the session's file; where it is missing and create is
@@ -180,8 +182,8 @@ func (f *File) lock(handle string, how mode, create bool) (*entry, error) {
 		return e, nil
 	case unix.ENOENT:
 		err = ErrNotFound
-	case errReplaced:
-		err = e.fail("lock", ErrLocked)
+	case errReplaced, ErrLocked:
+		err = e.busy()
 	default:
 		err = e.fail("lock", err)
 	}
@@ -192,18 +194,23 @@ func (f *File) lock(handle string, how mode, create bool) (*entry, error) {
 // errReplaced says that the name leads to another file than before: look again.
 var errReplaced = errors.New("file replaced")
 
-// tryLock takes the lock and then opens the same file for its data.
+// tryLock takes the lock and opens the file, for reading only if it must be:
+// on a read-only file system, or to look at a tombstone.
 func (e *entry) tryLock(how mode, deadline time.Time) error {
-	access := unix.O_RDONLY
-	if how == exclusive {
-		access = unix.O_RDWR
+	if how == shared {
+		return e.lockAndOpen(how, unix.O_RDONLY, deadline)
 	}
-	locked, release, err := lockPath(e.f.Path(e.handle), access, bool(how), deadline, e.check)
+	err := e.lockAndOpen(how, unix.O_RDWR, deadline)
 	if err == unix.EROFS || err == unix.EACCES {
-		// A read-only file system, or a tombstone: to be looked at.
-		e.refused, access = err, unix.O_RDONLY
-		locked, release, err = lockPath(e.f.Path(e.handle), access, bool(how), deadline, e.check)
+		e.refused = err
+		err = e.lockAndOpen(how, unix.O_RDONLY, deadline)
 	}
+	return err
+}
+
+// lockAndOpen takes the lock and then opens the same file for its data.
+func (e *entry) lockAndOpen(how mode, access int, deadline time.Time) error {
+	locked, release, err := e.take(how, access, deadline)
 	if err == unix.ELOOP {
 		return errSymlink
 	}
@@ -293,7 +300,11 @@ func (e *entry) load() (*Session, found, error) {
 	if err != nil {
 		return nil, found{}, err
 	}
-	return e.judge(text)
+	s, at, err := e.judge(text)
+	if s != nil && e.f.holdsOther(&e.stat) {
+		return nil, at, e.fail("lock", ErrOtherLock)
+	}
+	return s, at, err
 }
 
 // judge makes the session of a file's text.
@@ -370,6 +381,7 @@ func (e *entry) update(create bool, change Change) (*Session, error) {
 		return nil, err
 	case err == ErrNotFound && create:
 	default:
+		e.discard()
 		return nil, e.invalidate(err)
 	}
 	outcome, err := change(s)

@@ -109,7 +109,7 @@ func (r *record) setMember(name string, value []byte) bool {
 		return validHandle(r.moved)
 	case "data":
 		r.data = Data(value)
-		return value[0] == '{'
+		return value[0] == '{' && r.data.isCompact()
 	}
 	return err == nil
 }

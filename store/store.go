@@ -43,6 +43,8 @@ var (
 	ErrTooLarge = errors.New("larger than --max-size")
 	// ErrLocked says that another process held the lock past LockTimeout.
 	ErrLocked = errors.New("locked by another process")
+	// ErrOtherLock says that Options.LockFD is no lock of this session.
+	ErrOtherLock = errors.New("CGISESSION_LOCK_FD is a descriptor of another file; pass on the one that was locked, or unset it")
 	// ErrUnsafe says that a directory or file is not this user's alone.
 	ErrUnsafe = errors.New("unsafe")
 	// ErrUnsupported says that the file system cannot do what was asked.
@@ -113,6 +115,12 @@ type Options struct {
 	MaxSize           int           // bytes of data that Save accepts
 	Durable           bool          // sync every save before it is reported
 	InvalidateCorrupt bool          // a corrupt session is an invalidated one
+
+	// LockFD is a descriptor that was handed down, of a session's file that
+	// the caller has locked or will lock by it; 0: none. It takes the place
+	// of the lock, and is never closed or unlocked. On a file that was
+	// removed it has no meaning.
+	LockFD int
 
 	// Log, if set, is told what no error reports: an event and a handle.
 	Log func(event, handle string)

@@ -1,6 +1,12 @@
 package store
 
-import "golang.org/x/sys/unix"
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
 
 // fdatasync puts the file's data on the disk, and of its metadata what is
 // needed to read them (fdatasync(2)).
@@ -18,4 +24,23 @@ func inMemory(path string) (bool, error) {
 		return false, err
 	}
 	return fs.Type == unix.TMPFS_MAGIC || fs.Type == unix.RAMFS_MAGIC, nil
+}
+
+// lockHolder returns ", pid N" for the process that locked the file, or "". It
+// is the process that took the lock; a child of it may hold it since
+// (proc_locks(5)).
+func lockHolder(st *unix.Stat_t) string {
+	locks, err := os.ReadFile("/proc/locks")
+	if err != nil {
+		return ""
+	}
+	file := fmt.Sprintf("%02x:%02x:%d", unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)), st.Ino)
+	for line := range strings.Lines(string(locks)) {
+		// 1: FLOCK  ADVISORY  WRITE 1234 fd:01:56789 0 EOF
+		fields := strings.Fields(line)
+		if len(fields) == 8 && fields[1] == "FLOCK" && fields[5] == file {
+			return ", pid " + fields[4]
+		}
+	}
+	return ""
 }

@@ -1,0 +1,73 @@
+#!/bin/sh
+# Logs you in and out: any name, with the password "sesame".
+
+# Load the session, and two of its values into shell variables.
+user='' csrf=''
+eval "$(cgisession load --sh user csrf || echo exit 1)"
+. ./form.sh
+
+# Another site can make your browser send a form here, but it cannot know what
+# this session's forms hold.
+if [ -z "$csrf" ]; then
+	csrf=$(cgisession secret)
+	cgisession set csrf="$csrf" || exit 1
+fi
+
+log_in() {
+	# A new id: whoever knew the one from before the log-in has nothing.
+	new=$(cgisession regenerate --sh) || exit 1
+	echo 'Status: 303 See Other' # before any Set-Cookie: busybox httpd wants it first
+	eval "$new"
+	cgisession set user="$1" csrf="$(cgisession secret)" || exit 1
+}
+
+log_out() {
+	end=$(cgisession invalidate --expire --sh) || exit 1
+	echo 'Status: 303 See Other'
+	eval "$end"
+}
+
+# After a change, send the browser back to the page, so that a reload does not
+# send the form again.
+go_back() {
+	printf 'Location: login.sh\n\n'
+	exit
+}
+
+message='' name=''
+if [ "$REQUEST_METHOD" = POST ]; then
+	read_form # the body is still there: cgisession has left it alone
+	name=$(field name)
+	if [ "$(field csrf)" != "$csrf" ]; then
+		message='This form was too old. Please try again.'
+	elif [ "$(field action)" = log-out ]; then
+		log_out
+		go_back
+	elif [ -n "$name" ] && [ "$(field password)" = sesame ]; then
+		log_in "$name"
+		go_back
+	else
+		message='Wrong name or password.'
+	fi
+fi
+
+page 'Log in'
+echo "<p>$message</p>"
+if [ -n "$user" ]; then
+	cat <<END
+<p>You are logged in as <b>$(html "$user")</b>.</p>
+<form method="post" action="login.sh">
+<input type="hidden" name="csrf" value="$csrf">
+<button name="action" value="log-out">Log out</button>
+</form>
+END
+else
+	cat <<END
+<form method="post" action="login.sh">
+<input type="hidden" name="csrf" value="$csrf">
+<p><label>Name <input name="name" value="$(html "$name")" autocomplete="username"></label></p>
+<p><label>Password <input name="password" type="password" autocomplete="current-password"></label></p>
+<button name="action" value="log-in">Log in</button>
+</form>
+END
+fi

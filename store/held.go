@@ -1,0 +1,202 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A lock that is to be held over several calls stays on a descriptor that the
+// calls hand down. flock(2) belongs to the open file, not to the process: it
+// ends when the last process that has the descriptor closes it or dies.
+
+// pollEvery is how often a lock on a descriptor that was handed down is tried.
+// Blocking is out: if the deadline came first, the lock could still be granted
+// to the caller's descriptor afterwards.
+const pollEvery = time.Millisecond
+
+// Hold takes the session's lock and leaves it on a descriptor that commands
+// inherit: LockFD, if that is on the session's file, else a new one, which is
+// LockFD from then on. Where there is no session and create is set, an empty
+// file is made for it. LockFD on another file is ErrOtherLock.
+func (f *File) Hold(handle string, create bool) (fd int, err error) {
+	_, err = f.follow(handle, create, func(handle string, create bool) (*Session, error) {
+		e, err := f.lock(handle, kept, create)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { e.close() }()
+		s, _, err := e.load()
+		if err != nil && (err != ErrNotFound || s == nil || !create) {
+			e.discard()
+			return nil, e.invalidate(err)
+		}
+		f.opts.LockFD, e.release = e.lockFD, func() {}
+		return s, nil
+	})
+	return f.opts.LockFD, err
+}
+
+// Unlock releases the lock on descriptor fd, which must be on the session's
+// file or on one that was removed.
+func (f *File) Unlock(handle string, fd int) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return ErrOtherLock
+	}
+	if st.Nlink > 0 && handle != "" {
+		path, err := f.LockPath(handle, false)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		var own unix.Stat_t
+		if err != nil || unix.Lstat(path, &own) != nil || inodeOf(&own) != inodeOf(&st) {
+			return ErrOtherLock
+		}
+	}
+	return retry(func() error { return unix.Flock(fd, unix.LOCK_UN) })
+}
+
+// LockPath returns the path of the session's file, to be opened by one who
+// will lock it. It waits for no lock. Where there is no session and create is
+// set, an empty file is made.
+func (f *File) LockPath(handle string, create bool) (string, error) {
+	s, err := f.Read(handle, Snapshot)
+	if err == nil {
+		return s.Path, nil
+	}
+	if !errors.Is(err, ErrNotFound) {
+		return "", err
+	}
+	shard, err := f.openShard(handle, create)
+	if err != nil {
+		return "", err
+	}
+	e := &entry{f: f, handle: handle, shard: shard, fd: -1, release: func() {}}
+	defer e.close()
+	if create {
+		if err := e.make(); err != errReplaced {
+			return "", e.fail("create", err)
+		}
+	}
+	return f.emptyFile(e)
+}
+
+// emptyFile returns the entry's path if nothing has been stored in it yet.
+func (f *File) emptyFile(e *entry) (string, error) {
+	err := e.open(unix.O_RDONLY)
+	switch {
+	case err == unix.ENOENT, err == nil && e.stat.Size > 0:
+		return "", ErrNotFound
+	case err != nil:
+		return "", e.fail("open", err)
+	}
+	return f.Path(e.handle), nil
+}
+
+// LockLost reports whether LockFD is on a file that was removed: the session
+// that the caller locked has ended.
+func (f *File) LockLost() bool {
+	st, ok := f.lockStat()
+	return ok && st.Nlink == 0
+}
+
+// CheckLockFD reports as ErrOtherLock that LockFD is not open.
+func (f *File) CheckLockFD() error {
+	if _, ok := f.lockStat(); f.opts.LockFD != 0 && !ok {
+		return ErrOtherLock
+	}
+	return nil
+}
+
+// lockStat looks at LockFD, if there is one.
+func (f *File) lockStat() (st unix.Stat_t, ok bool) {
+	if f.opts.LockFD == 0 {
+		return st, false
+	}
+	return st, unix.Fstat(f.opts.LockFD, &st) == nil
+}
+
+// holdsOther reports whether LockFD is on another file than st's.
+func (f *File) holdsOther(st *unix.Stat_t) bool {
+	held, ok := f.lockStat()
+	return ok && held.Nlink > 0 && inodeOf(&held) != inodeOf(st)
+}
+
+// namesHeld reports whether LockFD is on the file that the entry's name leads to.
+func (e *entry) namesHeld() bool {
+	held, ok := e.f.lockStat()
+	if !ok {
+		return false
+	}
+	var st unix.Stat_t
+	err := unix.Fstatat(e.shard, e.handle, &st, unix.AT_SYMLINK_NOFOLLOW)
+	return err == nil && inodeOf(&st) == inodeOf(&held)
+}
+
+// take takes the lock and returns which file it is on: by LockFD where that is
+// on this file, on a descriptor to keep, or for this call alone.
+func (e *entry) take(how mode, access int, deadline time.Time) (inode, func(), error) {
+	switch {
+	case e.namesHeld():
+		e.lockFD = e.f.opts.LockFD
+		return e.takeHeld(deadline)
+	case how == kept:
+		return e.takeToKeep(access, deadline)
+	}
+	return lockPath(e.f.Path(e.handle), access, how == exclusive, deadline, e.check)
+}
+
+// takeHeld makes sure that LockFD has the lock: exclusive, for reading too,
+// since a shared one would lower the caller's.
+func (e *entry) takeHeld(deadline time.Time) (inode, func(), error) {
+	for {
+		err := retry(func() error { return unix.Flock(e.lockFD, unix.LOCK_EX|unix.LOCK_NB) })
+		if err == unix.EWOULDBLOCK && time.Now().Before(deadline) {
+			time.Sleep(pollEvery)
+			continue
+		}
+		if err == unix.EWOULDBLOCK {
+			err = ErrLocked
+		}
+		held, _ := e.f.lockStat()
+		return inodeOf(&held), func() {}, err
+	}
+}
+
+// takeToKeep takes the lock on a descriptor of its own that survives exec.
+func (e *entry) takeToKeep(access int, deadline time.Time) (inode, func(), error) {
+	own := entry{f: e.f, handle: e.handle, shard: e.shard, fd: -1}
+	if err := own.open(access); err != nil {
+		own.closeData()
+		return inode{}, nil, err
+	}
+	lock := func(how int) error { return unix.Flock(own.fd, how) }
+	err := retry(func() error { return lock(unix.LOCK_EX | unix.LOCK_NB) })
+	if err == unix.EWOULDBLOCK {
+		err = waitUntil(deadline,
+			func() error { return lock(unix.LOCK_EX) },
+			func() error { return lock(unix.LOCK_UN) })
+	}
+	if err == nil {
+		_, err = unix.FcntlInt(uintptr(own.fd), unix.F_SETFD, 0)
+	}
+	if err != nil {
+		own.closeData()
+		return inode{}, nil, err
+	}
+	e.lockFD = own.fd
+	return inodeOf(&own.stat), own.closeData, nil
+}
+
+// busy says who holds the lock, where the system tells.
+func (e *entry) busy() error {
+	who := ""
+	var st unix.Stat_t
+	if unix.Fstatat(e.shard, e.handle, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+		who = lockHolder(&st)
+	}
+	return e.fail("lock", fmt.Errorf("%w%s; if this request holds the lock, export CGISESSION_LOCK_FD", ErrLocked, who))
+}
