@@ -58,6 +58,7 @@ func verbs() []verb {
 		{name: "unlock", command: unlockCommand},
 		{name: "lock-path", command: lockPathCommand},
 		{name: "run", command: runCommand, wraps: true},
+		{name: "csrf", command: csrfCommand},
 		{name: "secret", command: secretCommand},
 	}
 }

@@ -35,7 +35,7 @@ func lockCommand(c *call) *cli.Command {
 		}
 		return c.exec(path, args, []setting{lockSetting(held)})
 	},
-		fdFlag(&fd),
+		fdFlag("fd", fdUsage, &fd),
 		&cli.BoolFlag{Name: "close-in-child", Usage: "keep the lock from the command and what it leaves running; it ends with this program", Destination: &closeInChild})
 }
 
@@ -57,7 +57,7 @@ func unlockCommand(c *call) *cli.Command {
 			handle = c.handle(who.id)
 		}
 		return c.file.Unlock(handle, fd)
-	}, fdFlag(&fd))
+	}, fdFlag("fd", fdUsage, &fd))
 }
 
 func lockPathCommand(c *call) *cli.Command {
@@ -78,8 +78,11 @@ func lockPathCommand(c *call) *cli.Command {
 	})
 }
 
-func fdFlag(fd *int) cli.Flag {
-	return &cli.GenericFlag{Name: "fd", Usage: "descriptor `N`, opened by: p=$(cgisession lock-path) && exec N<\"$p\"", Value: parsed(fd, func(text string) (int, error) {
+const fdUsage = "descriptor `N`, opened by: p=$(cgisession lock-path) && exec N<\"$p\""
+
+// fdFlag is an option whose value is a descriptor that the caller opened.
+func fdFlag(name, usage string, fd *int) cli.Flag {
+	return &cli.GenericFlag{Name: name, Usage: usage, Value: parsed(fd, func(text string) (int, error) {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 3 {
 			err = errors.New("must be the number of a descriptor from 3 up")

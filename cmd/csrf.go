@@ -1,0 +1,69 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"cgisession/cookie"
+	"cgisession/store"
+)
+
+func csrfCommand(c *call) *cli.Command {
+	var check checkedToken
+	return c.sessionCommand("csrf", "", "print a token for a form, or check the one that came back", func(args []string) error {
+		if err := noArguments(args); err != nil {
+			return err
+		}
+		token, err := check.read()
+		if err != nil {
+			return err
+		}
+		r, err := c.view(store.Touch)
+		switch {
+		case err != nil:
+			return err
+		case !check.wanted():
+			_, err = fmt.Fprintln(c.stdout, cookie.CSRFToken(r.id))
+			return err
+		case !cookie.CheckCSRFToken(r.id, token):
+			c.log("refused CSRF token", r.session.Handle)
+			return errNo
+		}
+		return nil
+	},
+		&cli.GenericFlag{Name: "check", Usage: "exit 0 if `TOKEN` is one of this session's, else 1", Value: parsed(&check, func(text string) (checkedToken, error) {
+			return checkedToken{given: true, token: text}, nil
+		})},
+		fdFlag("check-fd", "the same, with the token read from descriptor `N`, off the command line", &check.fd))
+}
+
+// checkedToken is a token to check, and where it comes from.
+type checkedToken struct {
+	given bool
+	token string
+	fd    int
+}
+
+func (t checkedToken) wanted() bool { return t.given || t.fd != 0 }
+
+// maxToken bounds what is read as a token, in bytes; none is as long.
+const maxToken = 4096
+
+// read returns the token, which a client sent: any text at all.
+func (t checkedToken) read() (string, error) {
+	if t.fd == 0 {
+		return t.token, nil
+	}
+	text, err := readLimited(os.NewFile(uintptr(t.fd), "descriptor"), maxToken)
+	if errors.Is(err, store.ErrTooLarge) {
+		return "", nil
+	}
+	if err != nil {
+		return "", usagef("--check-fd %d: %w", t.fd, err)
+	}
+	return strings.TrimSuffix(string(text), "\n"), nil
+}
