@@ -17,8 +17,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/urfave/cli/v2"
 
@@ -59,6 +62,12 @@ func verbs() []verb {
 		{name: "lock-path", command: lockPathCommand},
 		{name: "run", command: runCommand, wraps: true},
 		{name: "csrf", command: csrfCommand},
+		{name: "cleanup", command: cleanupCommand},
+		{name: "list", command: listCommand},
+		{name: "show", command: showCommand},
+		{name: "destroy", command: destroyCommand},
+		{name: "stats", command: statsCommand},
+		{name: "doctor", command: doctorCommand},
 		{name: "secret", command: secretCommand},
 	}
 }
@@ -79,9 +88,7 @@ func Run(args []string) (code int) {
 	c := &call{options: defaults(), stdin: os.Stdin, stdout: &out, stderr: os.Stderr}
 	name, err := c.run(args)
 	if err == nil {
-		if err = out.flush(); err != nil {
-			err = fmt.Errorf("%w: %w", errOutput, err)
-		}
+		err = out.flush()
 	}
 	return report(name, err)
 }
@@ -99,10 +106,22 @@ func report(verb string, err error) int {
 		if verb != "" {
 			verb += ": "
 		}
-		message := strings.NewReplacer("\n", `\n`, "\r", `\r`).Replace(err.Error())
-		fmt.Fprintf(os.Stderr, "cgisession: %s%s\n", verb, message)
+		fmt.Fprintf(os.Stderr, "cgisession: %s%s\n", verb, printable(err.Error()))
 	}
 	return code
+}
+
+// printable escapes what would end the line or steer a terminal.
+func printable(message string) string {
+	var line strings.Builder
+	for _, r := range message {
+		if quoted := strconv.QuoteRune(r); unicode.IsPrint(r) {
+			line.WriteRune(r)
+		} else {
+			line.WriteString(quoted[1 : len(quoted)-1])
+		}
+	}
+	return line.String()
 }
 
 // silent reports whether err is an answer that only the exit code gives.
@@ -141,7 +160,7 @@ func (c *call) run(args []string) (string, error) {
 		if v.name == rest[0] {
 			command := v.command(c)
 			app.Commands = []*cli.Command{command}
-			flags, arguments, err := split(append(leading, rest[1:]...), append(command.Flags, cli.HelpFlag), v.wraps)
+			flags, arguments, err := split(append(leading, rest[1:]...), command.Flags, v.wraps)
 			if err != nil {
 				return v.name, err
 			}
@@ -155,7 +174,8 @@ func (c *call) run(args []string) (string, error) {
 // split parts arguments into flags with their values and the others. It ends at
 // "--", which it drops, and, if leading is set, before the first argument that
 // is neither. A word that begins with a dash and is no known flag stays among
-// the flags, where it is an error. A flag without its value is one here.
+// the flags, where it is an error. A flag without its value is one here. Where
+// help is asked for, that is all that counts.
 func split(args []string, known []cli.Flag, leading bool) (flags, others []string, err error) {
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
@@ -164,7 +184,11 @@ func split(args []string, known []cli.Flag, leading bool) (flags, others []strin
 			return flags, append(others, args[i+1:]...), nil
 		case len(arg) > 1 && arg[0] == '-':
 			flags = append(flags, arg)
-			if takesValue(known, strings.TrimLeft(arg, "-")) {
+			name := strings.TrimLeft(arg, "-")
+			if slices.Contains(cli.HelpFlag.Names(), name) {
+				return []string{arg}, nil, nil
+			}
+			if takesValue(known, name) {
 				if i++; i == len(args) {
 					return nil, nil, usagef("flag %s: its value is missing", arg)
 				}
@@ -244,8 +268,11 @@ func shFlag(on *bool) cli.Flag {
 
 // prepare reads the environment and the keys and finds the store.
 func (c *call) prepare() (err error) {
-	if c.env, err = cgi.Read(os.LookupEnv); err != nil {
-		return usageError{err}
+	if err = c.findStore(); err != nil {
+		return err
+	}
+	if c.adoptID != "" && !store.ValidID(c.adoptID) {
+		return usagef("--adopt-id must be %d to %d characters A-Z a-z 0-9 _ -", store.MinID, store.MaxID)
 	}
 	if c.keys, err = readKeys(c.secretFile, os.LookupEnv); err != nil {
 		return err
@@ -253,11 +280,19 @@ func (c *call) prepare() (err error) {
 	if err = c.checkCookie(); err != nil {
 		return err
 	}
+	return c.file.CheckLockFD()
+}
+
+// findStore reads the environment and finds the store.
+func (c *call) findStore() (err error) {
+	if c.env, err = cgi.Read(os.LookupEnv); err != nil {
+		return usageError{err}
+	}
 	if c.file, err = c.open(c.env, c.log); err != nil {
 		return err
 	}
 	c.store = c.file
-	return c.file.CheckLockFD()
+	return nil
 }
 
 // checkCookie refuses a cookie that no browser would keep, before anything is
@@ -267,10 +302,11 @@ func (c *call) checkCookie() error {
 	return c.addCookie(sample, true)
 }
 
-// noArguments refuses arguments where a verb has none.
+// noArguments refuses arguments where a verb has none. They are not repeated,
+// for they may be ids.
 func noArguments(args []string) error {
 	if len(args) > 0 {
-		return usagef("unexpected argument %q", args[0])
+		return usagef("unexpected argument: this verb takes none")
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -11,25 +12,25 @@ import (
 
 func popCommand(c *call) *cli.Command {
 	var raw bool
-	return c.valueCommand("pop", "KEY", "print a key's value and remove it", func(args []string) (store.Change, func() string, error) {
+	return c.valueCommand("pop", "KEY", "print a key's value and remove it", func(args []string) (store.Change, func() (string, error), error) {
 		key, err := oneKey(args)
 		var popped store.Value
 		return func(s *store.Session) (store.Outcome, error) {
 				v, ok, err := s.Data.Get(key)
-				if err != nil {
+				popped = v
+				if err != nil || !ok {
 					return store.Keep, err
 				}
-				if !ok {
-					return store.Keep, errNo
-				}
-				popped = v
 				s.Data, _, err = s.Data.Unset(key)
 				return store.Save, err
-			}, func() string {
-				if raw {
-					return popped.Text()
+			}, func() (string, error) {
+				switch {
+				case popped == nil:
+					return "", errNo
+				case raw:
+					return popped.Text(), nil
 				}
-				return string(popped)
+				return string(popped), nil
 			}, err
 	},
 		&cli.BoolFlag{Name: "raw", Usage: "print a string without quotes", Destination: &raw})
@@ -37,19 +38,19 @@ func popCommand(c *call) *cli.Command {
 
 func incrCommand(c *call) *cli.Command {
 	by := "1"
-	return c.valueCommand("incr", "KEY", "add to a number and print the sum; an absent one counts as 0", func(args []string) (store.Change, func() string, error) {
+	return c.valueCommand("incr", "KEY", "add to a number and print the sum; an absent one counts as 0", func(args []string) (store.Change, func() (string, error), error) {
 		key, err := oneKey(args)
 		var sum store.Value
 		return func(s *store.Session) (_ store.Outcome, err error) {
 			s.Data, sum, err = s.Data.Add(key, by)
 			return store.Save, err
-		}, func() string { return string(sum) }, err
+		}, func() (string, error) { return string(sum), nil }, err
 	},
 		&cli.GenericFlag{Name: "by", Usage: "add `N`, a JSON number", DefaultText: "1", Value: parsed(&by, parseNumber)})
 }
 
 func appendCommand(c *call) *cli.Command {
-	return c.valueCommand("append", "KEY JSON...", "append values to an array and print its length; an absent one is made", func(args []string) (store.Change, func() string, error) {
+	return c.valueCommand("append", "KEY JSON...", "append values to an array and print its length; an absent one is made", func(args []string) (store.Change, func() (string, error), error) {
 		if len(args) < 2 {
 			return nil, nil, usagef("KEY and JSON missing; write append KEY JSON...")
 		}
@@ -65,13 +66,13 @@ func appendCommand(c *call) *cli.Command {
 		return func(s *store.Session) (_ store.Outcome, err error) {
 			s.Data, length, err = s.Data.Append(args[0], values...)
 			return store.Save, err
-		}, func() string { return strconv.Itoa(length) }, nil
+		}, func() (string, error) { return strconv.Itoa(length), nil }, nil
 	})
 }
 
 // valueCommand makes the command of a verb that makes one change and then
 // prints a value.
-func (c *call) valueCommand(name, arguments, usage string, parse func(args []string) (store.Change, func() string, error), flags ...cli.Flag) *cli.Command {
+func (c *call) valueCommand(name, arguments, usage string, parse func(args []string) (store.Change, func() (string, error), error), flags ...cli.Flag) *cli.Command {
 	return c.sessionCommand(name, arguments, usage, func(args []string) error {
 		change, answer, err := parse(args)
 		if err != nil {
@@ -80,7 +81,10 @@ func (c *call) valueCommand(name, arguments, usage string, parse func(args []str
 		if _, err := c.change(policy{}, change); err != nil {
 			return err
 		}
-		_, err = fmt.Fprintln(c.stdout, answer())
+		text, err := answer()
+		if err == nil {
+			_, err = fmt.Fprintln(c.stdout, text)
+		}
 		return err
 	}, flags...)
 }
@@ -93,6 +97,8 @@ func oneKey(args []string) (string, error) {
 }
 
 func parseNumber(text string) (string, error) {
-	_, _, err := store.Empty.Add("n", text)
-	return text, err
+	if _, _, err := store.Empty.Add("", text); err != nil {
+		return "", errors.New("must be a JSON number such as 1, -2 or 0.5, of at most 10000 digits")
+	}
+	return text, nil
 }

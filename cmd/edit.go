@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 
@@ -37,8 +38,13 @@ var errFilter = errors.New("filter")
 func filter(path string, args []string, data store.Data) (store.Data, error) {
 	var stdout, stderr bytes.Buffer
 	command := exec.Cmd{Path: path, Args: args, Stdin: bytes.NewReader(append(data[:len(data):len(data)], '\n')), Stdout: &stdout, Stderr: &stderr}
-	if err := command.Run(); err != nil {
-		return nil, fmt.Errorf("%w %s: %w: %s", errFilter, args[0], err, strings.TrimSpace(stderr.String()))
+	err := command.Run()
+	if notRun, ok := err.(*os.PathError); ok {
+		return nil, commandError{args[0], plain(notRun)}
+	}
+	if err != nil {
+		said := strings.TrimSuffix(": "+strings.TrimSpace(stderr.String()), ": ")
+		return nil, fmt.Errorf("%w %s: %w%s", errFilter, args[0], err, said)
 	}
 	changed, err := store.ParseData(stdout.Bytes())
 	if err != nil {

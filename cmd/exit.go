@@ -30,7 +30,9 @@ const (
 
 var (
 	// errNo is an answer, not a failure: it has no message.
-	errNo       = errors.New("no")
+	errNo = errors.New("no")
+	// errProblems is that of doctor, which has said what they are.
+	errProblems = errors.New("problems found")
 	errGone     = errors.New("the session is gone: ended or cleaned up during this request")
 	errConflict = errors.New("another version is stored")
 	errOutput   = errors.New("cannot write the answer; the change is stored")
@@ -51,7 +53,7 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.Is(err, errNo), errors.Is(err, errFilter):
+	case errors.Is(err, errNo), errors.Is(err, errFilter), errors.Is(err, errProblems):
 		return exitNo
 	case errors.As(err, &command):
 		return command.code()
@@ -61,7 +63,7 @@ func exitCode(err error) int {
 		return exitGone
 	case errors.Is(err, errConflict):
 		return exitConflict
-	case errors.As(err, &usage), errors.Is(err, store.ErrBadKey), errors.Is(err, store.ErrOtherLock):
+	case errors.As(err, &usage), errors.Is(err, store.ErrBadKey), errors.Is(err, store.ErrOtherLock), errors.Is(err, store.ErrAmbiguous):
 		return exitUsage
 	case errors.Is(err, store.ErrBadJSON), errors.Is(err, store.ErrBadStep),
 		errors.Is(err, store.ErrTooLarge), errors.Is(err, store.ErrCorrupt):

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -86,10 +87,11 @@ func readKeyFile(file string) (cookie.Keys, error) {
 	return cookie.ParseKeys(text)
 }
 
-// readLimited reads all of r, or says that it is larger than limit bytes.
+// readLimited reads all of r, or says that it is larger than limit bytes, not
+// counting one line feed at its end.
 func readLimited(r io.Reader, limit int) ([]byte, error) {
-	text, err := io.ReadAll(io.LimitReader(r, int64(limit)+1))
-	if err == nil && len(text) > limit {
+	text, err := io.ReadAll(io.LimitReader(r, int64(limit)+2))
+	if err == nil && len(bytes.TrimSuffix(text, []byte("\n"))) > limit {
 		err = fmt.Errorf("%w of %d bytes", store.ErrTooLarge, limit)
 	}
 	return text, plain(err)

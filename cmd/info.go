@@ -47,6 +47,7 @@ func (c *call) info(r *result, showID bool) []byte {
 	o.raw("lifetime", seconds(c.lifetime))
 	o.string("key", c.cookieName)
 	o.bool("secret", c.keys != nil)
+	o.string("user", r.session.User)
 	o.string("handle", r.session.Handle)
 	o.string("path", r.session.Path)
 	o.int("size", r.session.Size)

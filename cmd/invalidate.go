@@ -17,21 +17,17 @@ func invalidateCommand(c *call) *cli.Command {
 		if err != nil {
 			return nil, err
 		}
+		if ended != nil {
+			c.log("removed", ended.session.Handle)
+		}
 		if expire {
 			return c.expired()
 		}
-		r, err := c.begin(named{id: store.NewID(), minted: true}, policy{create: true}, saveAsIs)
-		if err != nil {
-			return nil, err
-		}
-		r.wasInvalidated = ended != nil
-		return r, nil
+		next := named{id: store.NewID(), minted: true, ended: ended != nil}
+		return c.begin(next, policy{create: true}, func(*store.Session) (store.Outcome, error) { return store.Save, nil })
 	},
 		&cli.BoolFlag{Name: "expire", Usage: "begin no new session, and tell the browser to drop the cookie (log out)", Destination: &expire})
 }
-
-// saveAsIs stores a new session.
-func saveAsIs(*store.Session) (store.Outcome, error) { return store.Save, nil }
 
 // expired is the result without a session, with the line that makes the browser
 // drop the cookie.

@@ -18,7 +18,7 @@ func loadCommand(c *call) *cli.Command {
 		case err != nil:
 			return err
 		case len(names) > 0 && !sh:
-			return usagef("argument %q: a NAME goes with --sh", args[0])
+			return usagef("unexpected argument: a NAME goes with --sh")
 		case sh && json:
 			return usagef("--sh and --json exclude each other")
 		}

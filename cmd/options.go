@@ -46,18 +46,32 @@ func defaults() options {
 	}
 }
 
-// sessionFlags binds the options of every verb that works on a session: name,
-// variable, default and unit of each, here and nowhere else.
-func (o *options) sessionFlags() []cli.Flag {
+// sessionFlags binds the options of the verbs that work on the request's session.
+func (o *options) sessionFlags() []cli.Flag { return append(o.storeFlags(), o.cookieFlags()...) }
+
+// storeFlags binds the options that say where sessions are and what becomes of
+// them: name, variable, default and unit of each, here and nowhere else.
+func (o *options) storeFlags() []cli.Flag {
 	return []cli.Flag{
 		option("data-dir", "`DIR` that holds the sessions", "$TMPDIR/cgisession-UID", text(&o.dataDir)),
 		option("type", "keep sessions as `TYPE`: file (also called dbm), or memory: on a RAM file system", "file", choice(&o.storeType, "file", "dbm", "memory")),
+		option("timeout", "longest `TIME` between accesses, as 1800 (seconds), 30m or 7d; 0: no limit", "0", duration(&o.timeout)),
+		option("lifetime", "longest `TIME` since the session was created; 0: no limit", "0", duration(&o.lifetime)),
+		switchOn("invalidate-corrupt", "take a corrupt session for a timed-out one, instead of failing", &o.invalidateCorrupt),
+		option("lock-timeout", "longest `TIME` to wait for a session that is locked; 0: do not wait", "10s", duration(&o.lockTimeout)),
+		switchOn("durable", "sync each save to the disk before it is reported; the same for all who use the directory", &o.durable),
+		option("max-size", "most `BYTES` of data in a session", "1048576", size(&o.maxSize)),
+		option("log-file", "append events to `FILE`; - is standard error", "none", text(&o.logFile)),
+	}
+}
+
+// cookieFlags binds the options that say how a request names its session.
+func (o *options) cookieFlags() []cli.Flag {
+	return []cli.Flag{
 		option("cookie-name", "`NAME` of the cookie; sessions of other names are never seen", "cgisession_id", text(&o.cookieName), "key"),
 		&cli.GenericFlag{Name: "id", Usage: "`TOKEN` that the client sent by another way than a cookie, judged as a cookie would be", Value: clientText(&o.id)},
 		option("adopt-id", "the script's own `ID` for a session, which is made if there is none", "", adopted(&o.adoptID)),
 		option("use-cookies", "read and print cookies: `true|false`", "true", boolean(&o.useCookies)),
-		option("timeout", "longest `TIME` between accesses, as 1800 (seconds), 30m or 7d; 0: no limit", "0", duration(&o.timeout)),
-		option("lifetime", "longest `TIME` since the session was created; 0: no limit", "0", duration(&o.lifetime)),
 		option("cookie-expires", "when the browser drops the cookie: true (when it is closed), false (never: 400 days), a `TIME`, or a date such as 2027-01-31T00:00:00Z", "true", expires(&o.cookie.Expires)),
 		option("cookie-path", "`PATH` of the URLs that the cookie is sent to", "/", text(&o.cookie.Path)),
 		option("cookie-domain", "`DOMAIN` of the hosts that the cookie is sent to", "this host only", text(&o.cookie.Domain)),
@@ -66,11 +80,6 @@ func (o *options) sessionFlags() []cli.Flag {
 		option("cookie-same-site", "cross-site requests that carry the cookie: `lax|strict|none`", "lax", sameSite(&o.cookie.SameSite)),
 		switchOn("cookie-partitioned", "keep one cookie for each top-level site (CHIPS)", &o.cookie.Partitioned),
 		&cli.GenericFlag{Name: "secret-file", EnvVars: []string{"CGISESSION_SECRET_FILE"}, Usage: "`FILE` of keys that sign ids, one a line, the first for new ones; or set CGISESSION_SECRET", Value: text(&o.secretFile)},
-		switchOn("invalidate-corrupt", "take a corrupt session for a timed-out one, instead of failing", &o.invalidateCorrupt),
-		option("lock-timeout", "longest `TIME` to wait for a session that is locked; 0: do not wait", "10s", duration(&o.lockTimeout)),
-		switchOn("durable", "sync each save to the disk before it is reported; the same for all who use the directory", &o.durable),
-		option("max-size", "most `BYTES` of data in a session", "1048576", size(&o.maxSize)),
-		option("log-file", "append events to `FILE`; - is standard error", "none", text(&o.logFile)),
 	}
 }
 
@@ -166,10 +175,11 @@ func size(to *int) *value {
 	})
 }
 
+// adopted is an id, which prepare judges: the library's message would hold it.
 func adopted(to *string) *value {
 	return parsed(to, func(text string) (string, error) {
-		if !store.ValidID(text) {
-			return "", fmt.Errorf("must be %d to %d characters A-Z a-z 0-9 _ -", store.MinID, store.MaxID)
+		if text == "" {
+			return "", errors.New("must not be empty")
 		}
 		return text, nil
 	})
@@ -182,26 +192,29 @@ func (o *options) attributes(https bool) cookie.Attributes {
 	return a
 }
 
+// directory returns the directory that holds the sessions.
+func (o *options) directory(env cgi.Env) string {
+	own := "cgisession-" + strconv.Itoa(os.Geteuid())
+	switch {
+	case o.dataDir != "":
+		return filepath.Clean(o.dataDir)
+	case o.storeType != "memory":
+		return filepath.Join(env.TempDir, own)
+	case env.RuntimeDir != "":
+		return filepath.Join(env.RuntimeDir, "cgisession")
+	}
+	return filepath.Join("/dev/shm", own)
+}
+
 // open returns the store that the options name.
 func (o *options) open(env cgi.Env, log func(event, handle string)) (*store.File, error) {
-	dir := o.dataDir
-	own := "cgisession-" + strconv.Itoa(os.Geteuid())
-	memory := o.storeType == "memory"
-	switch {
-	case dir != "":
-	case memory && env.RuntimeDir != "":
-		dir = filepath.Join(env.RuntimeDir, "cgisession")
-	case memory:
-		dir = filepath.Join("/dev/shm", own)
-	default:
-		dir = filepath.Join(env.TempDir, own)
-	}
-	if memory {
+	dir := o.directory(env)
+	if o.storeType == "memory" {
 		if err := store.CheckMemory(dir); err != nil {
 			return nil, err
 		}
 	}
-	return store.NewFile(filepath.Clean(dir), store.Options{
+	return store.NewFile(dir, store.Options{
 		Timeout: o.timeout, Lifetime: o.lifetime, LockTimeout: o.lockTimeout, MaxSize: o.maxSize,
 		Durable: o.durable, InvalidateCorrupt: o.invalidateCorrupt,
 		LockFD: env.LockFD, Log: log,

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -21,6 +22,18 @@ func (o *output) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// streamAt is how much is collected of what streams, in bytes.
+const streamAt = 64 << 10
+
+// stream writes out what was collected once it is enough. It is for verbs whose
+// answer has no bound, and which only read.
+func (o *output) stream() error {
+	if len(o.text) < streamAt {
+		return nil
+	}
+	return o.flush()
+}
+
 // flush writes all of it to stdout. It goes around os.Stdout, by which Go ends
 // the program on a broken pipe before it could say so in its exit code.
 func (o *output) flush() error {
@@ -31,7 +44,7 @@ func (o *output) flush() error {
 			o.text = o.text[n:]
 		case unix.EINTR, unix.EAGAIN:
 		default:
-			return err
+			return fmt.Errorf("%w: %w", errOutput, err)
 		}
 	}
 	return nil
@@ -163,21 +176,22 @@ func (r *result) json() []byte {
 type name struct{ variable, key string }
 
 // parseNames reads NAME arguments: a key that is a shell name, or VAR=/pointer.
+// What is neither is not repeated, for it may be an id.
 func parseNames(args []string) ([]name, error) {
 	var names []name
-	for _, arg := range args {
+	for i, arg := range args {
 		n := name{arg, arg}
 		if variable, pointer, ok := strings.Cut(arg, "="); ok {
 			if !strings.HasPrefix(pointer, "/") {
-				return nil, usagef("%q: after VAR= comes a JSON Pointer, which begins with /", arg)
+				return nil, usagef("NAME %d: after VAR= comes a JSON Pointer, which begins with /", i+1)
 			}
 			n = name{variable, pointer}
 		}
 		if !cgi.IsShellName(n.variable) {
-			return nil, usagef("%q is no shell name; write VAR=/pointer", n.variable)
+			return nil, usagef("NAME %d is no shell name; write VAR=/pointer", i+1)
 		}
 		if cgi.IsReserved(n.variable) {
-			return nil, usagef("variable %s means something to the shell or the web server; write VAR=/%s with another name", n.variable, n.key)
+			return nil, usagef("variable %s means something to the shell or the web server; write VAR=/pointer with another name", n.variable)
 		}
 		if _, _, err := store.Empty.Get(n.key); err != nil {
 			return nil, err

@@ -11,26 +11,34 @@ import (
 
 func regenerateCommand(c *call) *cli.Command {
 	var grace time.Duration
+	var user string
 	return c.headerCommand("regenerate", "", "give the session a new id and keep its data (after log-in)", func(args []string) (*result, error) {
 		if err := noArguments(args); err != nil {
 			return nil, err
 		}
-		return c.regenerate(grace)
+		return c.regenerate(grace, user)
 	},
+		userFlag(&user, "note that the session is user `NAME`'s, for list and destroy"),
 		&cli.GenericFlag{Name: "grace", Usage: "let the old id reach the session for `TIME` more, for requests under way", Value: duration(&grace)})
 }
 
 // regenerate moves the session to a new id, or makes a new one where there is
-// none.
-func (c *call) regenerate(grace time.Duration) (*result, error) {
+// none, and notes whose it is if that is said.
+func (c *call) regenerate(grace time.Duration, user string) (*result, error) {
 	who, err := c.identify()
 	if err != nil {
 		return nil, err
 	}
 	next := named{id: store.NewID(), minted: true}
-	invalidated := false
+	setUser := func(s *store.Session) (store.Outcome, error) {
+		if user == "" && s.Version > 0 {
+			return store.Keep, nil
+		}
+		s.User = user
+		return store.Save, nil
+	}
 	if who.id != "" {
-		s, err := c.store.Move(c.handle(who.id), c.handle(next.id), grace)
+		s, err := c.store.Move(c.handle(who.id), c.handle(next.id), grace, setUser)
 		switch {
 		case err == nil:
 			r := c.result(named{id: next.id, bound: who.bound}, s)
@@ -39,15 +47,10 @@ func (c *call) regenerate(grace time.Duration) (*result, error) {
 			return nil, err
 		}
 		c.logAbsent(who, err)
-		invalidated = errors.Is(err, store.ErrInvalidated)
+		next.ended = errors.Is(err, store.ErrInvalidated)
 	}
 	if c.gone(who) {
 		return nil, errGone
 	}
-	r, err := c.begin(next, policy{create: true}, saveAsIs)
-	if err != nil {
-		return nil, err
-	}
-	r.wasInvalidated = invalidated
-	return r, nil
+	return c.begin(next, policy{create: true}, setUser)
 }

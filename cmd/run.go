@@ -103,9 +103,8 @@ func withoutNUL(text string) string { return strings.ReplaceAll(text, "\x00", ""
 
 // exec prints what there is to print and becomes the command.
 func (c *call) exec(path string, args []string, settings []setting) error {
-	out := c.stdout.(*output)
-	if err := out.flush(); err != nil {
-		return fmt.Errorf("%w: %w", errOutput, err)
+	if err := c.stdout.flush(); err != nil {
+		return err
 	}
 	env := environment(settings)
 	err := unix.Exec(path, args, env)
@@ -153,7 +152,7 @@ func lookCommand(name string) (string, error) {
 	path, err := exec.LookPath(name)
 	if err != nil {
 		if found, ok := errors.AsType[*exec.Error](err); ok {
-			err = found.Err
+			err = plain(found.Err)
 		}
 		return "", commandError{name, err}
 	}

@@ -20,7 +20,7 @@ type call struct {
 	store  store.Store
 	file   *store.File // the same, for what only files have
 	stdin  io.Reader
-	stdout io.Writer // help and values; written out when all went well
+	stdout *output // help and answers; written out when all went well
 	stderr io.Writer
 }
 
@@ -31,6 +31,7 @@ type named struct {
 	adopted bool   // by the script's --adopt-id
 	minted  bool   // by this request, and to be stored with the first change
 	resign  bool   // the token was signed by an older key
+	ended   bool   // another session was there, and this one takes its place
 }
 
 // policy is what a verb does where there is no session.
@@ -59,7 +60,7 @@ func (c *call) change(p policy, change store.Change) (*result, error) {
 	if err != nil {
 		return nil, err
 	}
-	invalidated := false
+	ended := false
 	if who.id != "" {
 		r, err := c.update(who, p, change)
 		switch {
@@ -69,7 +70,7 @@ func (c *call) change(p policy, change store.Change) (*result, error) {
 			return nil, err
 		}
 		c.logAbsent(who, err)
-		invalidated = errors.Is(err, store.ErrInvalidated)
+		ended = errors.Is(err, store.ErrInvalidated)
 	}
 	if c.gone(who) && !p.replace {
 		return nil, errGone
@@ -80,12 +81,8 @@ func (c *call) change(p policy, change store.Change) (*result, error) {
 	if !who.adopted && !who.minted {
 		who = named{id: store.NewID(), minted: true}
 	}
-	r, err := c.begin(who, p, change)
-	if err != nil {
-		return nil, err
-	}
-	r.wasInvalidated = r.wasInvalidated || invalidated
-	return r, nil
+	who.ended = ended
+	return c.begin(who, p, change)
 }
 
 // update changes the session that who names. Only one that this request or its
@@ -99,6 +96,9 @@ func (c *call) update(who named, p policy, change store.Change) (*result, error)
 	})
 	if err != nil {
 		return nil, err
+	}
+	if created {
+		c.log("created", s.Handle)
 	}
 	r := c.result(who, s)
 	r.isNew = r.isNew || created
@@ -177,6 +177,7 @@ func (c *call) result(who named, s *store.Session) *result {
 			r.accessed = c.env.Request.Accessed
 		}
 	}
+	r.wasInvalidated = r.wasInvalidated || who.ended
 	return r
 }
 
@@ -200,7 +201,7 @@ func (c *call) identify() (named, error) {
 		if request.ID != "" && !store.ValidID(request.ID) {
 			return named{}, usagef("CGISESSION_ID holds no session id; export what load --sh printed")
 		}
-		return named{id: request.ID, bound: true, minted: request.Minted}, nil
+		return named{id: request.ID, bound: true, minted: request.Minted && request.ID != ""}, nil
 	}
 	switch {
 	case c.adoptID != "":

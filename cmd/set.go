@@ -52,10 +52,10 @@ func editAll(edits []edit) store.Change {
 // and what stands before that says how the rest is read.
 func (c *call) parseAssignments(args []string) ([]edit, error) {
 	var edits []edit
-	for _, arg := range args {
+	for i, arg := range args {
 		key, text, ok := strings.Cut(arg, "=")
 		if !ok {
-			return nil, usagef("argument %q: write KEY=TEXT, KEY:=JSON, KEY@=FILE or KEY:@=FILE", short(arg))
+			return nil, usagef("argument %d: write KEY=TEXT, KEY:=JSON, KEY@=FILE or KEY:@=FILE", i+1)
 		}
 		key, isFile := strings.CutSuffix(key, "@")
 		key, isJSON := strings.CutSuffix(key, ":")

@@ -38,6 +38,8 @@ func CheckMemory(dir string) error {
 // openRoot opens the data directory once; where it is missing and create is
 // set, it is made. Missing without create is ErrNotFound.
 func (f *File) openRoot(create bool) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.root >= 0 {
 		return nil
 	}
@@ -66,22 +68,30 @@ func (f *File) openShard(handle string, create bool) (fd int, err error) {
 		return -1, err
 	}
 	name := handle[:2]
-	fd, err = openDir(f.root, name)
-	if err == unix.ENOENT {
-		if !create {
-			return -1, ErrNotFound
-		}
-		if err = makeDir(f.root, name); err == nil {
-			fd, err = openDir(f.root, name)
-		}
-		if err == nil && f.opts.Durable {
-			err = unix.Fsync(f.root)
-		}
+	fd, err = openOrMake(f.root, name, create)
+	if err != nil && err != ErrNotFound {
+		err = &fs.PathError{Op: "open", Path: f.dir + "/" + name, Err: err}
+	}
+	return fd, err
+}
+
+// openOrMake opens a directory; a missing one is made, for good, if create is
+// set, and else ErrNotFound.
+func openOrMake(at int, name string, create bool) (fd int, err error) {
+	fd, err = openDir(at, name)
+	if err != unix.ENOENT {
+		return fd, err
+	}
+	if !create {
+		return -1, ErrNotFound
+	}
+	if err = makeDir(at, name); err == nil {
+		err = retry(func() error { return unix.Fsync(at) })
 	}
 	if err != nil {
-		return -1, &fs.PathError{Op: "open", Path: f.dir + "/" + name, Err: err}
+		return -1, err
 	}
-	return fd, nil
+	return openDir(at, name)
 }
 
 // openDir opens a directory that is this user's alone, by no symbolic link.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -29,7 +30,8 @@ const (
 type File struct {
 	dir  string
 	opts Options
-	root int // descriptor of the directory; -1 until it is needed
+	mu   sync.Mutex // guards root
+	root int        // descriptor of the directory; -1 until it is needed
 }
 
 // NewFile returns the store in dir, which is made when the first session is.
@@ -62,7 +64,7 @@ func (f *File) Read(handle string, how Reading) (*Session, error) {
 		defer e.close()
 		s, _, err := e.load()
 		if err == nil && how == Touch {
-			err = e.touch()
+			err = e.touch(s)
 		}
 		return s, err
 	})
@@ -81,19 +83,19 @@ func (f *File) Update(handle string, create bool, change Change) (*Session, erro
 }
 
 // Move implements [Store].
-func (f *File) Move(from, to string, grace time.Duration) (*Session, error) {
+func (f *File) Move(from, to string, grace time.Duration, change Change) (*Session, error) {
 	return f.follow(from, false, func(from string, _ bool) (*Session, error) {
 		e, err := f.lock(from, exclusive, false)
 		if err != nil {
 			return nil, err
 		}
 		defer e.close()
-		s, _, err := e.load()
-		if err == nil {
-			err = e.move(to, grace)
-		}
+		s, at, err := e.load()
 		if err != nil {
 			return nil, e.invalidate(err)
+		}
+		if err := e.move(s, at, to, grace, change); err != nil {
+			return nil, err
 		}
 		s.Handle, s.Path = to, f.Path(to)
 		return s, nil
@@ -211,10 +213,13 @@ func (e *entry) tryLock(how mode, deadline time.Time) error {
 // lockAndOpen takes the lock and then opens the same file for its data.
 func (e *entry) lockAndOpen(how mode, access int, deadline time.Time) error {
 	locked, release, err := e.take(how, access, deadline)
-	if err == unix.ELOOP {
+	switch err {
+	case nil:
+	case unix.ELOOP:
 		return errSymlink
-	}
-	if err != nil {
+	case unix.EISDIR:
+		return errNotFile
+	default:
 		return err
 	}
 	if err = e.open(access); err == unix.ENOENT || err == nil && inodeOf(&e.stat) != locked {
@@ -229,7 +234,10 @@ func (e *entry) lockAndOpen(how mode, access int, deadline time.Time) error {
 	return nil
 }
 
-var errSymlink = fmt.Errorf("%w: a symbolic link stands where a session's file belongs; remove it", ErrUnsafe)
+var (
+	errSymlink = fmt.Errorf("%w: a symbolic link stands where a session's file belongs; remove it", ErrUnsafe)
+	errNotFile = fmt.Errorf("%w: not a regular file; remove it", ErrUnsafe)
+)
 
 // open opens the file for its data and checks that it is a session's.
 func (e *entry) open(access int) error {
@@ -269,7 +277,7 @@ func (e *entry) check() error {
 func checkFile(st *unix.Stat_t) error {
 	switch {
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
-		return fmt.Errorf("%w: not a regular file; remove it", ErrUnsafe)
+		return errNotFile
 	case st.Nlink > 1:
 		return fmt.Errorf("%w: has %d hard links; remove all of them", ErrUnsafe, st.Nlink)
 	}
@@ -318,6 +326,7 @@ func (e *entry) judge(text []byte) (*Session, found, error) {
 		e.f.opts.log("corrupt", e.handle)
 		return nil, at, ErrInvalidated
 	case err != nil:
+		e.f.opts.log("corrupt", e.handle)
 		return nil, at, e.fail("read", fmt.Errorf("%w; remove it, or set --invalidate-corrupt", err))
 	case at.moved != "" && (at.moved == e.handle || now.Unix() >= at.until):
 		return nil, at, ErrNotFound
@@ -335,7 +344,7 @@ func (e *entry) judge(text []byte) (*Session, found, error) {
 func (e *entry) session(r record, accessed time.Time) *Session {
 	return &Session{
 		Handle: e.handle, Version: r.version, Created: r.created, Accessed: accessed,
-		Data: r.data, Path: e.f.Path(e.handle), Size: e.stat.Size,
+		User: r.user, Data: r.data, Path: e.f.Path(e.handle), Size: e.stat.Size,
 	}
 }
 
@@ -403,18 +412,20 @@ func (e *entry) carryOut(outcome Outcome, s *Session, at found) error {
 	}
 	switch {
 	case outcome == Remove:
+		e.f.dropUser(s.User, e.handle)
 		return e.remove()
 	case outcome != Keep:
 		return e.save(s, at, outcome)
 	case e.stored:
-		return e.touch()
+		return e.touch(s)
 	}
 	return nil
 }
 
-// discard takes back a file that this call made and nothing was stored in.
+// discard takes back a file that this call made, unless another call had the
+// lock first and stored something.
 func (e *entry) discard() {
-	if e.fresh {
+	if e.fresh && e.stat.Size == 0 {
 		unix.Unlinkat(e.shard, e.handle, 0)
 	}
 }
@@ -435,6 +446,7 @@ func (e *entry) remove() error {
 	if err := unix.Unlinkat(e.shard, e.handle, 0); err != nil && err != unix.ENOENT {
 		return e.fail("remove", err)
 	}
+	e.fresh = false // from now on the name may lead to another's file
 	return e.syncDir(e.shard)
 }
 
@@ -447,11 +459,11 @@ func (e *entry) syncDir(fd int) error {
 
 // touch marks the access, and nothing else. Where the file system is read-only
 // it cannot, and the session is read all the same.
-func (e *entry) touch() error {
-	now := unix.NsecToTimespec(time.Now().UnixNano())
-	err := unix.UtimesNanoAt(e.shard, e.handle, []unix.Timespec{now, now}, unix.AT_SYMLINK_NOFOLLOW)
+func (e *entry) touch(s *Session) error {
+	err := setTime(e.shard, e.handle, time.Now())
 	switch err {
 	case nil, unix.ENOENT:
+		e.markUser(s)
 		return nil
 	case unix.EROFS:
 		e.f.opts.log("access not marked: read-only file system", e.handle)
@@ -460,13 +472,29 @@ func (e *entry) touch() error {
 	return e.fail("mark the access of", err)
 }
 
+// setTime sets the times of a file, which is no symbolic link, in directory dir.
+func setTime(dir int, name string, t time.Time) error {
+	ts := unix.NsecToTimespec(t.UnixNano())
+	return retry(func() error {
+		return unix.UtimesNanoAt(dir, name, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
+	})
+}
+
+// markUser keeps the index of users as young as the session, so that what
+// removes old files leaves both or none.
+func (e *entry) markUser(s *Session) {
+	if err := e.f.addUser(s.User, e.handle); err != nil {
+		e.f.opts.log("user index not marked: "+err.Error(), e.handle)
+	}
+}
+
 // save stores the session as the next version beside the record at, which
 // stays whole. If it fails, no reader will ever see the new one.
 func (e *entry) save(s *Session, at found, outcome Outcome) error {
 	if len(s.Data) > e.f.opts.MaxSize {
 		return fmt.Errorf("data of %d bytes: %w of %d", len(s.Data), ErrTooLarge, e.f.opts.MaxSize)
 	}
-	line := record{version: at.version + 1, created: s.Created, data: s.Data}.encode()
+	line := record{version: at.version + 1, created: s.Created, user: s.User, data: s.Data}.encode()
 	begin, size := place(at, len(line), int(e.stat.Size))
 	end := begin + size
 	if err := e.write(begin, padded(line, size)); err != nil {
@@ -492,6 +520,7 @@ func (e *entry) save(s *Session, at found, outcome Outcome) error {
 		}
 	}
 	s.Version, s.Size = at.version+1, int64(total)
+	e.markUser(s)
 	return e.stillThere()
 }
 
@@ -503,7 +532,7 @@ func place(at found, length, size int) (begin, filled int) {
 	if at.begin >= length {
 		return 0, at.begin
 	}
-	return at.end, max(pages(at.end+length), size) - at.end
+	return at.end, pages(max(at.end+length, size)) - at.end
 }
 
 // pages rounds up to whole pages.
@@ -604,29 +633,43 @@ func (e *entry) stillThere() error {
 	return nil
 }
 
-// move renames the session's file under its lock.
-func (e *entry) move(to string, grace time.Duration) error {
+// move carries out a change and renames the session's file, under its lock. The
+// index of users leads to the new handle before the session is there.
+func (e *entry) move(s *Session, at found, to string, grace time.Duration, change Change) error {
+	outcome := Keep
+	if change != nil {
+		var err error
+		if outcome, err = change(s); err != nil {
+			return err
+		}
+	}
+	if err := e.f.addUser(s.User, to); err != nil {
+		return err
+	}
+	if err := e.carryOut(outcome, s, at); err != nil {
+		return err
+	}
 	shard, err := e.f.openShard(to, true)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(shard)
-	if err := e.touch(); err != nil {
+	if grace > 0 {
+		err = e.leaveTombstone(shard, to, grace)
+	} else if err = unix.Renameat(e.shard, e.handle, shard, to); err != nil {
+		err = e.fail("rename", err)
+	}
+	if err != nil {
 		return err
 	}
-	if grace > 0 {
-		return e.moveWithGrace(shard, to, grace)
-	}
-	if err := unix.Renameat(e.shard, e.handle, shard, to); err != nil {
-		return e.fail("rename", err)
-	}
+	e.f.dropUser(s.User, e.handle)
 	return e.syncDirs(shard)
 }
 
-// moveWithGrace leaves a tombstone at the old handle. It is whole on the disk
+// leaveTombstone moves the session and leaves a tombstone at the old handle. It is whole on the disk
 // before the exchange that brings it there, so that a crash leaves either the
 // session where it was, or the tombstone in its place.
-func (e *entry) moveWithGrace(shard int, to string, grace time.Duration) error {
+func (e *entry) leaveTombstone(shard int, to string, grace time.Duration) error {
 	until := time.Now().Add(grace)
 	t := entry{f: e.f, handle: to, shard: shard, release: func() {}}
 	if err := t.makeTombstone(record{version: 1, created: time.Now().Unix(), moved: to, until: until.Unix() + 1}); err != nil {
@@ -640,11 +683,10 @@ func (e *entry) moveWithGrace(shard int, to string, grace time.Duration) error {
 		return e.fail("exchange", err)
 	}
 	// Mode 0400 and a time in the past: a tombstone that is over.
-	over := unix.NsecToTimespec(until.Add(time.Second).UnixNano())
-	if err := unix.UtimesNanoAt(e.shard, e.handle, []unix.Timespec{over, over}, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	if err := setTime(e.shard, e.handle, until.Add(time.Second)); err != nil {
 		return e.fail("mark the end of", err)
 	}
-	return e.syncDirs(shard)
+	return nil
 }
 
 // makeTombstone writes the record to a new file with mode 0400 and syncs it

@@ -198,5 +198,6 @@ func (e *entry) busy() error {
 	if unix.Fstatat(e.shard, e.handle, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
 		who = lockHolder(&st)
 	}
+	e.f.opts.log("lock timeout", e.handle)
 	return e.fail("lock", fmt.Errorf("%w%s; if this request holds the lock, export CGISESSION_LOCK_FD", ErrLocked, who))
 }

@@ -16,11 +16,12 @@ import (
 //	{"crc":"<8 hex>","version":12,"created":1764000000,"data":{…}}
 //
 // The crc is the CRC-32C (RFC 3720, appendix B.4) of all that follows its
-// comma up to the line feed. A tombstone has "moved" and "until" in place of
+// comma up to the line feed. A session of a user has "user". A tombstone has "moved" and "until" in place of
 // data. Unknown members are passed over.
 type record struct {
 	version uint64
 	created int64  // Unix seconds
+	user    string // who logged in; empty: nobody
 	moved   string // a tombstone's: the handle where the session is now
 	until   int64  // a tombstone's: Unix seconds at which it is over
 	data    Data
@@ -38,6 +39,10 @@ func (r record) encode() []byte {
 	b = strconv.AppendUint(b, r.version, 10)
 	b = append(b, `,"created":`...)
 	b = strconv.AppendInt(b, r.created, 10)
+	if r.user != "" {
+		b = append(b, `,"user":`...)
+		b, _ = jsontext.AppendQuote(b, r.user)
+	}
 	if r.moved != "" {
 		b = append(b, `,"moved":"`+r.moved+`","until":`...)
 		b = strconv.AppendInt(b, r.until, 10)
@@ -104,6 +109,9 @@ func (r *record) setMember(name string, value []byte) bool {
 		r.created, err = strconv.ParseInt(string(value), 10, 64)
 	case "until":
 		r.until, err = strconv.ParseInt(string(value), 10, 64)
+	case "user":
+		r.user = Value(value).Text()
+		return value[0] == '"'
 	case "moved":
 		r.moved = Value(value).Text()
 		return validHandle(r.moved)

@@ -187,18 +187,18 @@ func dataOf(line []byte) []byte {
 	return rest[:len(rest)-2]
 }
 
-// sampleFiles are a session's files in all layouts that a save leaves, with the
-// version of each line.
+// sampleFiles are a session's files in all layouts that a save leaves, but for
+// less padding, with the version of each line.
 func sampleFiles() (files [][]byte, versions map[string]uint64) {
 	old := record{version: 9, created: 1764000000, data: Data(`{"user":"alice","s":"\u00e9\n","n":[1,2,{"a":null}]}`)}.encode()
 	next := record{version: 10, created: 1764000000, data: Data(`{"user":"bob","n":[]}`)}.encode()
 	versions = map[string]uint64{string(old): 9, string(next): 10}
 	return [][]byte{
 		slices.Concat(old),
-		padded(slices.Clone(old), page),
-		padded(slices.Concat(old, next), page),                                   // newer last
-		padded(slices.Concat(padded(slices.Clone(next), len(next)+40), old), 600), // newer first
-		padded(slices.Concat(next, old), 600),
+		padded(slices.Clone(old), 512),
+		padded(slices.Concat(old, next), 512), // newer last
+		padded(slices.Concat(padded(slices.Clone(next), len(next)+40), old), 512), // newer first
+		padded(slices.Concat(next, old), 512),
 	}, versions
 }
 
@@ -228,7 +228,7 @@ func TestRecordCutAtEveryByte(t *testing.T) {
 	files, _ := sampleFiles()
 	one := len(files[0])
 	two := len(bytes.TrimRight(files[2], "\n")) + 1
-	for n := range page + 1 {
+	for n := range len(files[1]) + 1 {
 		want := "none"
 		if n >= one {
 			want = "version 9"

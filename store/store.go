@@ -59,6 +59,7 @@ type Session struct {
 	Version  uint64    // counts the saves; 0: not yet stored
 	Created  int64     // Unix seconds
 	Accessed time.Time // the access before this one
+	User     string    // who logged in; empty: nobody
 	Data     Data
 	Path     string // the session's file
 	Size     int64  // bytes of that file
@@ -101,10 +102,11 @@ type Store interface {
 	// Version 0 and empty Data. It returns the session as it now is.
 	Update(handle string, create bool, change Change) (*Session, error)
 
-	// Move gives the session the handle to, which must be new. For grace,
-	// unless that is 0, it can still be reached by the old handle too; else
-	// that is gone at once. It marks the access.
-	Move(from, to string, grace time.Duration) (*Session, error)
+	// Move does what change says, which may be nil for Keep and must not say
+	// Remove, and in the same step gives the session the handle to, which
+	// must be new. For grace, unless that is 0, it can still be reached by
+	// the old handle too; else that is gone at once. It marks the access.
+	Move(from, to string, grace time.Duration, change Change) (*Session, error)
 }
 
 // Options are a store's settings. The zero value of each is safe.
@@ -126,12 +128,18 @@ type Options struct {
 	Log func(event, handle string)
 }
 
-// expired reports whether the session has passed its limits at now. Times in
-// the future count as now: a clock that was set back ends no session.
-func (o Options) expired(s *Session, now time.Time) bool {
-	idle := o.Timeout > 0 && now.Sub(s.Accessed) > o.Timeout
-	old := o.Lifetime > 0 && now.Unix()-s.Created > int64(o.Lifetime/time.Second)
-	return idle || old
+// expired reports whether the session has passed its limits at now.
+func (o Options) expired(s *Session, now time.Time) bool { return o.idle(s, now) || o.old(s, now) }
+
+// idle reports whether the session was not used for longer than Timeout. A time
+// in the future counts as now: a clock that was set back ends no session.
+func (o Options) idle(s *Session, now time.Time) bool {
+	return o.Timeout > 0 && now.Sub(s.Accessed) > o.Timeout
+}
+
+// old reports whether the session was created longer than Lifetime ago.
+func (o Options) old(s *Session, now time.Time) bool {
+	return o.Lifetime > 0 && now.Unix()-s.Created > int64(o.Lifetime/time.Second)
 }
 
 func (o Options) log(event, handle string) {

@@ -23,7 +23,8 @@ func inMemory(path string) (bool, error) {
 	if err := retry(func() error { return unix.Statfs(path, &fs) }); err != nil {
 		return false, err
 	}
-	return fs.Type == unix.TMPFS_MAGIC || fs.Type == unix.RAMFS_MAGIC, nil
+	magic := uint32(fs.Type) // whose type and sign differ between processors
+	return magic == unix.TMPFS_MAGIC || magic == unix.RAMFS_MAGIC, nil
 }
 
 // lockHolder returns ", pid N" for the process that locked the file, or "". It
@@ -41,6 +42,35 @@ func lockHolder(st *unix.Stat_t) string {
 		if len(fields) == 8 && fields[1] == "FLOCK" && fields[5] == file {
 			return ", pid " + fields[4]
 		}
+	}
+	return ""
+}
+
+// space returns what is left on path's file system (statfs(2)).
+func space(path string) (Space, error) {
+	var fs unix.Statfs_t
+	if err := retry(func() error { return unix.Statfs(path, &fs) }); err != nil {
+		return Space{}, err
+	}
+	return Space{
+		Bytes: int64(fs.Blocks) * fs.Bsize, FreeBytes: int64(fs.Bavail) * fs.Bsize,
+		Inodes: int64(fs.Files), FreeInodes: int64(fs.Ffree), System: fileSystem(int64(fs.Type)),
+	}, nil
+}
+
+// fileSystem names a file system that sessions may not do well on, or "".
+func fileSystem(magic int64) string {
+	switch magic {
+	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC:
+		return "memory"
+	case unix.NFS_SUPER_MAGIC:
+		return "NFS"
+	case unix.SMB_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC:
+		return "SMB"
+	case unix.V9FS_MAGIC:
+		return "9P"
+	case unix.FUSE_SUPER_MAGIC:
+		return "FUSE"
 	}
 	return ""
 }

@@ -4,7 +4,7 @@
 
 # read_form reads the body of a POST into $form, 10000 bytes of it at most.
 read_form() {
-	form=$(head -c "$CONTENT_LENGTH" | head -c 10000)
+	form=$(head -c "${CONTENT_LENGTH:-0}" | head -c 10000)
 }
 
 # field NAME prints the value of a field of the form, without its NULs.

@@ -1,24 +1,17 @@
 #!/bin/sh
 # Logs you in and out: any name, with the password "sesame".
 
-# Load the session, and two of its values into shell variables.
-user='' csrf=''
-eval "$(cgisession load --sh user csrf || echo exit 1)"
+# Load the session, and one of its values into a shell variable.
+user=''
+eval "$(cgisession load --sh user || echo exit 1)"
 . ./form.sh
-
-# Another site can make your browser send a form here, but it cannot know what
-# this session's forms hold.
-if [ -z "$csrf" ]; then
-	csrf=$(cgisession secret)
-	cgisession set csrf="$csrf" || exit 1
-fi
 
 log_in() {
 	# A new id: whoever knew the one from before the log-in has nothing.
 	new=$(cgisession regenerate --sh) || exit 1
 	echo 'Status: 303 See Other' # before any Set-Cookie: busybox httpd wants it first
 	eval "$new"
-	cgisession set user="$1" csrf="$(cgisession secret)" || exit 1
+	cgisession set user="$1" || exit 1
 }
 
 log_out() {
@@ -38,7 +31,9 @@ message='' name=''
 if [ "$REQUEST_METHOD" = POST ]; then
 	read_form # the body is still there: cgisession has left it alone
 	name=$(field name)
-	if [ "$(field csrf)" != "$csrf" ]; then
+	# Another site can make a browser send a form here, but it cannot know a token
+	# of this session.
+	if ! cgisession csrf --check "$(field csrf)"; then
 		message='This form was too old. Please try again.'
 	elif [ "$(field action)" = log-out ]; then
 		log_out
@@ -57,14 +52,14 @@ if [ -n "$user" ]; then
 	cat <<END
 <p>You are logged in as <b>$(html "$user")</b>.</p>
 <form method="post" action="login.sh">
-<input type="hidden" name="csrf" value="$csrf">
+<input type="hidden" name="csrf" value="$(cgisession csrf)">
 <button name="action" value="log-out">Log out</button>
 </form>
 END
 else
 	cat <<END
 <form method="post" action="login.sh">
-<input type="hidden" name="csrf" value="$csrf">
+<input type="hidden" name="csrf" value="$(cgisession csrf)">
 <p><label>Name <input name="name" value="$(html "$name")" autocomplete="username"></label></p>
 <p><label>Password <input name="password" type="password" autocomplete="current-password"></label></p>
 <button name="action" value="log-in">Log in</button>

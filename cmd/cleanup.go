@@ -1,0 +1,86 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"os/signal"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+
+	"cgisession/store"
+)
+
+func cleanupCommand(c *call) *cli.Command {
+	var how store.Sweep
+	var maxTime time.Duration
+	var json bool
+	return c.operatorCommand("cleanup", "", "remove the sessions that were idle for longer than --timeout", func(args []string) error {
+		if err := noArguments(args); err != nil {
+			return err
+		}
+		if c.timeout == 0 {
+			return usagef("--timeout missing: say how long a session may be idle")
+		}
+		how.Timeout = c.timeout
+		if term.IsTerminal(unix.Stderr) {
+			how.Progress = c.showProgress
+		}
+		ctx, stop := sweepUntil(maxTime)
+		defer stop()
+		start := time.Now()
+		done, err := c.file.Sweep(ctx, how)
+		if how.Progress != nil {
+			fmt.Fprint(c.stderr, "\r\x1b[K")
+		}
+		printSwept(c.stdout, done, time.Since(start), json)
+		return err
+	},
+		&cli.GenericFlag{Name: "max-time", Usage: "stop after `TIME`; the next run goes on from there", Value: duration(&maxTime)},
+		&cli.GenericFlag{Name: "max-delete", Usage: "stop after `N` sessions; the next run goes on from there", Value: parsed(&how.MaxDelete, parseCount)},
+		&cli.BoolFlag{Name: "dry-run", Usage: "remove nothing, only count", Destination: &how.DryRun},
+		jsonFlag(&json))
+}
+
+// sweepUntil returns what ends a sweep: a time limit, if there is one, and the
+// signals that ask a program to end.
+func sweepUntil(limit time.Duration) (context.Context, func()) {
+	ctx, unnotify := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
+	if limit == 0 {
+		return ctx, unnotify
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	return ctx, func() { cancel(); unnotify() }
+}
+
+func (c *call) showProgress(s store.Swept) {
+	fmt.Fprintf(c.stderr, "\rseen %d, removed %d\x1b[K", s.Seen, s.Removed)
+}
+
+// printSwept prints a sweep's summary.
+func printSwept(out *output, s store.Swept, took time.Duration, json bool) {
+	if !json {
+		fmt.Fprintf(out, "seen %d, removed %d, busy %d, kept %d, corrupt %d, bytes %d, seconds %.2f, %s\n",
+			s.Seen, s.Removed, s.Busy, s.Kept, s.Corrupt, s.Bytes, took.Seconds(), doneWord(s.Done))
+		return
+	}
+	var o object
+	o.int("seen", s.Seen)
+	o.int("removed", s.Removed)
+	o.int("busy", s.Busy)
+	o.int("kept", s.Kept)
+	o.int("corrupt", s.Corrupt)
+	o.int("bytes", s.Bytes)
+	o.raw("seconds", seconds(took.Round(time.Millisecond)))
+	o.bool("done", s.Done)
+	out.Write(append(o.end(), '\n'))
+}
+
+func doneWord(done bool) string {
+	if done {
+		return "done"
+	}
+	return "stopped early"
+}

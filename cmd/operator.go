@@ -1,0 +1,80 @@
+package cmd
+
+import (
+	"errors"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"cgisession/store"
+)
+
+// operatorCommand makes the command of a verb for operators and cron. Called by
+// root it acts as the owner of the data directory.
+func (c *call) operatorCommand(name, arguments, usage string, run func(args []string) error, flags ...cli.Flag) *cli.Command {
+	return command(name, arguments, usage, append(flags, c.storeFlags()...), func(args []string) error {
+		if err := c.findStore(); err != nil {
+			return err
+		}
+		if err := becomeOwner(c.directory(c.env)); err != nil {
+			return err
+		}
+		return run(args)
+	})
+}
+
+// becomeOwner gives up root for the owner of the directory, so that what may be
+// planted there is met with no more than the owner's rights.
+func becomeOwner(dir string) error {
+	var st unix.Stat_t
+	if os.Geteuid() != 0 || unix.Lstat(dir, &st) != nil || st.Uid == 0 {
+		return nil
+	}
+	err := unix.Setgroups([]int{int(st.Gid)})
+	if err == nil {
+		err = unix.Setgid(int(st.Gid))
+	}
+	if err == nil {
+		err = unix.Setuid(int(st.Uid))
+	}
+	return err
+}
+
+func jsonFlag(on *bool) cli.Flag {
+	return &cli.BoolFlag{Name: "json", Usage: "print JSON", Destination: on}
+}
+
+// findHandle returns the handle that an argument means, which may be cut short.
+func (c *call) findHandle(arg string) (string, error) {
+	if len(arg) < store.MinHandle || !isHandle(arg) {
+		return "", usagef("argument %q is no handle: %d to 64 digits 0-9 a-f, as list prints them", short(arg), store.MinHandle)
+	}
+	handle, err := c.file.Find(arg)
+	if errors.Is(err, store.ErrAmbiguous) {
+		err = usagef("handle %s %w", arg, err)
+	}
+	return handle, err
+}
+
+func isHandle(text string) bool {
+	for _, c := range []byte(text) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return len(text) <= 64
+}
+
+// date returns a time as operators read it.
+func date(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+func parseCount(text string) (int64, error) {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 1 {
+		return 0, errors.New("must be a number from 1 up")
+	}
+	return n, nil
+}

@@ -1,0 +1,369 @@
+package store
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// sector is the least that a disk writes as a whole, in bytes.
+const sector = 512
+
+// memoryDir returns a new directory, in memory if the system has such a file
+// system: what is synced thousands of times here needs no disk.
+func memoryDir(t testing.TB) string {
+	t.Helper()
+	if err := CheckMemory("/dev/shm"); err != nil {
+		return t.TempDir()
+	}
+	dir, err := os.MkdirTemp("/dev/shm", "store-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// A layout is one session's file over many saves.
+type layout struct {
+	t       *testing.T
+	f       *File
+	handle  string
+	largest int // bytes of the longest record so far
+}
+
+func newLayout(t *testing.T) *layout {
+	f := NewFile(memoryDir(t), Options{MaxSize: 1 << 20})
+	t.Cleanup(func() { f.Close() })
+	return &layout{t: t, f: f, handle: Handle("layout", NewID())}
+}
+
+// file returns the file as it is, empty if there is none.
+func (l *layout) file() []byte {
+	l.t.Helper()
+	text, err := os.ReadFile(l.f.Path(l.handle))
+	if err != nil && !os.IsNotExist(err) {
+		l.t.Fatal(err)
+	}
+	return text
+}
+
+// A step is one save: what it must have written, and what was there before.
+type step struct {
+	before, after []byte
+	old, next     found
+	err           error  // of the record before
+	begin         int    // of what was written
+	block         []byte // what was written there, in one pwrite
+}
+
+// save stores data and checks the file against the rules of the layout.
+func (l *layout) save(data Data, outcome Outcome) step {
+	l.t.Helper()
+	s := step{before: l.file()}
+	s.old, s.err = current(s.before)
+	session, err := l.f.Update(l.handle, true, func(s *Session) (Outcome, error) {
+		s.Data = data
+		return outcome, nil
+	})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	s.after = l.file()
+	if s.next, err = current(s.after); err != nil {
+		l.t.Fatalf("after the save: %v", err)
+	}
+	if s.next.version != s.old.version+1 || !bytes.Equal(s.next.data, data) || session.Version != s.next.version {
+		l.t.Fatalf("stored version %d, %d bytes of data; want %d, %d", s.next.version, len(s.next.data), s.old.version+1, len(data))
+	}
+	if again, err := l.f.Read(l.handle, Peek); err != nil || again.Version != s.next.version || !bytes.Equal(again.Data, data) {
+		l.t.Fatalf("reads back as %+v, %v", again, err)
+	}
+
+	line := s.after[s.next.begin:s.next.end]
+	var size int
+	s.begin, size = place(s.old, len(line), len(s.before))
+	if s.begin != s.next.begin {
+		l.t.Fatalf("record at %d; place says %d", s.next.begin, s.begin)
+	}
+	if size < len(line) || s.begin < s.old.end && s.begin+size > s.old.begin {
+		l.t.Fatalf("%d bytes written at %d: over the current record at %d to %d", size, s.begin, s.old.begin, s.old.end)
+	}
+	s.block = append(slices.Clone(line), bytes.Repeat([]byte("\n"), size-len(line))...)
+	written := overlaid(s.before, s.begin, s.block)
+	if outcome == Save && !bytes.HasPrefix(written, s.after) {
+		l.t.Fatalf("the save wrote more than its %d bytes at %d", size, s.begin)
+	}
+
+	// The session and its file's size, whatever came before.
+	l.largest = max(l.largest, len(line))
+	switch n := len(s.after); {
+	case n%page != 0 || session.Size != int64(n):
+		l.t.Fatalf("file of %d bytes, said to be %d", n, session.Size)
+	case n > 3*l.largest+page:
+		l.t.Fatalf("file of %d bytes for records of %d at most", n, l.largest)
+	case n != page && l.largest <= page/3:
+		l.t.Fatalf("file of %d bytes for records that fit in a page thrice", n)
+	case n > max(2*pages(len(line)), pages(s.next.end)):
+		l.t.Fatalf("file of %d bytes was not cut for a record of %d that ends at %d", n, len(line), s.next.end)
+	}
+	return s
+}
+
+// overlaid returns file with text at begin.
+func overlaid(file []byte, begin int, text []byte) []byte {
+	file = append(slices.Clone(file), make([]byte, max(0, begin+len(text)-len(file)))...)
+	copy(file[begin:], text)
+	return file
+}
+
+// torn checks that the save, stopped after any number of bytes, leaves the old
+// record or, once all of it is written, the new one. all tries every number.
+func (s step) torn(t *testing.T, all bool) {
+	t.Helper()
+	old, next := verdict(s.old, s.err), verdict(s.next, nil)
+	whole := s.next.end - s.next.begin
+	image := overlaid(s.before, s.begin, nil)
+	stride := max(97, len(s.block)/20)
+	for n := range len(s.block) + 1 {
+		if n > 0 {
+			image = append(image, make([]byte, max(0, s.begin+n-len(image)))...)
+			image[s.begin+n-1] = s.block[n-1]
+		}
+		edge := n < 16 || n > whole-32 && n < whole+4 || n == len(s.block)
+		if !all && !edge && n%stride != 0 {
+			continue
+		}
+		want := old
+		if bytes.HasPrefix(image[s.begin:], s.block[:whole]) {
+			want = next // also where its last bytes were there before
+		}
+		if got := verdict(current(image)); got != want {
+			t.Fatalf("%d of %d bytes written at %d: %.80s; want %.80s", n, len(s.block), s.begin, got, want)
+		}
+	}
+}
+
+// sectors checks that a disk which wrote only some of the sectors still holds
+// the old record or the new: all subsets for a file of a page, else some.
+func (s step) sectors(t *testing.T, rng *rand.Rand) {
+	t.Helper()
+	if s.err != nil {
+		return // where nothing is stored yet, nothing can be lost
+	}
+	written := overlaid(s.before, s.begin, s.block)
+	first, last := s.begin/sector, (s.begin+len(s.block)-1)/sector
+	old, next := verdict(s.old, s.err), verdict(s.next, nil)
+	tries := 1 << min(last-first+1, page/sector)
+	for subset := range tries {
+		image := overlaid(s.before, len(written), nil)
+		if subset%2 == 1 && len(written) > page {
+			image = image[:len(s.before)] // the new size did not get there
+		}
+		for i := first; i <= last; i++ {
+			here := subset>>(i-first)&1 == 1
+			if len(written) > page {
+				here = rng.IntN(2) == 1
+			}
+			if from := i * sector; here && from < len(image) {
+				copy(image[from:min(from+sector, len(image))], written[from:])
+			}
+		}
+		if got := verdict(current(image)); got != old && got != next {
+			t.Fatalf("sectors %b of %d to %d written: %.80s; want %.80s or %.80s", subset, first, last, got, old, next)
+		}
+	}
+}
+
+// wiped checks that nothing but the new record is left, and that the record
+// stands while the rest is overwritten.
+func (s step) wiped(t *testing.T) {
+	t.Helper()
+	if rest := slices.Concat(s.after[:s.next.begin], s.after[s.next.end:]); strings.Trim(string(rest), "\n") != "" {
+		t.Fatalf("left beside the record: %.80q", rest)
+	}
+	image := overlaid(s.before, s.begin, s.block)
+	for n := range image {
+		if n >= s.next.begin && n < s.next.end {
+			continue
+		}
+		image[n] = '\n'
+		if n%61 != 0 && n != s.next.begin-1 {
+			continue
+		}
+		if got, want := verdict(current(image)), verdict(s.next, nil); got != want {
+			t.Fatalf("wiped up to %d: %.80s; want %.80s", n, got, want)
+		}
+	}
+}
+
+// randomData returns data whose text is about n bytes long, some of it like
+// the text of a record.
+func randomData(rng *rand.Rand, n int) Data {
+	b := fmt.Appendf(nil, `{"%d":"`, rng.Uint32())
+	for len(b) < n {
+		switch rng.IntN(20) {
+		case 0:
+			b = append(b, `{\"crc\":\"`...)
+		case 1:
+			b = append(b, `\n`...)
+		default:
+			b = append(b, byte('a'+rng.IntN(26)))
+		}
+	}
+	return append(b, `"}`...)
+}
+
+// sizes are kinds of sessions: how many bytes of data the next save has.
+var sizes = []struct {
+	name  string
+	saves int
+	next  func(*rand.Rand) int
+}{
+	{"tiny", 60, func(rng *rand.Rand) int { return 1 + rng.IntN(60) }},
+	{"small", 60, func(rng *rand.Rand) int { return 1 + rng.IntN(1200) }},
+	{"a page", 60, func(rng *rand.Rand) int { return 1 + rng.IntN(page) }},
+	{"around a page", 40, func(rng *rand.Rand) int { return page - 200 + rng.IntN(400) }},
+	{"any", 80, func(rng *rand.Rand) int { return 1 + rng.IntN(20_000) }},
+	{"mostly small", 60, func(rng *rand.Rand) int {
+		if rng.IntN(6) == 0 {
+			return 20_000
+		}
+		return 1 + rng.IntN(200)
+	}},
+	{"growing", 60, func() func(*rand.Rand) int {
+		n := 0
+		return func(rng *rand.Rand) int { n += rng.IntN(500); return n }
+	}()},
+}
+
+func TestSaveLayout(t *testing.T) {
+	for i, kind := range sizes {
+		t.Run(kind.name, func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(uint64(i), 1))
+			for round := range 3 {
+				l := newLayout(t)
+				if round == 2 { // after a first save that came to nothing
+					l.plant(t, record{version: 9, created: 1, data: randomData(rng, rng.IntN(9000))}.encode())
+				}
+				for n := range kind.saves {
+					outcome := Save
+					if rng.IntN(8) == 0 {
+						outcome = Wipe
+					}
+					s := l.save(randomData(rng, kind.next(rng)), outcome)
+					s.torn(t, n%20 == 10 && len(s.block) <= page)
+					s.sectors(t, rng)
+					if outcome == Wipe {
+						s.wiped(t)
+					}
+				}
+			}
+		})
+	}
+}
+
+// plant puts the first part of a record, without its line feed, where the
+// session's file belongs.
+func (l *layout) plant(t *testing.T, line []byte) {
+	t.Helper()
+	path := l.f.Path(l.handle)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, line[:len(line)-1], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l.largest = len(line)
+}
+
+// TestEveryPrefixOfLongSaves is torn in full for files of many pages.
+func TestEveryPrefixOfLongSaves(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	l := newLayout(t)
+	for _, n := range []int{10_000, 3000, 12_000, 50, 9000} {
+		l.save(randomData(rng, n), Save).torn(t, true)
+	}
+}
+
+// TestShrink has a session that was large once.
+func TestShrink(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 3))
+	for _, large := range []int{8200, 20_000, 200_000} {
+		l := newLayout(t)
+		for range 3 {
+			l.save(randomData(rng, large), Save)
+		}
+		for range 2 {
+			l.save(randomData(rng, 100), Save)
+		}
+		if n := len(l.file()); n > 2*page {
+			t.Errorf("%d bytes long after two small saves; it was %d once", n, large)
+		}
+	}
+}
+
+// TestPlace asks for places beside every record in a file of a few pages.
+func TestPlace(t *testing.T) {
+	lengths := []int{1, 90, 100, 101, 1365, 1366, 2047, 2048, 2049, page - 1, page, page + 1, 3 * page}
+	for _, begin := range []int{0, 1, 99, 100, 101, 2048, page - 1, page, page + 1, 2*page + 100} {
+		for _, current := range lengths {
+			at := found{record{version: 1}, begin, begin + current}
+			for _, more := range []int{0, page, 3 * page} {
+				size := pages(at.end) + more
+				for _, length := range lengths {
+					from, n := place(at, length, size)
+					if n < length || from < at.end && from+n > at.begin {
+						t.Errorf("%d bytes beside %d to %d: %d at %d", length, at.begin, at.end, n, from)
+					}
+					if first := length <= at.begin; first != (from == 0) || !first && from != at.end {
+						t.Errorf("%d bytes beside %d to %d: at %d", length, at.begin, at.end, from)
+					}
+					// What is written ends where the current record begins,
+					// or leaves nothing older behind it.
+					if end := from + n; from == 0 && end != at.begin || from > 0 && end != size && end != pages(at.end+length) {
+						t.Errorf("%d bytes beside %d to %d of %d: up to %d", length, at.begin, at.end, size, end)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestAccessChangesNoByte has all that only marks the access.
+func TestAccessChangesNoByte(t *testing.T) {
+	l := newLayout(t)
+	l.save(Data(`{"a":1}`), Save)
+	l.save(Data(`{"a":2}`), Save)
+	before := l.file()
+	past := time.Now().Add(-time.Hour).Truncate(time.Second)
+	for name, access := range map[string]func() error{
+		"Touch": func() error { _, err := l.f.Read(l.handle, Touch); return err },
+		"Keep": func() error {
+			_, err := l.f.Update(l.handle, false, func(s *Session) (Outcome, error) {
+				s.Data = Data(`{"a":3}`)
+				return Keep, nil
+			})
+			return err
+		},
+	} {
+		if err := os.Chtimes(l.f.Path(l.handle), past, past); err != nil {
+			t.Fatal(err)
+		}
+		if err := access(); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(l.file(), before) {
+			t.Errorf("%s changed the file", name)
+		}
+		if info, err := os.Stat(l.f.Path(l.handle)); err != nil || !info.ModTime().After(past.Add(time.Minute)) {
+			t.Errorf("%s: modification time %v, %v; want now", name, info.ModTime(), err)
+		}
+	}
+}
