@@ -35,7 +35,7 @@ var (
 	errProblems = errors.New("problems found")
 	errGone     = errors.New("the session is gone: ended or cleaned up during this request")
 	errConflict = errors.New("another version is stored")
-	errOutput   = errors.New("cannot write the answer; the change is stored")
+	errOutput   = errors.New("cannot write the answer, but what was changed is stored")
 	errInternal = errors.New("internal error")
 )
 

@@ -662,13 +662,29 @@ func (e *entry) move(s *Session, at found, to string, grace time.Duration, chang
 	if err != nil {
 		return err
 	}
+	if err := e.syncDirs(shard); err != nil {
+		e.moveBack(shard, to, grace)
+		return err
+	}
 	e.f.dropUser(s.User, e.handle)
-	return e.syncDirs(shard)
+	return nil
 }
 
-// leaveTombstone moves the session and leaves a tombstone at the old handle. It is whole on the disk
-// before the exchange that brings it there, so that a crash leaves either the
-// session where it was, or the tombstone in its place.
+// moveBack undoes a move that will be reported as not done: the client would
+// never learn the new id.
+func (e *entry) moveBack(shard int, to string, grace time.Duration) {
+	if grace == 0 {
+		unix.Renameat(shard, to, e.shard, e.handle)
+		return
+	}
+	if exchange(e.shard, e.handle, shard, to) == nil {
+		unix.Unlinkat(shard, to, 0)
+	}
+}
+
+// leaveTombstone moves the session and leaves a tombstone at the old handle. It
+// is whole on the disk before the exchange that brings it there, so that a crash
+// leaves either the session where it was, or the tombstone in its place.
 func (e *entry) leaveTombstone(shard int, to string, grace time.Duration) error {
 	until := time.Now().Add(grace)
 	t := entry{f: e.f, handle: to, shard: shard, release: func() {}}
@@ -684,6 +700,7 @@ func (e *entry) leaveTombstone(shard int, to string, grace time.Duration) error 
 	}
 	// Mode 0400 and a time in the past: a tombstone that is over.
 	if err := setTime(e.shard, e.handle, until.Add(time.Second)); err != nil {
+		e.moveBack(shard, to, grace)
 		return e.fail("mark the end of", err)
 	}
 	return nil

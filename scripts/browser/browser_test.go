@@ -53,7 +53,7 @@ func buildAndRun(m *testing.M) (code int) {
 		return failed(err)
 	}
 	defer driver.stop()
-	chromium = &browser{driver: driver, binary: binary, profile: filepath.Join(tmp, "profile")}
+	chromium = &browser{driver: driver, binary: binary, profile: filepath.Join(tmp, "profile"), prefs: thirdParty(true)}
 	if err := chromium.open(); err != nil {
 		return failed(err)
 	}
@@ -80,8 +80,8 @@ type kept struct {
 	Session     bool    // until the client ends; there is no Expires then
 	HTTPOnly    bool
 	Secure      bool
-	SameSite    string     // curl does not know it
-	Partition   *partition `json:"partitionKey"` // nor this
+	SameSite    string    // curl does not know it
+	Partition   partition `json:"partitionKey"` // nor this; empty: all have one
 }
 
 type partition struct{ TopLevelSite string }

@@ -2,7 +2,6 @@ package browser
 
 import (
 	"cmp"
-	"reflect"
 	"strings"
 	"testing"
 )
@@ -133,7 +132,7 @@ var attributes = []struct {
 		name:     "partitioned",
 		settings: []string{"CGISESSION_COOKIE_PARTITIONED=true"},
 		url:      "https://app.example.test/load",
-		want:     kept{Domain: "app.example.test", HTTPOnly: true, Secure: true, Partition: &partition{"https://example.test"}},
+		want:     kept{Domain: "app.example.test", HTTPOnly: true, Secure: true, Partition: partition{"https://example.test"}},
 		sent:     []string{"https://app.example.test/"},
 	},
 	{
@@ -199,7 +198,7 @@ var attributes = []struct {
 		url: "https://app.example.test/load",
 		want: kept{
 			Name: "__Secure-id", Domain: ".example.test", Path: "/a", HTTPOnly: true, Secure: true, SameSite: "None",
-			Partition: &partition{"https://example.test"},
+			Partition: partition{"https://example.test"},
 		},
 		sent:    []string{"https://www.example.test/a/b"},
 		notSent: []string{"https://www.example.test/", "http://www.example.test/a/b"},
@@ -230,7 +229,7 @@ func TestAttributes(t *testing.T) {
 				if got.Name+"="+got.Value != pair {
 					t.Errorf("%s=%s is kept of %s", got.Name, got.Value, pair)
 				}
-				if got, want := plain(got), complete(test.want, c); !got.equal(want) {
+				if got, want := plain(got), complete(test.want, c); got != want {
 					t.Errorf("%s\nis kept as %+v\nnot        %+v", set[0], got, want)
 				}
 				if b, ok := c.(*browser); ok {
@@ -279,12 +278,10 @@ func complete(c kept, by client) kept {
 	c.SameSite = cmp.Or(c.SameSite, "Lax")
 	c.Session = true
 	if isCurl(by) {
-		c.SameSite, c.Partition = "", nil
+		c.SameSite, c.Partition = "", partition{}
 	}
 	return c
 }
-
-func (c kept) equal(other kept) bool { return reflect.DeepEqual(c, other) }
 
 // Clients drop a cookie by its name, domain, path and partition alone, so a
 // log-out needs the options that the cookie was set with.

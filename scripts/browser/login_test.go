@@ -2,6 +2,8 @@ package browser
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"io"
 	"net"
 	"net/http"
@@ -9,19 +11,26 @@ import (
 	"testing"
 )
 
-// ask makes one request over https with this Cookie header, as anybody could
-// who knows the cookie, and returns the page.
+// ask makes one request with this Cookie header, as anybody could who knows the
+// cookie, and returns the page.
 func (w *web) ask(t *testing.T, url, cookie string) string {
 	t.Helper()
-	request, err := http.NewRequest("GET", w.at(strings.Replace(url, "https:", "http:", 1)), nil)
+	request, err := http.NewRequest("GET", w.at(url), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	request.Header.Set("Cookie", cookie)
-	here := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, net.JoinHostPort("127.0.0.1", w.ports["http"]))
-	}}
-	response, err := (&http.Client{Transport: here, Timeout: patience}).Do(request)
+	roots := x509.NewCertPool()
+	roots.AddCert(authority.root)
+	transport := &http.Transport{
+		DisableKeepAlives: true,
+		TLSClientConfig:   &tls.Config{RootCAs: roots},
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			_, port, _ := net.SplitHostPort(address)
+			return new(net.Dialer).DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
+		},
+	}
+	response, err := (&http.Client{Transport: transport, Timeout: patience}).Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}

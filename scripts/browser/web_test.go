@@ -213,13 +213,16 @@ func newCA(dir string) (*ca, error) {
 	}
 	sum := sha256.Sum256(spki)
 	a.pin = base64.StdEncoding.EncodeToString(sum[:])
-	a.root = &x509.Certificate{
+	root := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Test CA"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
-	der, err := x509.CreateCertificate(rand.Reader, a.root, a.root, a.key.Public(), a.key)
+	der, err := x509.CreateCertificate(rand.Reader, root, root, a.key.Public(), a.key)
 	if err != nil {
+		return nil, err
+	}
+	if a.root, err = x509.ParseCertificate(der); err != nil {
 		return nil, err
 	}
 	return a, os.WriteFile(a.file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600)

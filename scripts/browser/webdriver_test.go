@@ -106,16 +106,26 @@ type browser struct {
 	driver  *driver
 	binary  string
 	profile string
-	prefs   object // Chromium's own names
+	prefs   object // for a new profile
 	session string // the path of the WebDriver session
 }
 
 type object map[string]any
 
+// thirdParty returns the preference that lets other sites' frames, images and
+// so on have cookies at all, or not. Packagers' defaults differ.
+func thirdParty(allowed bool) object {
+	if allowed {
+		return object{"profile.cookie_controls_mode": 0}
+	}
+	return object{"profile.cookie_controls_mode": 1}
+}
+
 // open starts Chromium.
 func (b *browser) open() error {
 	options := object{
 		"binary": b.binary,
+		"prefs":  b.prefs,
 		"args": []string{
 			"--user-data-dir=" + b.profile,
 			"--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -127,9 +137,6 @@ func (b *browser) open() error {
 			// One key is trusted; nothing else about https is waived.
 			"--ignore-certificate-errors-spki-list=" + authority.pin,
 		},
-	}
-	if b.prefs != nil {
-		options["prefs"] = b.prefs
 	}
 	milliseconds := patience.Milliseconds()
 	var created struct{ SessionID string }
@@ -240,8 +247,23 @@ func (b *browser) write(t *testing.T, selector, text string) {
 	b.call(t, "POST", b.element(t, selector)+"/value", object{"text": text}, nil)
 }
 
-// click clicks and waits for the page that comes of it.
+// click clicks on what leads to another page.
 func (b *browser) click(t *testing.T, selector string) {
 	t.Helper()
-	b.call(t, "POST", b.element(t, selector)+"/click", object{}, nil)
+	element := b.element(t, selector)
+	b.leave(t, func() { b.call(t, "POST", element+"/click", object{}, nil) })
+}
+
+// leave does what leads to another page, and waits until that is there.
+func (b *browser) leave(t *testing.T, how func()) {
+	t.Helper()
+	b.run(t, "document.documentElement.dataset.left = 'yes'")
+	how()
+	next := object{"args": []any{}, "script": `
+		return !document.documentElement.dataset.left && document.readyState == 'complete'`}
+	until(t, "next page", func() (there bool) {
+		// Between the pages there may be none to ask.
+		err := b.driver.call("POST", b.session+"/execute/sync", next, &there)
+		return err == nil && there
+	})
 }
