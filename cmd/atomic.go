@@ -55,10 +55,10 @@ func appendCommand(c *call) *cli.Command {
 			return nil, nil, usagef("KEY and JSON missing; write append KEY JSON...")
 		}
 		var values []store.Value
-		for _, text := range args[1:] {
+		for i, text := range args[1:] {
 			v, err := store.ParseValue([]byte(text))
 			if err != nil {
-				return nil, nil, fmt.Errorf("value %q: %w", short(text), err)
+				return nil, nil, fmt.Errorf("value %d: %w", i+1, err)
 			}
 			values = append(values, v)
 		}

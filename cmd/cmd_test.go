@@ -189,7 +189,7 @@ type talk struct {
 	*exec.Cmd
 	stdin  io.WriteCloser
 	stdout *bufio.Reader
-	stderr bytes.Buffer
+	stderr *os.File
 }
 
 // start starts a command to talk with. It is killed with the test.
@@ -205,13 +205,38 @@ func (r request) start(t *testing.T, name string, args ...string) *talk {
 		t.Fatal(err)
 	}
 	c.stdout = bufio.NewReader(stdout)
-	c.Stderr = &c.stderr
+	// A file, since what was written to a pipe need not have come through yet.
+	if c.stderr, err = os.Create(filepath.Join(t.TempDir(), "stderr")); err != nil {
+		t.Fatal(err)
+	}
+	c.Stderr = c.stderr
 	c.WaitDelay = time.Second // for what it leaves in the background
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.Process.Kill(); c.Wait() })
+	t.Cleanup(func() {
+		c.Process.Kill()
+		c.Wait()
+		c.stderr.Close()
+	})
 	return c
+}
+
+// said returns what has been written to standard error, by all calls up to now,
+// and forgets it.
+func (c *talk) said(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(c.stderr.Name())
+	if err == nil {
+		err = c.stderr.Truncate(0)
+	}
+	if err == nil {
+		_, err = c.stderr.Seek(0, io.SeekStart) // the offset is shared with the process
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	return string(text)
 }
 
 // line returns the next line that the process prints, or what there is of it.
@@ -226,7 +251,7 @@ func (c *talk) line(t *testing.T) string {
 func (c *talk) do(t *testing.T, line string) (stdout string, code int) {
 	t.Helper()
 	if _, err := io.WriteString(c.stdin, line+"\necho \"code $?\"\n"); err != nil {
-		t.Fatalf("%v; stderr: %s", err, c.stderr.String())
+		t.Fatalf("%v; stderr: %s", err, c.said(t))
 	}
 	for {
 		text := c.line(t)
@@ -234,7 +259,7 @@ func (c *talk) do(t *testing.T, line string) (stdout string, code int) {
 			return stdout, code
 		}
 		if text == "" {
-			t.Fatalf("ended at %q; stderr: %s", line, c.stderr.String())
+			t.Fatalf("ended at %q; stderr: %s", line, c.said(t))
 		}
 		stdout += text + "\n"
 	}

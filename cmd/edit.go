@@ -23,7 +23,7 @@ func editCommand(c *call) *cli.Command {
 			return err
 		}
 		_, err = c.change(policy{}, func(s *store.Session) (store.Outcome, error) {
-			s.Data, err = filter(path, args, s.Data)
+			s.Data, err = filter(path, args, s.Data, 2*c.maxSize)
 			return store.Save, err
 		})
 		return err
@@ -33,10 +33,34 @@ func editCommand(c *call) *cli.Command {
 // errFilter says that the filter of edit did not give new data.
 var errFilter = errors.New("filter")
 
+// maxSaid is how much of what a filter says on stderr is repeated, in bytes.
+const maxSaid = 4096
+
+// head is a buffer that keeps the first maxSaid bytes.
+type head struct{ bytes.Buffer }
+
+func (b *head) Write(p []byte) (int, error) {
+	b.Buffer.Write(p[:min(len(p), maxSaid-b.Len())])
+	return len(p), nil
+}
+
+// limited is a buffer that fails a write beyond its size, which ends the writer.
+type limited struct {
+	bytes.Buffer
+	most int
+}
+
+func (b *limited) Write(p []byte) (int, error) {
+	if b.Len()+len(p) > b.most {
+		return 0, fmt.Errorf("it printed over %d bytes", b.most)
+	}
+	return b.Buffer.Write(p)
+}
+
 // filter runs the command with the data on its standard input, and returns the
-// JSON object that it prints.
-func filter(path string, args []string, data store.Data) (store.Data, error) {
-	var stdout, stderr bytes.Buffer
+// JSON object that it prints, in at most limit bytes.
+func filter(path string, args []string, data store.Data, limit int) (store.Data, error) {
+	stdout, stderr := limited{most: limit}, head{}
 	command := exec.Cmd{Path: path, Args: args, Stdin: bytes.NewReader(append(data[:len(data):len(data)], '\n')), Stdout: &stdout, Stderr: &stderr}
 	err := command.Run()
 	if notRun, ok := err.(*os.PathError); ok {

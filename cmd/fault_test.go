@@ -99,7 +99,8 @@ func TestErrorAtEverySystemCall(t *testing.T) {
 					if errno == "EINTR" && got.code != 0 {
 						t.Errorf("%s: an interruption is no failure: %+v", where, got)
 					}
-					r.checkState(t, where, v, filling, got.code == 0 || v.after == "")
+					// What delete could not wipe, it has deleted all the same.
+					r.checkState(t, where, v, filling, got.code == 0 || v.after == "" || strings.Contains(got.stderr, "not yet the older record"))
 					r.checkNextRun(t, where)
 				}
 			}

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"strconv"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
@@ -159,9 +160,14 @@ func (e childExit) Error() string { return "exit status " + strconv.Itoa(e.code)
 // with the lock. Signals that ask this program to end go to the command.
 func runClosed(path string, args []string, held int) error {
 	unix.CloseOnExec(held)
-	command := exec.Cmd{Path: path, Args: args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
+	env := environment([]setting{{"CGISESSION_LOCK_FD", ""}})
+	command := exec.Cmd{Path: path, Args: args, Env: env, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
+	for _, s := range []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP} {
+		if !signal.Ignored(s) {
+			signal.Notify(signals, s)
+		}
+	}
 	if err := command.Start(); err != nil {
 		return commandError{args[0], plain(err)}
 	}
@@ -171,7 +177,7 @@ func runClosed(path string, args []string, held int) error {
 		}
 	}()
 	command.Wait()
-	status := command.ProcessState.Sys().(unix.WaitStatus)
+	status := command.ProcessState.Sys().(syscall.WaitStatus)
 	switch {
 	case status.Signaled():
 		return childExit{128 + int(status.Signal())}

@@ -89,7 +89,7 @@ func TestLockHeld(t *testing.T) {
 			r := begin(t, `{"n":0}`)
 			sh := r.start(t, h.command[0], h.command[1:]...)
 			if stdout, code := sh.do(t, h.begin); code != 0 {
-				t.Fatalf("no lock: code %d, stdout %q, stderr %q", code, stdout, sh.stderr.String())
+				t.Fatalf("no lock: code %d, stdout %q, stderr %q", code, stdout, sh.said(t))
 			}
 			other := r // the ids that other requests have
 			for _, line := range []string{
@@ -114,7 +114,7 @@ func TestLockHeld(t *testing.T) {
 				`cgisession set n:=7`,
 			} {
 				if stdout, code := sh.do(t, line); code != 0 || stdout != "" {
-					t.Errorf("%s: code %d, stdout %q, stderr %q", line, code, stdout, sh.stderr.String())
+					t.Errorf("%s: code %d, stdout %q, stderr %q", line, code, stdout, sh.said(t))
 				}
 				if id, _ := sh.do(t, `echo "$CGISESSION_ID"`); strings.Contains(line, "regenerate --sh") {
 					other = r.bound(strings.TrimSpace(id)) // the first id is dead
@@ -129,7 +129,7 @@ func TestLockHeld(t *testing.T) {
 
 			// Given back while the holder goes on, whose calls then lock for themselves.
 			if stdout, code := sh.do(t, h.unlock); code != 0 || stdout != "" {
-				t.Errorf("unlock: code %d, stdout %q, stderr %q", code, stdout, sh.stderr.String())
+				t.Errorf("unlock: code %d, stdout %q, stderr %q", code, stdout, sh.said(t))
 			}
 			sh.do(t, `cgisession incr n >out`)
 			if other.locked(t) {
@@ -138,8 +138,9 @@ func TestLockHeld(t *testing.T) {
 			if stdout, _ := sh.do(t, `cgisession get`); stdout != `{"n":8,"other":"1"}`+"\n" {
 				t.Errorf("data at the end: %s", stdout)
 			}
-			if sh.end(t); sh.stderr.Len() > 0 {
-				t.Errorf("stderr: %s", sh.stderr.String())
+			sh.end(t)
+			if message := sh.said(t); message != "" {
+				t.Errorf("stderr: %s", message)
 			}
 		})
 	}
@@ -198,7 +199,8 @@ var descriptors = []struct{ name, exec, fd string }{
 	{"far too high", `:`, "1000000"},
 }
 
-// On a descriptor that is no lock of the session nothing is done, not even read.
+// Where the lock would be on a descriptor that is none of the session, nothing is
+// done, nor read.
 func TestLockOtherDescriptor(t *testing.T) {
 	const other = "another-session-than-the-visitors"
 	r := begin(t, `{"n":0}`)
@@ -207,7 +209,7 @@ func TestLockOtherDescriptor(t *testing.T) {
 	}
 	r = r.with("path=" + r.file(visitor)).with("other=" + r.file(other))
 	lines := []string{"cgisession lock --fd $fd", "cgisession unlock --fd $fd"}
-	for _, verb := range []string{"load", "load --no-lock", "get", "get --no-lock", "info", "cookie", "set a=1", "unset n", "save", "delete",
+	for _, verb := range []string{"load", "get", "info", "cookie", "set a=1", "unset n", "save", "delete",
 		"pop n", "incr n", "append a 1", "edit cat", "regenerate", "regenerate --grace 1m", "invalidate", "lock echo run", "run echo run", "run --lock echo run"} {
 		lines = append(lines, "echo {} | CGISESSION_LOCK_FD=$fd cgisession "+verb)
 	}
@@ -216,12 +218,11 @@ func TestLockOtherDescriptor(t *testing.T) {
 			before := contents(t, r.dir+"/sessions")
 			sh := r.start(t, "sh")
 			if _, code := sh.do(t, d.exec+"; fd="+d.fd); code != 0 {
-				t.Fatal(sh.stderr.String())
+				t.Fatal(sh.said(t))
 			}
 			for _, line := range lines {
-				sh.stderr.Reset()
 				stdout, code := sh.do(t, line)
-				if message := sh.stderr.String(); code != 64 || stdout != "" || !strings.Contains(message, "CGISESSION_LOCK_FD") {
+				if message := sh.said(t); code != 64 || stdout != "" || !strings.Contains(message, "CGISESSION_LOCK_FD") {
 					t.Errorf("%s: code %d, stdout %q, stderr %q", line, code, stdout, message)
 				}
 			}
@@ -280,7 +281,7 @@ func TestLockPerlWithoutPassing(t *testing.T) {
 	needs(t, "perl")
 	r := begin(t, `{"n":0}`)
 	got := finish(t, r.command("perl", "-e", strings.Replace(perlHolder, "$^F = 255;", "", 1)))
-	if !strings.Contains(got.stderr, "cgisession: lock: CGISESSION_LOCK_FD") || got.stdout != "" || got.code == 0 {
+	if !strings.Contains(got.stderr, "CGISESSION_LOCK_FD is a descriptor of another file") || got.stdout != "" || got.code == 0 {
 		t.Errorf("%+v", got)
 	}
 }
@@ -292,14 +293,13 @@ func TestLockNotPassedOn(t *testing.T) {
 	sh := r.with("CGISESSION_LOCK_TIMEOUT=0").start(t, "sh")
 	sh.do(t, `p=$(cgisession lock-path); exec 9<"$p"; cgisession lock --fd 9`)
 	for _, verb := range []string{"set a=1", "incr n", "get", "load", "lock true", "run --lock true"} {
-		sh.stderr.Reset()
 		stdout, code := sh.do(t, "cgisession "+verb)
-		if got := (ended{stdout, sh.stderr.String(), code}); !got.isLocked() {
+		if got := (ended{stdout, sh.said(t), code}); !got.isLocked() {
 			t.Errorf("%s: %+v", verb, got)
 		}
 	}
 	if stdout, code := sh.do(t, `CGISESSION_LOCK_FD=9 cgisession incr n`); code != 0 || stdout != "1\n" {
-		t.Errorf("with it: code %d, stdout %q, stderr %q", code, stdout, sh.stderr.String())
+		t.Errorf("with it: code %d, stdout %q, stderr %q", code, stdout, sh.said(t))
 	}
 }
 
@@ -428,9 +428,12 @@ func TestLockCloseInChild(t *testing.T) {
 			t.Error("locked after COMMAND was killed")
 		}
 	})
-	t.Run("COMMAND told to end", func(t *testing.T) {
-		r, sh, _ := start(t)
-		sh.do(t, `trap 'exit 5' TERM`)
+	t.Run("told to end", func(t *testing.T) {
+		r := begin(t, `{"n":0}`)
+		sh := r.start(t, "cgisession", "lock", "--close-in-child", "sh", "-c", `trap "exit 5" TERM; echo begun; while sleep 0.01; do :; done`)
+		if line := sh.line(t); line != "begun" || !r.locked(t) {
+			t.Fatalf("not locked, or COMMAND said %q", line)
+		}
 		syscall.Kill(sh.Process.Pid, syscall.SIGTERM)
 		if code := sh.end(t); code != 5 || r.locked(t) {
 			t.Errorf("code %d, or locked after the end", code)
@@ -589,7 +592,7 @@ func TestNoLock(t *testing.T) {
 	sh := r.start(t, "cgisession", "lock", "sh")
 	for n := range 5 {
 		if _, code := sh.do(t, fmt.Sprintf(`cgisession set n:=%d`, n)); code != 0 {
-			t.Fatal(sh.stderr.String())
+			t.Fatal(sh.said(t))
 		}
 		before := contents(t, r.dir+"/sessions")
 		for _, who := range []request{r, r.client(visitor).with("CGISESSION_LOCK_TIMEOUT=0")} {
@@ -626,7 +629,7 @@ func TestLockMinted(t *testing.T) {
 	id := strings.TrimSpace(text)
 	path, code := sh.do(t, `p=$(cgisession lock-path) && exec 9<"$p" && export CGISESSION_LOCK_FD=9 && cgisession lock --fd 9 && echo "$p"`)
 	if code != 0 || path != r.file(id)+"\n" {
-		t.Fatalf("code %d, path %q, stderr %q", code, path, sh.stderr.String())
+		t.Fatalf("code %d, path %q, stderr %q", code, path, sh.said(t))
 	}
 	if info, err := os.Stat(r.file(id)); err != nil || info.Size() != 0 || info.Mode() != 0o600 {
 		t.Errorf("the file that is locked: %v, %v", info, err)
@@ -638,7 +641,7 @@ func TestLockMinted(t *testing.T) {
 		t.Errorf("get before the first change: code %d, stdout %q", code, stdout)
 	}
 	if stdout, _ := sh.do(t, `cgisession set a:=1`); !slices.Equal(newIDs(stdout), []string{id}) {
-		t.Errorf("the first change printed %q, stderr %q", stdout, sh.stderr.String())
+		t.Errorf("the first change printed %q, stderr %q", stdout, sh.said(t))
 	}
 	if stdout, code := sh.do(t, `cgisession set b:=2`); code != 0 || stdout != "" {
 		t.Errorf("the second change: code %d, stdout %q", code, stdout)
@@ -646,8 +649,8 @@ func TestLockMinted(t *testing.T) {
 	if !r.client(id).locked(t) {
 		t.Error("not locked")
 	}
-	if code := sh.end(t); code != 0 || sh.stderr.Len() != 0 {
-		t.Errorf("code %d, stderr %q", code, sh.stderr.String())
+	if code, message := sh.end(t), sh.said(t); code != 0 || message != "" {
+		t.Errorf("code %d, stderr %q", code, message)
 	}
 	if got := r.client(id).call(t, "get"); got.stdout != `{"a":1,"b":2}`+"\n" {
 		t.Errorf("get at the end: %+v", got)
@@ -673,23 +676,23 @@ func TestLockOnRemoved(t *testing.T) {
 			sh := r.start(t, "sh")
 			sh.do(t, `p=$(cgisession lock-path) && exec 9<"$p" && export CGISESSION_LOCK_FD=9 && cgisession lock --fd 9`)
 			if _, code := sh.do(t, remove); code != 0 {
-				t.Fatal(sh.stderr.String())
+				t.Fatal(sh.said(t))
 			}
 			for _, verb := range []string{"set a=1", "unset n", "save", "delete", "pop n", "incr n", "append a 1", "edit cat", "regenerate",
 				"regenerate --grace 1m", "invalidate", "lock echo run", "lock --fd 9", "lock-path"} {
-				sh.stderr.Reset()
 				stdout, code := sh.do(t, "echo {} | cgisession "+verb)
-				if got := (ended{stdout, sh.stderr.String(), code}); !got.isGone() {
+				if got := (ended{stdout, sh.said(t), code}); !got.isGone() {
 					t.Errorf("%s: %+v", verb, got)
 				}
 				// Nor by one who has only the cookie, or names the session.
 				for _, who := range []string{"HTTP_COOKIE=cgisession_id=" + visitor, "CGISESSION_ADOPT_ID=" + visitor} {
-					stdout, code := sh.do(t, "unset id; echo {} | env -u CGISESSION_ID "+who+" cgisession "+verb)
-					if code != 10 || stdout != "" {
-						t.Errorf("%s with %s: code %d, stdout %q", verb, who, code, stdout)
+					stdout, code := sh.do(t, "echo {} | env -u CGISESSION_ID "+who+" cgisession "+verb)
+					if got := (ended{stdout, sh.said(t), code}); !got.isGone() {
+						t.Errorf("%s with %s: %+v", verb, who, got)
 					}
 				}
 			}
+			sh.said(t)
 			for _, verb := range []string{"get", "get --no-lock", "info", "cookie"} {
 				if stdout, code := sh.do(t, "cgisession "+verb); code != 1 || stdout != "" {
 					t.Errorf("%s: code %d, stdout %q", verb, code, stdout)
@@ -700,10 +703,10 @@ func TestLockOnRemoved(t *testing.T) {
 			}
 
 			// load gives the request another session, to which the lost lock means nothing.
-			sh.stderr.Reset()
 			stdout, code := sh.do(t, `eval "$(cgisession load --sh)"; cgisession incr n; cgisession set a=1; cgisession get a`)
-			if !strings.HasSuffix(stdout, "\n1\n\"1\"\n") || len(newIDs(stdout)) != 1 || code != 0 || sh.stderr.Len() != 0 {
-				t.Errorf("after load: code %d, stdout %q, stderr %q", code, stdout, sh.stderr.String())
+			message := sh.said(t)
+			if !strings.HasSuffix(stdout, "\n1\n\"1\"\n") || len(newIDs(stdout)) != 1 || code != 0 || message != "" {
+				t.Errorf("after load: code %d, stdout %q, stderr %q", code, stdout, message)
 			}
 			if stdout, code := sh.do(t, `cgisession unlock --fd 9`); code != 0 || stdout != "" {
 				t.Errorf("unlock: code %d, stdout %q", code, stdout)
@@ -751,7 +754,7 @@ func TestEditHoldsLock(t *testing.T) {
 				t.Fatal(err)
 			}
 			if code := edit.end(t); (code == 0) == killed {
-				t.Errorf("edit: code %d, stderr %s", code, edit.stderr.String())
+				t.Errorf("edit: code %d, stderr %s", code, edit.said(t))
 			}
 			if got := r.call(t, "get"); got.stdout != want {
 				t.Errorf("get at the end: %+v, want %s", got, want)
@@ -795,7 +798,7 @@ func TestWaitersInOrder(t *testing.T) {
 			for i, w := range queue {
 				served, err := strconv.Atoi(w.line(t))
 				if code := w.end(t); err != nil || code != 0 {
-					t.Fatalf("code %d, %v, stderr %s", code, err, w.stderr.String())
+					t.Fatalf("code %d, %v, stderr %s", code, err, w.said(t))
 				}
 				if before := i + 1; served > 3*before { // with the one who held the lock
 					t.Errorf("number %d in the queue was served as number %d", before, served)

@@ -50,7 +50,7 @@ func jsonFlag(on *bool) cli.Flag {
 // findHandle returns the handle that an argument means, which may be cut short.
 func (c *call) findHandle(arg string) (string, error) {
 	if len(arg) < store.MinHandle || !isHandle(arg) {
-		return "", usagef("argument %q is no handle: %d to 64 digits 0-9 a-f, as list prints them", short(arg), store.MinHandle)
+		return "", usagef("a HANDLE is %d to 64 digits 0-9 a-f, as list prints them", store.MinHandle)
 	}
 	handle, err := c.file.Find(arg)
 	if errors.Is(err, store.ErrAmbiguous) {

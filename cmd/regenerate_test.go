@@ -258,8 +258,8 @@ func TestInvalidateDuringRequest(t *testing.T) {
 	if live, others := r.files(t); len(live) != 0 || len(others) != 0 {
 		t.Errorf("%d sessions and %d other files came back", len(live), len(others))
 	}
-	if n := strings.Count(slow.stderr.String(), gone); slow.end(t) != 0 || n != 13 {
-		t.Errorf("%d messages, want 13: %s", n, slow.stderr.String())
+	if message := slow.said(t); strings.Count(message, gone) != 13 {
+		t.Errorf("want 13 messages: %s", message)
 	}
 	if _, err := os.Stat(r.dir + "/filtered"); err == nil {
 		t.Error("the filter of edit was run")

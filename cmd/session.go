@@ -72,13 +72,13 @@ func (c *call) change(p policy, change store.Change) (*result, error) {
 		c.logAbsent(who, err)
 		ended = errors.Is(err, store.ErrInvalidated)
 	}
-	if c.gone(who) && !p.replace {
+	if c.gone(who) && (!p.replace || who.adopted) {
 		return nil, errGone
 	}
 	if !p.create {
 		return nil, errNo
 	}
-	if !who.adopted && !who.minted {
+	if c.gone(who) || !who.adopted && !who.minted {
 		who = named{id: store.NewID(), minted: true}
 	}
 	who.ended = ended
@@ -106,10 +106,11 @@ func (c *call) update(who named, p policy, change store.Change) (*result, error)
 }
 
 // mayCreate reports whether the session of who may come into being: under an id
-// that this request or its script made, and not once the session that it
-// locked was ended.
+// that this call made; or this request or its script, unless the session that
+// it locked was ended.
 func (c *call) mayCreate(who named) bool {
-	return (who.minted || who.adopted) && !c.file.LockLost()
+	own := who.minted && !who.bound
+	return own || (who.minted || who.adopted) && !c.file.LockLost()
 }
 
 // gone reports whether an absent session of who was there earlier in this
@@ -122,7 +123,11 @@ func (c *call) gone(who named) bool {
 // says what it will be.
 func (c *call) begin(who named, p policy, change store.Change) (*result, error) {
 	if !p.lazy {
-		return c.update(who, policy{create: true}, change)
+		r, err := c.update(who, policy{create: true}, change)
+		if absent(err) { // it was removed at once
+			err = errGone
+		}
+		return r, err
 	}
 	now := time.Now()
 	s := &store.Session{Handle: c.handle(who.id), Created: now.Unix(), Accessed: now, Data: store.Empty}

@@ -511,15 +511,13 @@ func (e *entry) save(s *Session, at found, outcome Outcome) error {
 			return err
 		}
 	}
-	if err := e.trim(begin+len(line), len(line), &total); err != nil {
-		return err
-	}
 	if at.version == 0 && e.f.opts.Durable {
 		if err := e.syncDir(e.shard); err != nil {
+			e.spoil(begin)
 			return err
 		}
 	}
-	s.Version, s.Size = at.version+1, int64(total)
+	s.Version, s.Size = at.version+1, int64(e.trim(begin+len(line), len(line), total))
 	e.markUser(s)
 	return e.stillThere()
 }
@@ -603,38 +601,37 @@ func (e *entry) blank(begin, end, total int) error {
 		err = pwriteAll(e.fd, padded(nil, total-end), int64(end))
 	}
 	if err != nil {
-		return e.fail("wipe the older record of", err)
+		return e.fail("delete the data, but not yet the older record, of", err)
 	}
 	return nil
 }
 
 // trim cuts a file that is over twice what its record needs down to the pages
-// up to end, once that record is on the disk.
-func (e *entry) trim(end, length int, total *int) error {
-	if *total <= 2*pages(length) || pages(end) >= *total {
-		return nil
+// up to end, once that record is on the disk, and returns the file's size. The
+// session is stored already, so that one which cannot be cut stays as it is.
+func (e *entry) trim(end, length, total int) int {
+	if total <= 2*pages(length) || pages(end) >= total {
+		return total
 	}
 	if err := retry(func() error { return unix.Ftruncate(e.fd, int64(pages(end))) }); err != nil {
-		return e.fail("cut", err)
+		e.f.opts.log("not cut: "+err.Error(), e.handle)
+		return total
 	}
-	*total = pages(end)
-	return nil
+	return pages(end)
 }
 
 // stillThere reports ErrNotFound if the file was removed by one who takes no
 // lock, such as find -delete: then what was saved is gone with it.
 func (e *entry) stillThere() error {
-	if err := unix.Fstat(e.fd, &e.stat); err != nil {
-		return e.fail("stat", err)
-	}
-	if e.stat.Nlink == 0 {
+	if err := unix.Fstat(e.fd, &e.stat); err == nil && e.stat.Nlink == 0 {
 		return ErrNotFound
 	}
 	return nil
 }
 
-// move carries out a change and renames the session's file, under its lock. The
-// index of users leads to the new handle before the session is there.
+// move renames the session's file and carries out a change, under its lock: in
+// this order, so that what a log-in stores is never found by the old handle
+// alone. The index of users leads to the new handle before the session is there.
 func (e *entry) move(s *Session, at found, to string, grace time.Duration, change Change) error {
 	outcome := Keep
 	if change != nil {
@@ -644,9 +641,6 @@ func (e *entry) move(s *Session, at found, to string, grace time.Duration, chang
 		}
 	}
 	if err := e.f.addUser(s.User, to); err != nil {
-		return err
-	}
-	if err := e.carryOut(outcome, s, at); err != nil {
 		return err
 	}
 	shard, err := e.f.openShard(to, true)
@@ -662,7 +656,12 @@ func (e *entry) move(s *Session, at found, to string, grace time.Duration, chang
 	if err != nil {
 		return err
 	}
-	if err := e.syncDirs(shard); err != nil {
+	if err = e.syncDirs(shard); err == nil {
+		moved := *e
+		moved.shard, moved.handle = shard, to
+		err = moved.carryOut(outcome, s, at)
+	}
+	if err != nil {
 		e.moveBack(shard, to, grace)
 		return err
 	}
@@ -731,8 +730,13 @@ func (e *entry) makeTombstone(r record) error {
 	return err
 }
 
-// syncDirs puts a rename on the disk: both directories, if they are two.
+// syncDirs puts a rename on the disk: both directories, if they are two. The
+// file goes first: btrfs writes a file's old and new names together then, while
+// a power cut between the directories would leave it under both.
 func (e *entry) syncDirs(to int) error {
+	if err := e.syncDir(e.fd); err != nil {
+		return err
+	}
 	if err := e.syncDir(to); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -27,20 +28,35 @@ func inMemory(path string) (bool, error) {
 	return magic == unix.TMPFS_MAGIC || magic == unix.RAMFS_MAGIC, nil
 }
 
-// lockHolder returns ", pid N" for the process that locked the file, or "". It
-// is the process that took the lock; a child of it may hold it since
-// (proc_locks(5)).
+// lockHolder returns ", pid N" for a process that holds the file's lock, or "".
+// The one that took it may have left it to others that got its descriptor; if
+// none can be seen to have it (proc_pid_fdinfo(5)), it is the one that took it.
 func lockHolder(st *unix.Stat_t) string {
-	locks, err := os.ReadFile("/proc/locks")
-	if err != nil {
+	file := fmt.Sprintf("%02x:%02x:%d", unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)), st.Ino)
+	taker := lockTaker("/proc/locks", file)
+	if taker == "" {
 		return ""
 	}
-	file := fmt.Sprintf("%02x:%02x:%d", unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)), st.Ino)
-	for line := range strings.Lines(string(locks)) {
+	for _, pid := range []string{taker, "[0-9]*"} {
+		descriptors, _ := filepath.Glob("/proc/" + pid + "/fdinfo/*")
+		for _, name := range descriptors {
+			if lockTaker(name, file) != "" {
+				return ", pid " + strings.Split(name, "/")[2]
+			}
+		}
+	}
+	return ", pid " + taker
+}
+
+// lockTaker returns the process that took the file's lock, as a line of a proc
+// file has it (proc_locks(5)), or "".
+func lockTaker(name, file string) string {
+	text, _ := os.ReadFile(name)
+	for line := range strings.Lines(string(text)) {
 		// 1: FLOCK  ADVISORY  WRITE 1234 fd:01:56789 0 EOF
-		fields := strings.Fields(line)
+		fields := strings.Fields(strings.TrimPrefix(line, "lock:"))
 		if len(fields) == 8 && fields[1] == "FLOCK" && fields[5] == file {
-			return ", pid " + fields[4]
+			return fields[4]
 		}
 	}
 	return ""

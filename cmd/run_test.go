@@ -1,0 +1,216 @@
+package cmd_test
+
+import (
+	"bytes"
+	"math/bits"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// A script whose first line names run is a CGI script with a session: it has
+// the arguments, the environment and the body of the request as they came.
+func TestRunShebang(t *testing.T) {
+	for _, script := range []struct{ interpreter, text string }{
+		{"sh", `#!/usr/bin/env -S cgisession run sh
+			echo "$#,$1,$2,$QUERY_STRING,$CGISESSION_IS_NEW"
+			cgisession incr visits
+			cgisession set "last=$1"
+			echo
+			cat
+		`},
+		{"perl", `#!/usr/bin/env -S cgisession run perl
+			use strict;
+			use warnings;
+			$| = 1;
+			print scalar @ARGV, ",$ARGV[0],$ARGV[1],$ENV{QUERY_STRING},$ENV{CGISESSION_IS_NEW}\n";
+			system 'cgisession', 'incr', 'visits';
+			system 'cgisession', 'set', "last=$ARGV[0]";
+			print "\n";
+			binmode STDIN;
+			binmode STDOUT;
+			print while <STDIN>;
+		`},
+	} {
+		t.Run(script.interpreter, func(t *testing.T) {
+			needs(t, script.interpreter)
+			r := request{dir: t.TempDir(), env: []string{"QUERY_STRING=q=1"}}
+			if err := os.WriteFile(filepath.Join(r.dir, "visit.cgi"), []byte(script.text), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			body := make([]byte, 1<<20) // all bytes, and none in a place that comes again soon
+			for i := range body {
+				body[i] = byte(i + i>>8)
+			}
+			visit := func(r request) (head, rest string) {
+				c := r.command("./visit.cgi", "--sh", "two words")
+				c.Stdin = bytes.NewReader(body)
+				got := finish(t, c)
+				if got.code != 0 || got.stderr != "" {
+					t.Errorf("code %d, stderr %q", got.code, got.stderr)
+				}
+				head, rest, _ = strings.Cut(got.stdout, "\n\n")
+				return head, rest
+			}
+			head, rest := visit(r)
+			ids := newIDs(head)
+			if len(ids) != 1 || !strings.HasSuffix(head, "\n2,--sh,two words,q=1,1\n1") {
+				t.Fatalf("first visit: %q", head)
+			}
+			if rest != string(body) {
+				t.Errorf("of a body of %d bytes came %d, or others", len(body), len(rest))
+			}
+			head, rest = visit(r.with("HTTP_COOKIE=cgisession_id=" + ids[0]))
+			if head != "2,--sh,two words,q=1,\n2" || rest != string(body) {
+				t.Errorf("second visit: %q, and a body of %d bytes", head, len(rest))
+			}
+			if got := r.client(ids[0]).call(t, "get"); got.stdout != `{"visits":2,"last":"--sh"}`+"\n" {
+				t.Errorf("get at the end: %+v", got)
+			}
+		})
+	}
+}
+
+// run becomes COMMAND: the same process, with the same descriptors, that ends as
+// COMMAND does.
+func TestRunInPlace(t *testing.T) {
+	r := begin(t, `{"n":0}`)
+	c := r.command(program, "run", "sh", "-c", "echo $$")
+	if got := finish(t, c); got != (ended{stdout: strconv.Itoa(c.Process.Pid) + "\n"}) {
+		t.Errorf("COMMAND is another process than %d: %+v", c.Process.Pid, got)
+	}
+	const list = `exec 7</dev/null; exec $1 sh -c 'cd /proc/$$/fd && echo *'`
+	without := finish(t, r.command("sh", "-c", list))
+	if with := finish(t, r.command("sh", "-c", list, "sh", "cgisession run")); with != without {
+		t.Errorf("descriptors of COMMAND: %+v, without run %+v", with, without)
+	}
+	for _, command := range []struct {
+		script string
+		code   int
+	}{
+		{"exit 0", 0}, {"exit 1", 1}, {"exit 75", 75}, {"exit 255", 255},
+		{"kill -TERM $$", 128 + 15}, {"kill -KILL $$", 128 + 9},
+	} {
+		if got := r.call(t, "run", "sh", "-c", command.script); got != (ended{code: command.code}) {
+			t.Errorf("%s: %+v", command.script, got)
+		}
+	}
+}
+
+// signals returns the members of a line of /proc/self/status: "SigIgn:\t0000000000000003".
+func signals(t *testing.T, status, name string) (set []syscall.Signal) {
+	t.Helper()
+	_, line, _ := strings.Cut(status, name+":\t")
+	line, _, _ = strings.Cut(line, "\n")
+	mask, err := strconv.ParseUint(line, 16, 64)
+	if err != nil {
+		t.Fatalf("%s in %q: %v", name, status, err)
+	}
+	for ; mask != 0; mask &= mask - 1 {
+		set = append(set, syscall.Signal(bits.TrailingZeros64(mask)+1))
+	}
+	return set
+}
+
+// What nohup(1), a shell's "&" and job control ignore, COMMAND ignores too. Other
+// signals that the caller ignored, such as SIGPIPE, are back to their default:
+// Go's runtime takes them over before the program begins.
+func TestRunSignals(t *testing.T) {
+	if _, err := os.Stat("/proc/self/status"); err != nil {
+		t.Skip(err)
+	}
+	r := begin(t, `{"n":0}`)
+	for _, wrapper := range []string{"run", "lock", "lock --close-in-child"} {
+		t.Run(wrapper, func(t *testing.T) {
+			status := func(trap string) string {
+				got := finish(t, r.command("sh", "-c", trap+"; exec cgisession "+wrapper+" cat /proc/self/status"))
+				if got.code != 0 || got.stderr != "" {
+					t.Errorf("code %d, stderr %q", got.code, got.stderr)
+				}
+				return got.stdout
+			}
+			plain := status(":")
+			if ignored, blocked := signals(t, plain, "SigIgn"), signals(t, plain, "SigBlk"); len(ignored)+len(blocked) != 0 {
+				t.Errorf("from nothing to ignored %v, blocked %v", ignored, blocked)
+			}
+			before := []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGPIPE, syscall.SIGTERM,
+				syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU}
+			after := signals(t, status("trap '' HUP INT QUIT USR1 PIPE TERM TSTP TTIN TTOU"), "SigIgn")
+			for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU} {
+				if !slices.Contains(after, s) {
+					t.Errorf("%v was ignored and is not", s)
+				}
+			}
+			for _, s := range after {
+				if !slices.Contains(before, s) {
+					t.Errorf("%v is ignored and was not", s)
+				}
+			}
+		})
+	}
+}
+
+// With --lock, COMMAND has the session for itself, also one that run has made,
+// and one that it had to wait for.
+func TestRunLock(t *testing.T) {
+	r := request{dir: t.TempDir()}
+	first := r.start(t, program, "run", "--lock", "sh")
+	ids := newIDs(first.line(t))
+	if len(ids) != 1 {
+		t.Fatalf("no cookie; stderr %s", first.said(t))
+	}
+	r = r.client(ids[0])
+	if !r.locked(t) {
+		t.Error("not locked")
+	}
+	second := r.start(t, program, "run", "--lock", "--data", "sh")
+	waitFor(t, "a waiter", func() bool { return waiters(t, r.file(ids[0])) == 1 })
+	if stdout, code := first.do(t, `cgisession incr n; cgisession incr n`); code != 0 || stdout != "1\n2\n" {
+		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, first.said(t))
+	}
+	if code := first.end(t); code != 0 {
+		t.Errorf("code %d", code)
+	}
+	if stdout, _ := second.do(t, `echo "$CGISESSION_DATA"`); stdout != `{"n":2}`+"\n" {
+		t.Errorf("data of the one who waited: %q, stderr %q", stdout, second.said(t))
+	}
+	if !r.locked(t) {
+		t.Error("not locked by the one who waited")
+	}
+	kill(t, second.Process.Pid)
+	if !r.free(t) {
+		t.Error("locked after COMMAND was killed")
+	}
+}
+
+// What is over 120 KiB fits in no variable. The message says so before anything
+// is printed, and what to do instead.
+func TestRunDataLimit(t *testing.T) {
+	const most = 120 << 10
+	for _, over := range []int{0, 1} {
+		data := `{"a":"` + strings.Repeat("x", most+over-len(`{"a":""}`)) + `"}`
+		r := begin(t, data)
+		// With an expiry date there is a cookie to print.
+		got := r.client(visitor).call(t, "run", "--cookie-expires", "1h", "--data", "sh", "-c", `echo "$CGISESSION_DATA"`)
+		switch {
+		case over == 0 && (got.code != 0 || !strings.HasSuffix(got.stdout, "\n"+data+"\n")):
+			t.Errorf("%d bytes: code %d, stderr %q", len(data), got.code, got.stderr)
+		case over == 1 && (got.code != 65 || got.stdout != "" || !strings.Contains(got.stderr, "use get instead")):
+			t.Errorf("%d bytes: code %d, %d bytes on stdout, stderr %q", len(data), got.code, len(got.stdout), got.stderr)
+		}
+		// One value over the limit is none of the data's.
+		got = r.client(visitor).call(t, "run", "--env", "APP_", "sh", "-c", `echo "${#APP_a}"`)
+		if want := strconv.Itoa(len(data)-len(`{"a":""}`)) + "\n"; got != (ended{stdout: want}) {
+			t.Errorf("--env: %+v, want %s", got, want)
+		}
+	}
+	r := begin(t, `{"a":"`+strings.Repeat("x", most+1)+`"}`)
+	got := r.call(t, "run", "--env", "APP_", "echo", "run")
+	if got.code != 65 || got.stdout != "" || !strings.Contains(got.stderr, "APP_a") {
+		t.Errorf("a value of %d bytes: code %d, stdout %q, stderr %q", most+1, got.code, got.stdout, got.stderr)
+	}
+}

@@ -1,0 +1,206 @@
+package store_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cgisession/store"
+)
+
+// regularFiles returns the paths of all files below dir.
+func regularFiles(t *testing.T, dir string) (paths []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			paths = append(paths, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return paths
+}
+
+// TestFileSizeLimit has a process that may not let files grow (ulimit -f): its
+// writes come out short, and then fail with EFBIG. The signal that goes with
+// that must not end it.
+func TestFileSizeLimit(t *testing.T) {
+	for _, tt := range []struct {
+		before int // bytes of data of the session; 0: none
+		limit  int
+		size   int
+		want   string
+	}{
+		{0, 0, 100, "EFBIG"},
+		{0, 50, 100, "EFBIG"},
+		{0, 4096, 100, "version 1"},
+		{0, 4096, 5000, "EFBIG"},
+		{100, 4096, 3000, "version 2"},
+		{100, 4096, 5000, "EFBIG"},  // short at the end of the page
+		{100, 100, 50, "EFBIG"},     // nothing at all
+		{100, 200, 100, "EFBIG"},    // within the new record
+		{100, 4000, 200, "EFBIG"},   // all of the new record, but not all of its padding
+		{5000, 8192, 5000, "EFBIG"}, // after the current one
+		{5000, 16384, 5000, "version 2"},
+	} {
+		t.Run(fmt.Sprintf("%d then %d with %d", tt.before, tt.size, tt.limit), func(t *testing.T) {
+			dir := t.TempDir()
+			f := open(t, dir, patient)
+			h := store.Handle("test", store.NewID())
+			if tt.before > 0 {
+				h = create(t, f, sized(tt.before)).Handle
+			}
+			c := start(t, "limited", dir, h, fmt.Sprint(tt.limit), fmt.Sprint(tt.size))
+			if got := c.line(); got != tt.want {
+				t.Errorf("saved with %q; want %q", got, tt.want)
+			}
+			c.end(t)
+			switch {
+			case tt.want != "EFBIG":
+				s, err := f.Read(h, store.Peek)
+				if err != nil || string(s.Data) != sized(tt.size) {
+					t.Errorf("then: %+v, %v", s, err)
+				}
+			case tt.before == 0:
+				if left := regularFiles(t, dir); len(left) > 0 {
+					t.Errorf("left behind: %q", left)
+				}
+			default:
+				holds(t, f, h, 1, sized(tt.before))
+			}
+			// What failed does not stand in the way of the next.
+			if _, err := f.Update(h, true, save(sized(tt.size))); err != nil {
+				t.Errorf("save without the limit: %v", err)
+			}
+		})
+	}
+}
+
+// smallDisk mounts a file system of 64 KiB and returns its directory.
+func smallDisk(t *testing.T) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can mount")
+	}
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k,mode=0700"); err != nil {
+		t.Skip("mount: ", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// fill leaves no room in dir.
+func fill(t *testing.T, dir string) {
+	t.Helper()
+	file, err := os.Create(filepath.Join(dir, ".filler"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for range 64 {
+		if _, err = file.Write(make([]byte, 4096)); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, unix.ENOSPC) {
+		t.Fatalf("filled up: %v", err)
+	}
+}
+
+func TestFullDisk(t *testing.T) {
+	dir := smallDisk(t)
+	f := open(t, dir, patient)
+	small, large := create(t, f, sized(1000)), create(t, f, sized(5000))
+	var err error
+	for version := uint64(2); version <= 3; version++ { // large now has its room for two
+		if large, err = f.Update(large.Handle, false, save(sized(5000+int(version)))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill(t, dir)
+	before := regularFiles(t, dir)
+
+	for i := range 20 {
+		if small, err = f.Update(small.Handle, false, save(sized(900+i))); err != nil {
+			t.Fatalf("save %d of a session that is there: %v", i, err)
+		}
+		holds(t, f, small.Handle, small.Version, sized(900+i))
+		if large, err = f.Update(large.Handle, false, save(sized(4900+i))); err != nil {
+			t.Fatalf("save %d of a large session that is there: %v", i, err)
+		}
+		holds(t, f, large.Handle, large.Version, sized(4900+i))
+	}
+
+	// What needs room fails, and leaves the sessions as they were.
+	for range 3 {
+		for _, s := range []*store.Session{small, large} {
+			if _, err := f.Update(s.Handle, false, save(sized(40_000))); !errors.Is(err, unix.ENOSPC) {
+				t.Errorf("save of a session that outgrows the disk: %v; want %v", err, unix.ENOSPC)
+			}
+			holds(t, f, s.Handle, s.Version, string(s.Data))
+		}
+		h := store.Handle("test", store.NewID())
+		if _, err := f.Update(h, true, save(sized(100))); !errors.Is(err, unix.ENOSPC) {
+			t.Errorf("new session: %v; want %v", err, unix.ENOSPC)
+		}
+		if _, err := f.Read(h, store.Peek); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("a session that could not be stored: %v; want %v", err, store.ErrNotFound)
+		}
+		to := store.Handle("test", store.NewID())
+		if _, err := f.Move(small.Handle, to, time.Hour, save(`{"user":"alice"}`)); !errors.Is(err, unix.ENOSPC) {
+			t.Errorf("move with a tombstone that finds no room: %v; want %v", err, unix.ENOSPC)
+		}
+		holds(t, f, small.Handle, small.Version, string(small.Data))
+	}
+	if after := regularFiles(t, dir); fmt.Sprint(after) != fmt.Sprint(before) {
+		t.Errorf("files: %q; want %q", after, before)
+	}
+
+	// Without a tombstone a move needs none.
+	to := store.Handle("test", store.NewID())
+	if _, err := f.Move(small.Handle, to, 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	holds(t, f, to, small.Version, string(small.Data))
+	if _, err := f.Update(to, false, remove); err != nil {
+		t.Fatal(err)
+	}
+	create(t, f, sized(100)) // in the room of the one removed
+}
+
+// TestFailedSaveIsNotSeen has a save that reports a failure although all of its
+// record was written: no reader may take it for stored.
+func TestFailedSaveIsNotSeen(t *testing.T) {
+	dir := t.TempDir()
+	f := open(t, dir, patient)
+	s := create(t, f, sized(100))
+	c := start(t, "limited", dir, s.Handle, "4000", "200") // the padding fails
+	if got := c.line(); got != "EFBIG" {
+		t.Fatalf("saved with %q; want EFBIG", got)
+	}
+	c.end(t)
+	file, err := os.ReadFile(s.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(file, []byte(sized(200))) {
+		t.Fatal("the record was not written in full, so that this proves nothing")
+	}
+	holds(t, f, s.Handle, 1, sized(100))
+	if s, err := f.Update(s.Handle, false, save(sized(300))); err != nil || s.Version != 2 {
+		t.Errorf("the next save: %+v, %v; want version 2", s, err)
+	}
+}
