@@ -146,6 +146,9 @@ func (e *entry) take(how mode, access int, deadline time.Time) (inode, func(), e
 	case how == kept:
 		return e.takeToKeep(access, deadline)
 	}
+	if err := spareDescriptors(e.shard); err != nil {
+		return inode{}, nil, err
+	}
 	return lockPath(e.f.Path(e.handle), access, how == exclusive, deadline, e.check)
 }
 

@@ -78,3 +78,18 @@ func errno(err error) error {
 	}
 	return err
 }
+
+// spareDescriptors reports unix.EMFILE unless some numbers above fd are free. To
+// open a file as the lock's library does starts the Go runtime's poller, which
+// ends the program if it cannot have two descriptors.
+func spareDescriptors(fd int) error {
+	const wanted = 5
+	spare, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, fd+wanted)
+	if err == unix.EINVAL { // over the limit (fcntl(2))
+		err = unix.EMFILE
+	}
+	if err != nil {
+		return err
+	}
+	return unix.Close(spare)
+}
