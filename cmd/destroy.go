@@ -32,16 +32,21 @@ func destroyCommand(c *call) *cli.Command {
 			jsonFlag(&json))...)
 }
 
-// destroyAll ends the sessions with these handles. One that is not there makes
-// the answer errNo, once the others have ended.
+// destroyAll ends the sessions with these handles, corrupt ones too. One that is
+// not there makes the answer errNo, and one that cannot be ended is an error,
+// once the others have ended.
 func (c *call) destroyAll(handles []string, json bool) error {
+	c.invalidateCorrupt = true
+	if err := c.findStore(); err != nil {
+		return err
+	}
 	var found []string
-	missing := false
+	var failed error
 	for _, arg := range handles {
 		handle, err := c.findHandle(arg)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
-			missing = true
+			failed = errNo
 		case err != nil:
 			return err
 		default:
@@ -50,26 +55,23 @@ func (c *call) destroyAll(handles []string, json bool) error {
 	}
 	ended := 0
 	for _, handle := range found {
-		ok, err := c.destroy(handle, func(*store.Session) bool { return true })
-		if err != nil {
-			return err
-		}
-		if ok {
+		_, err := c.store.Update(handle, false, func(*store.Session) (store.Outcome, error) { return store.Remove, nil })
+		switch {
+		case err == nil, errors.Is(err, store.ErrInvalidated):
 			ended++
+			c.log("removed", handle)
+		case !errors.Is(err, store.ErrNotFound):
+			failed = err
+		case failed == nil:
+			failed = errNo
 		}
 	}
 	c.printEnded(ended, json)
-	if missing {
-		return errNo
-	}
-	return nil
+	return failed
 }
 
-// maxPasses bounds how often the index is read again for sessions that got a
-// new handle meanwhile.
-const maxPasses = 10
-
-// destroyUser ends the user's sessions, until none is found.
+// destroyUser ends the user's sessions. One that cannot be ended is an error,
+// once the others have ended.
 func (c *call) destroyUser(user string, exceptCurrent, json bool) error {
 	current := ""
 	if exceptCurrent {
@@ -82,46 +84,75 @@ func (c *call) destroyUser(user string, exceptCurrent, json bool) error {
 		}
 		current = r.session.Handle
 	}
-	total := 0
-	for range maxPasses {
-		ended := 0
-		err := c.file.UserHandles(user, func(handle string) error {
-			ok, err := c.destroy(handle, func(s *store.Session) bool { return s.User == user && s.Handle != current })
-			if ok {
-				ended++
-			}
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		if ended == 0 {
-			break
-		}
-		total += ended
+	u := userSessions{c: c, user: user, except: current, known: make(map[string]bool)}
+	if err := u.destroy(); err != nil {
+		return err
 	}
-	c.printEnded(total, json)
-	return nil
+	c.printEnded(u.ended, json)
+	return u.failed
 }
 
-// destroy ends the session if its owner agrees, and reports whether it did.
-func (c *call) destroy(handle string, agrees func(*store.Session) bool) (bool, error) {
-	_, err := c.store.Update(handle, false, func(s *store.Session) (store.Outcome, error) {
-		if !agrees(s) {
+// userSessions are a user's sessions while they are being ended.
+type userSessions struct {
+	c            *call
+	user, except string
+	known        map[string]bool // handles that were looked at, and whether in vain
+	ended        int
+	failed       error // the last, of one session
+}
+
+const (
+	// quietPasses is how often in a row the index has to hold nothing new. Once
+	// is not enough: a session that gets a new handle while the index is read
+	// may be missed under both.
+	quietPasses = 3
+
+	// maxPasses bounds how often the index is read, however often sessions move.
+	maxPasses = 100
+)
+
+// destroy ends the sessions, reading the index again until all is quiet.
+func (u *userSessions) destroy() error {
+	quiet := 0
+	for range maxPasses {
+		quiet++
+		err := u.c.file.UserHandles(u.user, func(handle string) error {
+			if u.destroyOne(handle) {
+				quiet = 0
+			}
+			return nil
+		})
+		if err != nil || quiet == quietPasses {
+			return err
+		}
+	}
+	return fmt.Errorf("sessions of this user get new ids faster than they can be ended: %w; call again", store.ErrLocked)
+}
+
+// destroyOne ends the session if it is the user's, and reports whether that, or
+// the handle, is news.
+func (u *userSessions) destroyOne(handle string) bool {
+	inVain, known := u.known[handle]
+	if inVain {
+		return false
+	}
+	_, err := u.c.store.Update(handle, false, func(s *store.Session) (store.Outcome, error) {
+		if s.User != u.user || s.Handle == u.except {
 			return store.Keep, errNo
 		}
 		return store.Remove, nil
 	})
+	u.known[handle] = false
 	switch {
 	case err == nil:
-		c.log("removed", handle)
-		return true, nil
-	case errors.Is(err, store.ErrInvalidated):
-		return true, nil
-	case errors.Is(err, store.ErrNotFound), errors.Is(err, errNo):
-		return false, nil
+		u.ended++
+		u.c.log("removed", handle)
+		return true
+	case errors.Is(err, errNo), absent(err), errors.Is(err, store.ErrCorrupt):
+	default:
+		u.known[handle], u.failed = true, err
 	}
-	return false, err
+	return !known
 }
 
 func (c *call) printEnded(n int, json bool) {

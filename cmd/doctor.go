@@ -3,8 +3,10 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -25,9 +27,7 @@ func doctorCommand(c *call) *cli.Command {
 		d.checkCookies()
 		d.checkLimits()
 		if d.deep || d.repair {
-			if err := d.scan(); err != nil {
-				return err
-			}
+			d.scan()
 		}
 		return d.report()
 	},
@@ -46,41 +46,41 @@ type doctor struct {
 	findings           []finding
 }
 
-// grave is how bad a finding is.
-type grave string
+// level is how bad a finding is.
+type level string
 
 const (
-	fine grave = "ok"
-	warn grave = "warning"
-	fail grave = "problem"
+	fine level = "ok"
+	warn level = "warning"
+	fail level = "problem"
 )
 
 type finding struct {
-	grave grave
+	level level
 	about string
 	text  string
 }
 
-func (d *doctor) say(g grave, about, format string, a ...any) {
-	d.findings = append(d.findings, finding{g, about, fmt.Sprintf(format, a...)})
+func (d *doctor) say(l level, about, format string, a ...any) {
+	d.findings = append(d.findings, finding{l, about, fmt.Sprintf(format, a...)})
 }
 
 // report prints the findings. A problem among them makes the answer errNo.
 func (d *doctor) report() error {
 	var worst error
 	for _, f := range d.findings {
-		if f.grave == fail {
+		if f.level == fail {
 			worst = errProblems
 		}
 		if d.json {
 			var o object
-			o.string("grave", string(f.grave))
+			o.string("level", string(f.level))
 			o.string("about", f.about)
 			o.string("text", f.text)
 			d.c.stdout.Write(append(o.end(), '\n'))
 			continue
 		}
-		fmt.Fprintf(d.c.stdout, "%-8s %s: %s\n", f.grave, f.about, printable(f.text))
+		fmt.Fprintf(d.c.stdout, "%-8s %s: %s\n", f.level, f.about, printable(f.text))
 	}
 	if worst != nil {
 		d.c.stdout.flush()
@@ -101,9 +101,25 @@ func (d *doctor) checkDirectory() {
 		return
 	}
 	d.say(fine, "directory", "%s belongs to this user alone", dir)
+	d.checkModes(dir)
 	d.checkFileSystem()
 	d.checkSpace()
 	d.checkClock()
+}
+
+// checkModes checks what more the modes of directories should be than safe for
+// the sessions.
+func (d *doctor) checkModes(dir string) {
+	if info, err := os.Lstat(dir); err == nil && info.Mode().Perm()&0o077 != 0 {
+		d.say(warn, "directory", "mode %#o lets other users see the handles; chmod 700 %s", info.Mode().Perm(), dir)
+	}
+	parent := filepath.Dir(dir)
+	if info, err := os.Stat(parent); err == nil && info.Mode().Perm()&0o002 != 0 && info.Mode()&os.ModeSticky == 0 {
+		d.say(fail, "directory", "all users may rename it, since they may write to %s; chmod o-w %s", parent, parent)
+	}
+	for _, err := range d.c.file.CheckDirs() {
+		d.say(fail, "directory", "%v; the sessions in it are out of reach", err)
+	}
 }
 
 func (d *doctor) checkFileSystem() {
@@ -126,17 +142,22 @@ func (d *doctor) checkFileSystem() {
 
 // otherProcess tries the lock in a process of its own.
 func otherProcess(path string) (bool, error) {
-	program, err := os.Executable()
-	if err != nil {
-		return false, err
+	command := exec.Cmd{Path: itself, Args: []string{"cgisession", "doctor", "--lock-once", path}, Env: []string{}}
+	if _, err := os.Lstat(itself); err != nil {
+		if command.Path, err = os.Executable(); err != nil {
+			return false, err
+		}
 	}
-	command := exec.Cmd{Path: program, Args: []string{"cgisession", "doctor", "--lock-once", path}, Env: []string{}}
-	err = command.Run()
+	err := command.Run()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == exitLocked {
 		return false, nil
 	}
 	return err == nil, err
 }
+
+// itself leads to this program, also for a user who cannot get at its path
+// (proc_pid_exe(5)).
+const itself = "/proc/self/exe"
 
 // lockOnce is otherProcess's other process.
 func lockOnce(path string) error {
@@ -195,6 +216,8 @@ func (d *doctor) checkCookies() {
 		d.say(warn, "cookie", "--cookie-secure never sends it in the clear; use auto, or always under https")
 	case d.c.secure == "auto" && !d.c.env.HTTPS:
 		d.say(warn, "cookie", "--cookie-secure auto goes by the variable HTTPS, which is not on here; under https see that the web server sets it, or use always")
+	case d.c.secure == "always" && !d.c.env.HTTPS:
+		d.say(warn, "cookie", "--cookie-secure always: browsers keep the cookie under https only, and the variable HTTPS is not on here; over http each visit begins a new session")
 	}
 }
 
@@ -209,45 +232,59 @@ func (d *doctor) checkLimits() {
 }
 
 // scan reads every session, and with --repair mends what it can.
-func (d *doctor) scan() error {
-	seen, damaged := 0, 0
-	err := d.c.file.Each(func(s *store.Session, state store.State) error {
+func (d *doctor) scan() {
+	seen, damaged, users, mend := 0, 0, 0, d.repair
+	err := d.c.file.Each(func(s *store.Session, state store.State, wrong error) error {
 		seen++
-		switch state {
-		case store.Corrupt, store.Unsafe:
+		about := "session " + s.Handle
+		future := time.Now().Add(maxSkew)
+		switch {
+		case state == store.Unsafe, state == store.Corrupt, state == store.Unused && wrong != nil:
 			damaged++
-			return d.damaged(s, state)
+			d.damaged(s, about, state, wrong)
+			return nil
+		case wrong != nil:
+			d.say(warn, about, "%v", wrong)
+		case state != store.Moved && (s.Accessed.After(future) || s.Created > future.Unix()):
+			d.say(warn, about, "it is from the future; a clock was set back")
 		}
-		if s.Accessed.After(time.Now().Add(maxSkew)) || s.Created > time.Now().Add(maxSkew).Unix() {
-			if state != store.Moved {
-				d.say(warn, "session "+s.Handle, "is from the future; a clock was set back")
+		if s.User != "" && mend {
+			users++
+			if err := d.c.file.MendUser(s); err != nil {
+				d.say(fail, "index of users", "%v", err)
+				mend = false
 			}
-		}
-		if d.repair {
-			return d.c.file.MendUser(s)
 		}
 		return nil
 	})
+	if err != nil {
+		d.say(fail, "sessions", "not all could be read: %v", err)
+	}
 	d.say(fine, "sessions", "%d read, %d damaged", seen, damaged)
-	return err
+	if mend {
+		d.say(fine, "index of users", "it leads to all %d sessions that are a user's", users)
+	}
 }
 
-// damaged reports a file that holds no session, and with --repair moves it away.
-func (d *doctor) damaged(s *store.Session, state store.State) error {
+// damaged reports a file that holds no session, and with --repair moves it out
+// of the way unless it may hold one after all.
+func (d *doctor) damaged(s *store.Session, about string, state store.State, wrong error) {
+	unread, ok := errors.AsType[*fs.PathError](wrong)
 	switch {
 	case state == store.Unsafe:
-		d.say(fail, "session "+s.Handle, "its file is a link, another user's, or has a mode other than 0600; remove %s", s.Path)
+		d.say(fail, about, "%v: %s", wrong, s.Path)
+	case ok: // too large, or the disk's error
+		d.say(fail, about, "%v", unread)
 	case !d.repair:
-		d.say(fail, "session "+s.Handle, "its file holds no whole record; doctor --repair moves it out of the way")
+		d.say(fail, about, "%v; doctor --repair moves %s out of the way", wrong, s.Path)
 	default:
 		aside, err := d.c.file.SetAside(s.Handle)
-		if absent(err) {
-			return nil
+		switch {
+		case absent(err):
+		case err != nil:
+			d.say(fail, about, "%v; it is still there: %v", wrong, err)
+		default:
+			d.say(warn, about, "%v; the file is now %s", wrong, aside)
 		}
-		if err != nil {
-			return err
-		}
-		d.say(warn, "session "+s.Handle, "its file held no whole record and is now %s", aside)
 	}
-	return nil
 }

@@ -3,6 +3,7 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -17,7 +18,7 @@ func listCommand(c *call) *cli.Command {
 		if err := noArguments(args); err != nil {
 			return err
 		}
-		visit := func(s *store.Session, state store.State) error {
+		visit := func(s *store.Session, state store.State, _ error) error {
 			printListed(c.stdout, s, state, json)
 			return c.stdout.stream()
 		}
@@ -41,21 +42,28 @@ func showCommand(c *call) *cli.Command {
 		if err != nil {
 			return err
 		}
-		s, state, err := c.file.Look(handle)
+		err = c.file.Look(handle, func(s *store.Session, state store.State, wrong error) error {
+			c.show(s, state, wrong, data)
+			return nil
+		})
 		if errors.Is(err, store.ErrNotFound) {
 			return errNo
 		}
-		if err != nil {
-			return err
-		}
-		o := listed(s, state)
-		o.string("path", s.Path)
-		if data && s.Data != nil {
-			o.raw("data", s.Data)
-		}
-		c.stdout.Write(append(o.end(), '\n'))
-		return nil
+		return err
 	}, &cli.BoolFlag{Name: "data", Usage: "print the data too", Destination: &data})
+}
+
+// show prints all that operators see of a session.
+func (c *call) show(s *store.Session, state store.State, wrong error, data bool) {
+	o := listed(s, state)
+	o.string("path", s.Path)
+	if wrong != nil {
+		o.string("wrong", wrong.Error())
+	}
+	if data && s.Data != nil {
+		o.raw("data", s.Data)
+	}
+	c.stdout.Write(append(o.end(), '\n'))
 }
 
 func userFlag(user *string, usage string) cli.Flag {
@@ -74,16 +82,18 @@ func parseUser(text string) (string, error) {
 }
 
 // eachOfUser visits the sessions that are the user's.
-func (c *call) eachOfUser(user string, visit func(*store.Session, store.State) error) error {
+func (c *call) eachOfUser(user string, visit store.Visit) error {
 	return c.file.UserHandles(user, func(handle string) error {
-		s, state, err := c.file.Look(handle)
-		if errors.Is(err, store.ErrNotFound) || err == nil && s.User != user {
+		err := c.file.Look(handle, func(s *store.Session, state store.State, wrong error) error {
+			if s.User != user {
+				return nil
+			}
+			return visit(s, state, wrong)
+		})
+		if errors.Is(err, store.ErrNotFound) {
 			return nil
 		}
-		if err != nil {
-			return err
-		}
-		return visit(s, state)
+		return err
 	})
 }
 
@@ -97,18 +107,40 @@ func printListed(out *output, s *store.Session, state store.State, json bool) {
 	if s.User != "" {
 		user = fmt.Sprintf(" %q", s.User)
 	}
-	fmt.Fprintf(out, "%s %s %s %d %d %s%s\n", s.Handle, date(time.Unix(s.Created, 0)), date(s.Accessed), s.Size, s.Version, state, user)
+	fmt.Fprintf(out, "%s %s %s %d %d %s%s\n", s.Handle, dateOrNone(created(s)), dateOrNone(s.Accessed), s.Size, s.Version, state, user)
+}
+
+// created returns when the session was, the zero time if that is not known.
+func created(s *store.Session) time.Time {
+	if s.Version == 0 {
+		return time.Time{}
+	}
+	return time.Unix(s.Created, 0)
+}
+
+func dateOrNone(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return date(t)
 }
 
 // listed returns the members of a session that operators see.
 func listed(s *store.Session, state store.State) *object {
 	var o object
 	o.string("handle", s.Handle)
-	o.int("created", s.Created)
-	o.int("accessed", s.Accessed.Unix())
+	o.raw("created", unixOrNull(created(s)))
+	o.raw("accessed", unixOrNull(s.Accessed))
 	o.int("size", s.Size)
 	o.int("version", int64(s.Version))
 	o.string("state", string(state))
 	o.string("user", s.User)
 	return &o
+}
+
+func unixOrNull(t time.Time) []byte {
+	if t.IsZero() {
+		return []byte("null")
+	}
+	return strconv.AppendInt(nil, t.Unix(), 10)
 }

@@ -69,14 +69,18 @@ func (e ended) isLocked() bool {
 
 var lockedMessage = regexp.MustCompile(`\Acgisession: [a-z]+: .*locked by another process.*export CGISESSION_LOCK_FD.*\n\z`)
 
-// locked reports whether another request finds the session locked.
+// locked reports whether other requests find the session locked, one that would
+// change it and one that would only read.
 func (r request) locked(t *testing.T) bool {
 	t.Helper()
-	got := r.call(t, "set", "other=1", "--lock-timeout", "0")
-	if got.code != 0 && !got.isLocked() {
-		t.Errorf("set in another request: %+v", got)
+	change := r.call(t, "set", "other=1", "--lock-timeout", "0")
+	read := r.call(t, "get", "--lock-timeout", "0")
+	for _, got := range []ended{change, read} {
+		if got.code != 0 && !got.isLocked() {
+			t.Errorf("in another request: %+v", got)
+		}
 	}
-	return got.isLocked()
+	return change.isLocked() && read.isLocked()
 }
 
 // A lock that is held over several calls lives through saves, delete and
@@ -114,7 +118,7 @@ func TestLockHeld(t *testing.T) {
 				`cgisession set n:=7`,
 			} {
 				if stdout, code := sh.do(t, line); code != 0 || stdout != "" {
-					t.Errorf("%s: code %d, stdout %q, stderr %q", line, code, stdout, sh.said(t))
+					t.Fatalf("%s: code %d, stdout %q, stderr %q", line, code, stdout, sh.said(t))
 				}
 				if id, _ := sh.do(t, `echo "$CGISESSION_ID"`); strings.Contains(line, "regenerate --sh") {
 					other = r.bound(strings.TrimSpace(id)) // the first id is dead
@@ -555,16 +559,16 @@ func TestLockTimeout(t *testing.T) {
 // The wait ends at the deadline: never before it, and soon after it, if the
 // machine is not busy otherwise.
 func TestLockDeadline(t *testing.T) {
-	const deadline, tolerance = time.Second, 300 * time.Millisecond
+	const deadline, tolerance = 500 * time.Millisecond, 300 * time.Millisecond
 	r := begin(t, `{"n":0}`)
 	sh := r.start(t, "cgisession", "lock", "sh")
 	sh.do(t, ":")
 	before := contents(t, r.dir+"/sessions")
 	for _, args := range [][]string{
-		{program, "set", "a=1", "--lock-timeout", "1s"},
-		{program, "get", "--lock-timeout", "1"},
-		{program, "lock", "--lock-timeout", "1000ms", "true"},
-		{"sh", "-c", `p=$(cgisession lock-path); exec 9<"$p"; cgisession lock --fd 9 --lock-timeout 1s`},
+		{program, "set", "a=1", "--lock-timeout", "500ms"},
+		{program, "get", "--lock-timeout", "0.5"},
+		{program, "lock", "--lock-timeout", "500ms", "true"},
+		{"sh", "-c", `p=$(cgisession lock-path); exec 9<"$p"; cgisession lock --fd 9 --lock-timeout 500ms`},
 	} {
 		late := deadline
 		for tries := 0; tries < 5 && late > tolerance; tries++ {
@@ -723,11 +727,24 @@ func TestLockOnRemoved(t *testing.T) {
 	})
 }
 
-// edit keeps the lock while its filter runs, and if it is killed meanwhile,
-// nothing has happened.
+// edit keeps the lock while its filter runs. If it is killed meanwhile, nothing
+// has happened; if the session is removed, it does not come back.
 func TestEditHoldsLock(t *testing.T) {
-	for _, killed := range []bool{false, true} {
-		t.Run(fmt.Sprintf("killed %v", killed), func(t *testing.T) {
+	for _, meanwhile := range []struct {
+		name string
+		do   func(t *testing.T, r request, edit *talk)
+		code int    // of edit
+		want string // the data at the end
+	}{
+		{"nothing", func(*testing.T, request, *talk) {}, 0, `{"n":1}`},
+		{"edit is killed", func(t *testing.T, _ request, edit *talk) { kill(t, edit.Process.Pid) }, 128 + 9, `{"n":0}`},
+		{"the session is removed", func(t *testing.T, r request, _ *talk) {
+			if err := os.Remove(r.file(visitor)); err != nil {
+				t.Fatal(err)
+			}
+		}, 10, ""},
+	} {
+		t.Run(meanwhile.name, func(t *testing.T) {
 			r := begin(t, `{"n":0}`)
 			for _, fifo := range []string{"begun", "go"} {
 				if err := syscall.Mkfifo(filepath.Join(r.dir, fifo), 0o600); err != nil {
@@ -745,19 +762,15 @@ func TestEditHoldsLock(t *testing.T) {
 			if got := r.call(t, "get", "--no-lock"); got.stdout != `{"n":0}`+"\n" {
 				t.Errorf("get --no-lock while the filter runs: %+v", got)
 			}
-			want := `{"n":1}` + "\n"
-			if killed {
-				kill(t, edit.Process.Pid)
-				want = `{"n":0}` + "\n"
-			}
+			meanwhile.do(t, r, edit)
 			if err := os.WriteFile(filepath.Join(r.dir, "go"), []byte("\n"), 0); err != nil {
 				t.Fatal(err)
 			}
-			if code := edit.end(t); (code == 0) == killed {
+			if code := edit.end(t); code != meanwhile.code {
 				t.Errorf("edit: code %d, stderr %s", code, edit.said(t))
 			}
-			if got := r.call(t, "get"); got.stdout != want {
-				t.Errorf("get at the end: %+v, want %s", got, want)
+			if got := r.call(t, "get"); strings.TrimSpace(got.stdout) != meanwhile.want {
+				t.Errorf("get at the end: %+v, want %q", got, meanwhile.want)
 			}
 		})
 	}

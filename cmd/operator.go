@@ -16,10 +16,12 @@ import (
 // root it acts as the owner of the data directory.
 func (c *call) operatorCommand(name, arguments, usage string, run func(args []string) error, flags ...cli.Flag) *cli.Command {
 	return command(name, arguments, usage, append(flags, c.storeFlags()...), func(args []string) error {
+		c.anyLock = true
 		if err := c.findStore(); err != nil {
 			return err
 		}
-		if err := becomeOwner(c.directory(c.env)); err != nil {
+		c.dataDir = c.directory(c.env) // whose default depends on the user
+		if err := becomeOwner(c.dataDir); err != nil {
 			return err
 		}
 		return run(args)
@@ -33,9 +35,13 @@ func becomeOwner(dir string) error {
 	if os.Geteuid() != 0 || unix.Lstat(dir, &st) != nil || st.Uid == 0 {
 		return nil
 	}
-	err := unix.Setgroups([]int{int(st.Gid)})
+	group := int(st.Gid)
+	if group == 0 { // root made it, and gave it away as chown USER does
+		group = int(st.Uid)
+	}
+	err := unix.Setgroups([]int{group})
 	if err == nil {
-		err = unix.Setgid(int(st.Gid))
+		err = unix.Setgid(group)
 	}
 	if err == nil {
 		err = unix.Setuid(int(st.Uid))

@@ -32,6 +32,8 @@ type options struct {
 	noLock, durable    bool
 	maxSize            int
 	logFile            string
+
+	anyLock bool // CGISESSION_LOCK_FD may be on another session than the verb's
 }
 
 func defaults() options {
@@ -217,6 +219,6 @@ func (o *options) open(env cgi.Env, log func(event, handle string)) (*store.File
 	return store.NewFile(dir, store.Options{
 		Timeout: o.timeout, Lifetime: o.lifetime, LockTimeout: o.lockTimeout, MaxSize: o.maxSize,
 		Durable: o.durable, InvalidateCorrupt: o.invalidateCorrupt,
-		LockFD: env.LockFD, Log: log,
+		LockFD: env.LockFD, LockFDElsewhere: o.anyLock, Log: log,
 	}), nil
 }

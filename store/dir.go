@@ -86,7 +86,7 @@ func openOrMake(at int, name string, create bool) (fd int, err error) {
 		return -1, ErrNotFound
 	}
 	if err = makeDir(at, name); err == nil {
-		err = retry(func() error { return unix.Fsync(at) })
+		err = fsync(at)
 	}
 	if err != nil {
 		return -1, err
@@ -97,10 +97,7 @@ func openOrMake(at int, name string, create bool) (fd int, err error) {
 // openDir opens a directory that is this user's alone, by no symbolic link.
 // A missing one is unix.ENOENT itself.
 func openDir(at int, name string) (fd int, err error) {
-	err = retry(func() error {
-		fd, err = unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-		return err
-	})
+	fd, err = openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	switch err {
 	case nil:
 	case unix.ELOOP, unix.ENOTDIR:
@@ -109,7 +106,7 @@ func openDir(at int, name string) (fd int, err error) {
 		return -1, err
 	}
 	var st unix.Stat_t
-	if err = unix.Fstat(fd, &st); err == nil {
+	if err = fstat(fd, &st); err == nil {
 		err = checkOwned(&st, 0o022)
 	}
 	if err != nil {
@@ -151,13 +148,4 @@ func private(create func() error) error {
 	defer umask.Unlock()
 	defer unix.Umask(unix.Umask(0o077))
 	return retry(create)
-}
-
-// retry repeats a system call for as long as a signal interrupts it.
-func retry(call func() error) error {
-	for {
-		if err := call(); err != unix.EINTR {
-			return err
-		}
-	}
 }

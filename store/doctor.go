@@ -1,8 +1,10 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
@@ -26,20 +28,33 @@ func (f *File) Space() Space {
 // none yet.
 func (f *File) Check() error { return f.openRoot(false) }
 
+// CheckDirs reports each directory in the data directory that is not this user's
+// alone, so that what is in it is out of reach.
+func (f *File) CheckDirs() (unsafe []error) {
+	names := []string{usersDir, damagedDir}
+	for n := range shards {
+		names = append(names, shardName(n))
+	}
+	for _, name := range names {
+		fd, err := openOrMake(f.root, name, false)
+		switch err {
+		case nil:
+			unix.Close(fd)
+		case ErrNotFound:
+		default:
+			unsafe = append(unsafe, &fs.PathError{Op: "open", Path: f.dir + "/" + name, Err: err})
+		}
+	}
+	return unsafe
+}
+
 // A trial is a file that the checks below make and remove.
 const trial = ".doctor-"
 
 // makeTrial makes an empty file in the data directory.
 func (f *File) makeTrial(name string) (string, error) {
 	name = trial + fmt.Sprint(os.Getpid()) + name
-	err := private(func() error {
-		fd, err := unix.Openat(f.root, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o600)
-		if err == nil {
-			unix.Close(fd)
-		}
-		return err
-	})
-	return name, err
+	return name, touchat(f.root, name)
 }
 
 // TryLock checks that locks work here between processes: while a file is locked,
@@ -49,7 +64,7 @@ func (f *File) TryLock(other func(path string) (locked bool, err error)) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Unlinkat(f.root, name, 0)
+	defer unlinkat(f.root, name)
 	path := f.dir + "/" + name
 	_, release, err := lockPath(path, unix.O_RDWR, true, time.Now(), func() error { return nil })
 	if err != nil {
@@ -88,12 +103,12 @@ func (f *File) TryExchange() error {
 	if err != nil {
 		return err
 	}
-	defer unix.Unlinkat(f.root, a, 0)
+	defer unlinkat(f.root, a)
 	b, err := f.makeTrial("b")
 	if err != nil {
 		return err
 	}
-	defer unix.Unlinkat(f.root, b, 0)
+	defer unlinkat(f.root, b)
 	return exchange(f.root, a, f.root, b)
 }
 
@@ -103,19 +118,20 @@ func (f *File) ClockSkew() (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer unix.Unlinkat(f.root, name, 0)
+	defer unlinkat(f.root, name)
 	var st unix.Stat_t
-	if err := unix.Fstatat(f.root, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	if err := lstatat(f.root, name, &st); err != nil {
 		return 0, err
 	}
-	return time.Unix(st.Mtim.Unix()).Sub(time.Now()), nil
+	return time.Until(time.Unix(st.Mtim.Unix())), nil
 }
 
 // damagedDir is where files go that hold no session any more.
 const damagedDir = ".damaged"
 
 // SetAside moves the file of a session, which must hold no whole record, into
-// the directory .damaged, and returns where it is now.
+// the directory .damaged, and returns where it is now. One that holds a whole
+// record after all, or nothing, is ErrNotFound.
 func (f *File) SetAside(handle string) (string, error) {
 	e, err := f.lock(handle, exclusive, false)
 	if err != nil {
@@ -123,17 +139,18 @@ func (f *File) SetAside(handle string) (string, error) {
 	}
 	defer e.close()
 	text, err := e.read()
-	if err == nil {
-		if _, err = current(text); err == nil {
-			return "", ErrNotFound // mended meanwhile
-		}
+	if err != nil {
+		return "", err
+	}
+	if _, err := current(text); err == nil || len(text) == 0 {
+		return "", ErrNotFound
 	}
 	dir, err := openOrMake(f.root, damagedDir, true)
 	if err != nil {
 		return "", &dirError{f.dir, err}
 	}
 	defer unix.Close(dir)
-	if err := unix.Renameat(e.shard, e.handle, dir, e.handle); err != nil {
+	if err := renameat(e.shard, e.handle, dir, e.handle); err != nil {
 		return "", e.fail("set aside", err)
 	}
 	return f.dir + "/" + damagedDir + "/" + handle, nil
@@ -141,3 +158,23 @@ func (f *File) SetAside(handle string) (string, error) {
 
 // MendUser makes sure that the index of users leads to the session.
 func (f *File) MendUser(s *Session) error { return f.addUser(s.User, s.Handle) }
+
+// damage says what is wrong with the text of a session's file, of which current
+// said at and err: nil for nothing.
+func damage(text []byte, at found, err error) error {
+	newest := claims(text)
+	switch {
+	case err == nil && newest[0].version > at.version:
+		return fmt.Errorf("its newest version was damaged, or the writer of that crashed; version %d counts, and the next save mends it", at.version)
+	case err == nil, len(text) == 0:
+		return nil
+	case err == ErrNotFound, lineVersion(lastLine(text)) > 0:
+		return errors.New("it was cut short, or the writer of its first version crashed")
+	case len(newest) > 0:
+		return errors.New("bytes in it were changed: its checksum is wrong")
+	}
+	return errors.New("it holds no session, but what another program wrote")
+}
+
+// lastLine returns what follows the last line feed.
+func lastLine(text []byte) []byte { return text[bytes.LastIndexByte(text, '\n')+1:] }

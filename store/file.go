@@ -213,14 +213,8 @@ func (e *entry) tryLock(how mode, deadline time.Time) error {
 // lockAndOpen takes the lock and then opens the same file for its data.
 func (e *entry) lockAndOpen(how mode, access int, deadline time.Time) error {
 	locked, release, err := e.take(how, access, deadline)
-	switch err {
-	case nil:
-	case unix.ELOOP:
-		return errSymlink
-	case unix.EISDIR:
-		return errNotFile
-	default:
-		return err
+	if err != nil {
+		return openError(err)
 	}
 	if err = e.open(access); err == unix.ENOENT || err == nil && inodeOf(&e.stat) != locked {
 		err = errReplaced
@@ -239,20 +233,26 @@ var (
 	errNotFile = fmt.Errorf("%w: not a regular file; remove it", ErrUnsafe)
 )
 
+// openError names what stands in the place of a session's file (open(2)).
+func openError(err error) error {
+	switch err {
+	case unix.ELOOP:
+		return errSymlink
+	case unix.EISDIR, unix.ENXIO: // a directory; a socket
+		return errNotFile
+	}
+	return err
+}
+
 // open opens the file for its data and checks that it is a session's.
 func (e *entry) open(access int) error {
-	err := retry(func() (err error) {
-		e.fd, err = unix.Openat(e.shard, e.handle, access|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-		return err
-	})
-	if err == unix.ELOOP {
-		return errSymlink
-	}
+	var err error
+	e.fd, err = openat(e.shard, e.handle, access|unix.O_NONBLOCK, 0)
 	if err == nil {
-		err = unix.Fstat(e.fd, &e.stat)
+		err = fstat(e.fd, &e.stat)
 	}
 	if err != nil {
-		return err
+		return openError(err)
 	}
 	return checkFile(&e.stat)
 }
@@ -287,13 +287,7 @@ func checkFile(st *unix.Stat_t) error {
 // make makes the session's file, empty, for the lock to be taken on it by
 // whoever comes first: errReplaced if it is there now.
 func (e *entry) make() error {
-	err := private(func() error {
-		fd, err := unix.Openat(e.shard, e.handle, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
-		if err == nil {
-			unix.Close(fd)
-		}
-		return err
-	})
+	err := touchat(e.shard, e.handle)
 	e.fresh = e.fresh || err == nil
 	if err == nil || err == unix.EEXIST {
 		return errReplaced
@@ -408,7 +402,9 @@ func (e *entry) carryOut(outcome Outcome, s *Session, at found) error {
 	if now := time.Now().Unix(); s.Created > now {
 		// A clock was set back: from the future, it would never grow old.
 		s.Created = now
-		outcome = max(outcome, Save)
+		if outcome == Keep && e.stored {
+			s.User, s.Data, outcome = at.user, at.data, Save
+		}
 	}
 	switch {
 	case outcome == Remove:
@@ -426,7 +422,7 @@ func (e *entry) carryOut(outcome Outcome, s *Session, at found) error {
 // lock first and stored something.
 func (e *entry) discard() {
 	if e.fresh && e.stat.Size == 0 {
-		unix.Unlinkat(e.shard, e.handle, 0)
+		unlinkat(e.shard, e.handle)
 	}
 }
 
@@ -443,7 +439,7 @@ func (e *entry) invalidate(err error) error {
 
 // remove ends the session, so that not even a power cut brings it back.
 func (e *entry) remove() error {
-	if err := unix.Unlinkat(e.shard, e.handle, 0); err != nil && err != unix.ENOENT {
+	if err := unlinkat(e.shard, e.handle); err != nil && err != unix.ENOENT {
 		return e.fail("remove", err)
 	}
 	e.fresh = false // from now on the name may lead to another's file
@@ -451,7 +447,7 @@ func (e *entry) remove() error {
 }
 
 func (e *entry) syncDir(fd int) error {
-	if err := retry(func() error { return unix.Fsync(fd) }); err != nil {
+	if err := fsync(fd); err != nil {
 		return e.fail("sync the directory of", err)
 	}
 	return nil
@@ -561,7 +557,7 @@ func (e *entry) write(begin int, text []byte) error {
 // sync puts the file on the disk. If that fails, the record at begin is
 // spoilt; to sync again would report success for pages that were dropped.
 func (e *entry) sync(begin int) error {
-	if err := retry(func() error { return fdatasync(e.fd) }); err != nil {
+	if err := fdatasync(e.fd); err != nil {
 		e.spoil(begin)
 		return e.fail("sync", err)
 	}
@@ -572,7 +568,7 @@ func (e *entry) sync(begin int) error {
 // be reported that it is not stored.
 func (e *entry) spoil(begin int) {
 	if !e.stored {
-		unix.Ftruncate(e.fd, 0)
+		ftruncate(e.fd, 0)
 		return
 	}
 	pwriteAll(e.fd, []byte{'\n'}, int64(begin))
@@ -613,7 +609,7 @@ func (e *entry) trim(end, length, total int) int {
 	if total <= 2*pages(length) || pages(end) >= total {
 		return total
 	}
-	if err := retry(func() error { return unix.Ftruncate(e.fd, int64(pages(end))) }); err != nil {
+	if err := ftruncate(e.fd, pages(end)); err != nil {
 		e.f.opts.log("not cut: "+err.Error(), e.handle)
 		return total
 	}
@@ -623,7 +619,7 @@ func (e *entry) trim(end, length, total int) int {
 // stillThere reports ErrNotFound if the file was removed by one who takes no
 // lock, such as find -delete: then what was saved is gone with it.
 func (e *entry) stillThere() error {
-	if err := unix.Fstat(e.fd, &e.stat); err == nil && e.stat.Nlink == 0 {
+	if err := fstat(e.fd, &e.stat); err == nil && e.stat.Nlink == 0 {
 		return ErrNotFound
 	}
 	return nil
@@ -650,7 +646,7 @@ func (e *entry) move(s *Session, at found, to string, grace time.Duration, chang
 	defer unix.Close(shard)
 	if grace > 0 {
 		err = e.leaveTombstone(shard, to, grace)
-	} else if err = unix.Renameat(e.shard, e.handle, shard, to); err != nil {
+	} else if err = renameat(e.shard, e.handle, shard, to); err != nil {
 		err = e.fail("rename", err)
 	}
 	if err != nil {
@@ -673,11 +669,11 @@ func (e *entry) move(s *Session, at found, to string, grace time.Duration, chang
 // never learn the new id.
 func (e *entry) moveBack(shard int, to string, grace time.Duration) {
 	if grace == 0 {
-		unix.Renameat(shard, to, e.shard, e.handle)
+		renameat(shard, to, e.shard, e.handle)
 		return
 	}
 	if exchange(e.shard, e.handle, shard, to) == nil {
-		unix.Unlinkat(shard, to, 0)
+		unlinkat(shard, to)
 	}
 }
 
@@ -691,43 +687,44 @@ func (e *entry) leaveTombstone(shard int, to string, grace time.Duration) error 
 		return err
 	}
 	if err := exchange(e.shard, e.handle, shard, to); err != nil {
-		unix.Unlinkat(shard, to, 0)
+		unlinkat(shard, to)
 		if err == unix.ENOSYS || err == unix.EINVAL {
 			err = fmt.Errorf("%w: it cannot exchange two names; leave out --grace", ErrUnsupported)
 		}
 		return e.fail("exchange", err)
 	}
-	// Mode 0400 and a time in the past: a tombstone that is over.
-	if err := setTime(e.shard, e.handle, until.Add(time.Second)); err != nil {
-		e.moveBack(shard, to, grace)
-		return e.fail("mark the end of", err)
-	}
 	return nil
 }
 
-// makeTombstone writes the record to a new file with mode 0400 and syncs it
-// and its directory.
+// makeTombstone writes the record to a new file and syncs it and its directory.
+// To stat, mode 0400 and a time in the past are a tombstone that is over, so the
+// file gets the time first and then the mode.
 func (e *entry) makeTombstone(r record) error {
-	err := private(func() (err error) {
-		e.fd, err = unix.Openat(e.shard, e.handle, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o400)
-		return err
-	})
+	var err error
+	e.fd, err = createat(e.shard, e.handle, unix.O_EXCL, 0o600)
 	if err != nil {
 		return e.fail("create", err)
 	}
 	e.fresh = true
 	defer unix.Close(e.fd)
-	err = e.write(0, r.encode())
+	err = pwriteAll(e.fd, r.encode(), 0)
 	if err == nil {
-		err = e.sync(0)
+		err = setTime(e.shard, e.handle, time.Unix(r.until, 0))
 	}
 	if err == nil {
-		err = e.syncDir(e.shard)
+		err = fchmod(e.fd, 0o400)
+	}
+	if err == nil {
+		err = fsync(e.fd)
+	}
+	if err == nil {
+		err = fsync(e.shard)
 	}
 	if err != nil {
 		e.discard()
+		return e.fail("make a tombstone at", err)
 	}
-	return err
+	return nil
 }
 
 // syncDirs puts a rename on the disk: both directories, if they are two. The
@@ -785,7 +782,7 @@ func (e *entry) stable() ([]byte, error) {
 			return text, e.stillNamed()
 		}
 		last = text
-		if err := unix.Fstat(e.fd, &e.stat); err != nil {
+		if err := fstat(e.fd, &e.stat); err != nil {
 			return nil, e.fail("stat", err)
 		}
 	}
@@ -795,7 +792,7 @@ func (e *entry) stable() ([]byte, error) {
 // stillNamed reports errReplaced unless the name leads to the open file.
 func (e *entry) stillNamed() error {
 	var st unix.Stat_t
-	err := unix.Fstatat(e.shard, e.handle, &st, unix.AT_SYMLINK_NOFOLLOW)
+	err := lstatat(e.shard, e.handle, &st)
 	switch {
 	case err == unix.ENOENT, err == nil && inodeOf(&st) != inodeOf(&e.stat):
 		return errReplaced

@@ -41,3 +41,18 @@ func files(dir string) storetest.Backend {
 		},
 	}
 }
+
+// regularFiles returns the paths of all files below dir.
+func regularFiles(t *testing.T, dir string) (paths []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			paths = append(paths, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return paths
+}

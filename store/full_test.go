@@ -1,3 +1,5 @@
+//go:build linux
+
 package store_test
 
 import (
@@ -13,21 +15,6 @@ import (
 
 	"cgisession/store"
 )
-
-// regularFiles returns the paths of all files below dir.
-func regularFiles(t *testing.T, dir string) (paths []string) {
-	t.Helper()
-	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
-			paths = append(paths, path)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return paths
-}
 
 // TestFileSizeLimit has a process that may not let files grow (ulimit -f): its
 // writes come out short, and then fail with EFBIG. The signal that goes with

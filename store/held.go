@@ -43,7 +43,7 @@ func (f *File) Hold(handle string, create bool) (fd int, err error) {
 // file or on one that was removed.
 func (f *File) Unlock(handle string, fd int) error {
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
+	if err := fstat(fd, &st); err != nil {
 		return ErrOtherLock
 	}
 	if st.Nlink > 0 && handle != "" {
@@ -52,11 +52,11 @@ func (f *File) Unlock(handle string, fd int) error {
 			return err
 		}
 		var own unix.Stat_t
-		if err != nil || unix.Lstat(path, &own) != nil || inodeOf(&own) != inodeOf(&st) {
+		if err != nil || lstatat(unix.AT_FDCWD, path, &own) != nil || inodeOf(&own) != inodeOf(&st) {
 			return ErrOtherLock
 		}
 	}
-	return retry(func() error { return unix.Flock(fd, unix.LOCK_UN) })
+	return setLock(fd, unix.LOCK_UN)
 }
 
 // LockPath returns the path of the session's file, to be opened by one who
@@ -116,13 +116,13 @@ func (f *File) lockStat() (st unix.Stat_t, ok bool) {
 	if f.opts.LockFD == 0 {
 		return st, false
 	}
-	return st, unix.Fstat(f.opts.LockFD, &st) == nil
+	return st, fstat(f.opts.LockFD, &st) == nil
 }
 
 // holdsOther reports whether LockFD is on another file than st's.
 func (f *File) holdsOther(st *unix.Stat_t) bool {
 	held, ok := f.lockStat()
-	return ok && held.Nlink > 0 && inodeOf(&held) != inodeOf(st)
+	return ok && !f.opts.LockFDElsewhere && held.Nlink > 0 && inodeOf(&held) != inodeOf(st)
 }
 
 // namesHeld reports whether LockFD is on the file that the entry's name leads to.
@@ -132,7 +132,7 @@ func (e *entry) namesHeld() bool {
 		return false
 	}
 	var st unix.Stat_t
-	err := unix.Fstatat(e.shard, e.handle, &st, unix.AT_SYMLINK_NOFOLLOW)
+	err := lstatat(e.shard, e.handle, &st)
 	return err == nil && inodeOf(&st) == inodeOf(&held)
 }
 
@@ -156,7 +156,7 @@ func (e *entry) take(how mode, access int, deadline time.Time) (inode, func(), e
 // since a shared one would lower the caller's.
 func (e *entry) takeHeld(deadline time.Time) (inode, func(), error) {
 	for {
-		err := retry(func() error { return unix.Flock(e.lockFD, unix.LOCK_EX|unix.LOCK_NB) })
+		err := setLock(e.lockFD, unix.LOCK_EX|unix.LOCK_NB)
 		if err == unix.EWOULDBLOCK && time.Now().Before(deadline) {
 			time.Sleep(pollEvery)
 			continue
@@ -176,12 +176,15 @@ func (e *entry) takeToKeep(access int, deadline time.Time) (inode, func(), error
 		own.closeData()
 		return inode{}, nil, err
 	}
-	lock := func(how int) error { return unix.Flock(own.fd, how) }
-	err := retry(func() error { return lock(unix.LOCK_EX | unix.LOCK_NB) })
+	fd := own.fd
+	err := setLock(fd, unix.LOCK_EX|unix.LOCK_NB)
 	if err == unix.EWOULDBLOCK {
 		err = waitUntil(deadline,
-			func() error { return lock(unix.LOCK_EX) },
-			func() error { return lock(unix.LOCK_UN) })
+			func() error { return setLock(fd, unix.LOCK_EX) },
+			func() error { return unix.Close(fd) })
+		if err == ErrLocked {
+			own.fd = -1 // in use until the wait is over
+		}
 	}
 	if err == nil {
 		_, err = unix.FcntlInt(uintptr(own.fd), unix.F_SETFD, 0)
@@ -198,7 +201,7 @@ func (e *entry) takeToKeep(access int, deadline time.Time) (inode, func(), error
 func (e *entry) busy() error {
 	who := ""
 	var st unix.Stat_t
-	if unix.Fstatat(e.shard, e.handle, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+	if lstatat(e.shard, e.handle, &st) == nil {
 		who = lockHolder(&st)
 	}
 	e.f.opts.log("lock timeout", e.handle)

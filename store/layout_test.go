@@ -346,6 +346,35 @@ func TestPlace(t *testing.T) {
 	}
 }
 
+// TestCreatedInFuture has a session from before the clock was set back: the next
+// change stores that it was created now, and nothing else that was not asked for.
+func TestCreatedInFuture(t *testing.T) {
+	for _, outcome := range []Outcome{Keep, Save} {
+		l := newLayout(t)
+		l.save(Data(`{"a":1}`), Save)
+		future := time.Now().Add(time.Hour).Unix()
+		file := record{version: 5, created: future, user: "alice", data: Data(`{"a":1}`)}.encode()
+		if err := os.WriteFile(l.f.Path(l.handle), file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := l.f.Read(l.handle, Peek); err != nil || s.Created != future {
+			t.Fatalf("Read = %+v, %v", s, err)
+		}
+		_, err := l.f.Update(l.handle, false, func(s *Session) (Outcome, error) {
+			s.User, s.Data = "bob", Data(`{"a":2}`)
+			return outcome, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[Outcome]string{Keep: `version 6 {"a":1} of alice`, Save: `version 6 {"a":2} of bob`}[outcome]
+		at, err := current(l.file())
+		if got := verdict(at, err); got != want || at.created > time.Now().Unix() {
+			t.Errorf("outcome %d: %s, created %d; want %s", outcome, got, at.created, want)
+		}
+	}
+}
+
 // TestAccessChangesNoByte has all that only marks the access.
 func TestAccessChangesNoByte(t *testing.T) {
 	l := newLayout(t)

@@ -47,11 +47,12 @@ func lockPath(path string, flags int, exclusive bool, deadline time.Time, check 
 	return inode{uint64(st.Dev), uint64(st.Ino)}, release, nil
 }
 
-// waitUntil runs wait, and gives up at the deadline with ErrLocked; a lock
-// that comes later is undone.
+// waitUntil runs wait, and gives up at the deadline with ErrLocked; then it runs
+// undo, once wait is over, so that a lock that comes later is not kept.
 func waitUntil(deadline time.Time, wait, undo func() error) error {
 	left := time.Until(deadline)
 	if left <= 0 {
+		undo()
 		return ErrLocked
 	}
 	done := make(chan error, 1)
@@ -63,9 +64,8 @@ func waitUntil(deadline time.Time, wait, undo func() error) error {
 		return err
 	case <-timer.C:
 		go func() {
-			if <-done == nil {
-				undo()
-			}
+			<-done
+			undo()
 		}()
 		return ErrLocked
 	}

@@ -147,30 +147,38 @@ type found struct {
 // ErrNotFound if none was ever stored (no line is whole), and ErrCorrupt if
 // there are lines but none counts.
 func current(file []byte) (found, error) {
-	var lines []found
-	begin := 0
-	for {
-		n := bytes.IndexByte(file[begin:], '\n')
-		if n < 0 {
-			break
-		}
-		line := file[begin : begin+n]
-		if version := lineVersion(line); version > 0 {
-			lines = append(lines, found{record{version: version}, begin, begin + n + 1})
-		}
-		begin += n + 1
-	}
-	if begin == 0 {
+	if bytes.IndexByte(file, '\n') < 0 {
 		return found{}, ErrNotFound
 	}
-	slices.SortStableFunc(lines, func(a, b found) int { return cmp.Compare(b.version, a.version) })
-	for _, at := range lines {
+	for _, at := range claims(file) {
 		if r, ok := decode(file[at.begin : at.end-1]); ok {
 			at.record = r
 			return at, nil
 		}
 	}
 	return found{}, ErrCorrupt
+}
+
+// claims returns the lines that begin as a record does, with no more than the
+// version that each claims, the newest first.
+func claims(file []byte) (lines []found) {
+	for begin := 0; ; {
+		next := bytes.IndexByte(file[begin:], '{') // past padding, most of many files
+		if next < 0 {
+			break
+		}
+		begin += bytes.LastIndexByte(file[begin:begin+next], '\n') + 1
+		n := bytes.IndexByte(file[begin:], '\n')
+		if n < 0 {
+			break
+		}
+		if version := lineVersion(file[begin : begin+n]); version > 0 {
+			lines = append(lines, found{record{version: version}, begin, begin + n + 1})
+		}
+		begin += n + 1
+	}
+	slices.SortStableFunc(lines, func(a, b found) int { return cmp.Compare(b.version, a.version) })
+	return lines
 }
 
 // validHandle reports whether text is the hex of a SHA-256.

@@ -121,8 +121,10 @@ type Options struct {
 	// LockFD is a descriptor that was handed down, of a session's file that
 	// the caller has locked or will lock by it; 0: none. It takes the place
 	// of the lock, and is never closed or unlocked. On a file that was
-	// removed it has no meaning.
-	LockFD int
+	// removed it has no meaning; on another session's file it is ErrOtherLock
+	// unless LockFDElsewhere is set.
+	LockFD          int
+	LockFDElsewhere bool
 
 	// Log, if set, is told what no error reports: an event and a handle.
 	Log func(event, handle string)

@@ -18,7 +18,7 @@ type Sweep struct {
 	Timeout   time.Duration // sessions that were idle for longer go
 	MaxDelete int64         // stop after so many; 0: no limit
 	DryRun    bool          // count what would go
-	// Progress, if set, is called from time to time with the counts so far.
+	// Progress, if set, is called a few times a second with the counts so far.
 	Progress func(Swept)
 }
 
@@ -40,10 +40,11 @@ const shards = 256
 const sweepers = 2
 
 // Sweep removes the sessions that were idle for too long, and what else is as
-// old: files in which nothing was stored, corrupt ones, tombstones that are
-// over, entries of the index of users. A file is looked at with stat(2) alone
+// old: files in which nothing was stored, corrupt ones, entries of the index of
+// users; and tombstones that are over. A file is looked at with stat(2) alone
 // unless it is to go; then it is locked, without waiting, and looked at again.
-// It goes on where the last sweep stopped early, if that was not at the end,
+// What cannot be removed stays, and the first such error is returned at the end.
+// A sweep goes on where the last one stopped early, if that was not at the end,
 // and stops when ctx is done. Other sweeps and all other verbs may run at the
 // same time.
 func (f *File) Sweep(ctx context.Context, how Sweep) (Swept, error) {
@@ -54,21 +55,22 @@ func (f *File) Sweep(ctx context.Context, how Sweep) (Swept, error) {
 		return Swept{}, err
 	}
 	w := sweep{f: f, how: how, ctx: ctx, before: time.Now().Add(-how.Timeout)}
-	first := f.sweepStart()
+	first := f.LastSweep().next
 	w.next.Store(int64(first))
 	var group sync.WaitGroup
-	errs := make([]error, sweepers)
-	for i := range sweepers {
-		group.Go(func() { errs[i] = w.run(int64(first)) })
+	for range sweepers {
+		group.Go(func() { w.run(int64(first) + shards) })
 	}
 	group.Wait()
 	done := w.swept()
 	done.Done = w.stopped.Load() == 0
-	err := errors.Join(errs...)
 	if !how.DryRun {
-		err = errors.Join(err, f.writeCursor(w.cursor(first), done))
+		w.failed(f.writeCursor(w.cursor(), done))
 	}
-	return done, err
+	if failed := w.failure.Load(); failed != nil {
+		return done, *failed
+	}
+	return done, nil
 }
 
 // sweep is a sweep under way.
@@ -79,7 +81,9 @@ type sweep struct {
 	before time.Time    // what was last used before this goes
 	next   atomic.Int64 // the directory to take on next
 
-	stopped atomic.Int64 // 1 + the directory in which the sweep first stopped early
+	stopped  atomic.Int64 // 1 + the first directory that was not swept to its end
+	failure  atomic.Pointer[error]
+	reported atomic.Int64 // when Progress was called last
 
 	seen, removed, busy, kept, corrupt, bytes atomic.Int64
 }
@@ -91,41 +95,52 @@ func (w *sweep) swept() Swept {
 	}
 }
 
+// failed keeps the first error.
+func (w *sweep) failed(err error) {
+	if err != nil {
+		w.failure.CompareAndSwap(nil, &err)
+	}
+}
+
 var errStop = errors.New("stop")
 
-// run sweeps one directory after the other, from first around to first again.
-func (w *sweep) run(first int64) error {
+// run sweeps one directory after the other.
+func (w *sweep) run(end int64) {
 	for {
 		n := w.next.Add(1) - 1
-		if n >= first+shards {
-			return nil
+		if n >= end {
+			return
 		}
-		shard := int(n % shards)
-		err := w.sweepShard(shard)
+		err := w.sweepShard(int(n % shards))
 		if err == nil {
-			err = w.sweepUsers(shard)
+			err = w.sweepUsers(int(n % shards))
 		}
-		switch {
-		case err == errStop:
-			w.stopped.CompareAndSwap(0, n+1)
-			return nil
-		case err != nil:
-			return err
+		if err == errStop {
+			w.stopAt(n)
+			return
+		}
+		w.failed(err)
+	}
+}
+
+// stopAt notes that directory n was not swept to its end.
+func (w *sweep) stopAt(n int64) {
+	for {
+		first := w.stopped.Load()
+		if first != 0 && first <= n+1 || w.stopped.CompareAndSwap(first, n+1) {
+			return
 		}
 	}
 }
 
 // cursor returns the directory with which the next sweep begins: where this one
-// stopped, or the one after it if it did not get beyond its first.
-func (w *sweep) cursor(first int) int {
+// stopped or, lest it comes to nothing there again, the one after it.
+func (w *sweep) cursor() int {
 	stopped := int(w.stopped.Load())
-	switch {
-	case stopped == 0:
-		return 0
-	case stopped-1 == first:
-		return stopped % shards
+	if stopped > 0 && w.removed.Load() > 0 {
+		stopped--
 	}
-	return (stopped - 1) % shards
+	return stopped % shards
 }
 
 func (w *sweep) sweepShard(n int) error {
@@ -137,11 +152,16 @@ func (w *sweep) sweepShard(n int) error {
 	})
 }
 
-// pause reports errStop when it is time to stop.
+// reportEvery is how often Progress is called.
+const reportEvery = 200 * time.Millisecond
+
+// pause reports progress if that is due, and errStop when it is time to stop.
 func (w *sweep) pause() error {
-	seen := w.seen.Load()
-	if w.how.Progress != nil && seen%namesAtOnce == 0 {
-		w.how.Progress(w.swept())
+	if w.how.Progress != nil {
+		now, last := time.Now().UnixNano(), w.reported.Load()
+		if now-last > int64(reportEvery) && w.reported.CompareAndSwap(last, now) {
+			w.how.Progress(w.swept())
+		}
 	}
 	full := w.how.MaxDelete > 0 && w.removed.Load() >= w.how.MaxDelete
 	if full || w.ctx.Err() != nil {
@@ -152,31 +172,35 @@ func (w *sweep) pause() error {
 
 // look removes the file if it is too old and nobody uses it.
 func (w *sweep) look(e *entry) error {
-	if err := e.statName(); err == unix.ENOENT {
+	err := e.statName()
+	if err == unix.ENOENT {
 		return nil
-	} else if err != nil {
-		return e.fail("stat", err)
 	}
 	w.seen.Add(1)
-	if checkFile(&e.stat) != nil || !w.tooOld(&e.stat) {
-		w.kept.Add(1)
-		return nil
+	if err == nil && checkFile(&e.stat) == nil && w.tooOld(&e.stat) {
+		defer e.closeData()
+		return w.remove(e)
 	}
-	defer e.closeData()
-	return w.remove(e)
+	w.kept.Add(1)
+	if err != nil {
+		w.failed(e.fail("stat", err))
+	}
+	return nil
 }
 
-// tooOld reports whether the file may go, as far as stat tells. A tombstone,
-// which has mode 0400, has the time at which it is over.
+// tooOld reports whether the file may go, as far as stat tells. A tombstone has
+// the time at which it is over.
 func (w *sweep) tooOld(st *unix.Stat_t) bool {
-	modified := time.Unix(st.Mtim.Unix())
 	if isTombstone(st) {
-		return modified.Before(time.Now())
+		return modified(st).Before(time.Now())
 	}
-	return modified.Before(w.before)
+	return modified(st).Before(w.before)
 }
 
+// isTombstone tells a tombstone by its mode.
 func isTombstone(st *unix.Stat_t) bool { return st.Mode&0o777 == 0o400 }
+
+func modified(st *unix.Stat_t) time.Time { return time.Unix(st.Mtim.Unix()) }
 
 // remove locks a candidate, looks at it again and removes it.
 func (w *sweep) remove(e *entry) error {
@@ -184,29 +208,35 @@ func (w *sweep) remove(e *entry) error {
 		w.kept.Add(1)
 		return nil // gone, or replaced by what is no session's file
 	}
-	err := retry(func() error { return unix.Flock(e.fd, unix.LOCK_EX|unix.LOCK_NB) })
+	err := setLock(e.fd, unix.LOCK_EX|unix.LOCK_NB)
 	if err == unix.EWOULDBLOCK {
 		w.busy.Add(1)
 		return nil
 	}
 	if err == nil {
-		err = unix.Fstat(e.fd, &e.stat)
+		err = fstat(e.fd, &e.stat)
 	}
 	if err != nil {
-		return e.fail("lock", err)
+		w.kept.Add(1)
+		w.failed(e.fail("lock", err))
+		return nil
 	}
 	whole, over := w.judge(e)
-	if e.stat.Nlink != 1 || !w.tooOld(&e.stat) || !over {
+	if e.stat.Nlink != 1 || !over {
 		w.kept.Add(1)
 		return nil
 	}
 	if n := w.removed.Add(1); w.how.MaxDelete > 0 && n > w.how.MaxDelete {
 		w.removed.Add(-1) // another sweeper was faster
+		w.seen.Add(-1)
 		return errStop
 	}
 	if !w.how.DryRun {
-		if err := unix.Unlinkat(e.shard, e.handle, 0); err != nil && err != unix.ENOENT {
-			return e.fail("remove", err)
+		if err := unlinkat(e.shard, e.handle); err != nil && err != unix.ENOENT {
+			w.removed.Add(-1)
+			w.kept.Add(1)
+			w.failed(e.fail("remove", err))
+			return nil
 		}
 		w.f.opts.log("removed", e.handle)
 	}
@@ -217,18 +247,20 @@ func (w *sweep) remove(e *entry) error {
 	return nil
 }
 
-// judge reports whether the file holds a whole record, and whether it is over
-// for good: a tombstone may still have its time to come.
+// judge reports whether the locked file holds a whole record, and whether it
+// may go. Only a tombstone's record says so before the file is old: one that is
+// being made is still empty, and one that was just made has not yet its time.
 func (w *sweep) judge(e *entry) (whole, over bool) {
+	old := modified(&e.stat).Before(w.before)
 	text, err := e.read()
 	if err != nil {
-		return false, true
+		return errors.Is(err, ErrTooLarge), old
 	}
 	at, err := current(text)
-	if err != nil {
-		return false, true
+	if err != nil || at.moved == "" {
+		return err == nil, old
 	}
-	return true, at.moved == "" || at.moved == e.handle || time.Now().Unix() >= at.until
+	return true, at.moved == e.handle || time.Now().Unix() >= at.until
 }
 
 // sweepUsers removes old entries of the index of users.
@@ -242,9 +274,9 @@ func (w *sweep) sweepUsers(n int) error {
 	}
 	return eachName(fd, w.f.dir+"/"+usersDir+"/"+shardName(n), func(name string) error {
 		var st unix.Stat_t
-		err := unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+		err := lstatat(fd, name, &st)
 		if err == nil && checkFile(&st) == nil && st.Size == 0 && w.tooOld(&st) && !w.how.DryRun {
-			unix.Unlinkat(fd, name, 0)
+			unlinkat(fd, name)
 		}
 		return w.pause()
 	})
@@ -274,13 +306,11 @@ func (f *File) LastSweep() LastSweep {
 	return last
 }
 
-func (f *File) sweepStart() int { return f.LastSweep().next }
-
 func (f *File) readCursor() string {
 	if err := f.openRoot(false); err != nil {
 		return ""
 	}
-	fd, err := unix.Openat(f.root, cursorFile, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	fd, err := openat(f.root, cursorFile, unix.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return ""
 	}
@@ -295,11 +325,7 @@ func (f *File) writeCursor(next int, done Swept) error {
 		shardName(next), strconv.FormatInt(time.Now().Unix(), 10),
 		strconv.FormatInt(done.Seen, 10), strconv.FormatInt(done.Removed, 10),
 	}, " ") + "\n"
-	var fd int
-	err := private(func() (err error) {
-		fd, err = unix.Openat(f.root, cursorFile, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
-		return err
-	})
+	fd, err := createat(f.root, cursorFile, unix.O_TRUNC|unix.O_NONBLOCK, 0o600)
 	if err == nil {
 		err = pwriteAll(fd, []byte(text), 0)
 		unix.Close(fd)

@@ -11,11 +11,13 @@ import (
 
 // fdatasync puts the file's data on the disk, and of its metadata what is
 // needed to read them (fdatasync(2)).
-func fdatasync(fd int) error { return unix.Fdatasync(fd) }
+func fdatasync(fd int) error {
+	return retry(func() error { return unix.Fdatasync(fd) })
+}
 
 // exchange swaps two names in one step (renameat2(2)).
 func exchange(fromDir int, from string, toDir int, to string) error {
-	return unix.Renameat2(fromDir, from, toDir, to, unix.RENAME_EXCHANGE)
+	return retry(func() error { return unix.Renameat2(fromDir, from, toDir, to, unix.RENAME_EXCHANGE) })
 }
 
 // inMemory reports whether path is on a file system that lives in memory.
@@ -69,8 +71,8 @@ func space(path string) (Space, error) {
 		return Space{}, err
 	}
 	return Space{
-		Bytes: int64(fs.Blocks) * fs.Bsize, FreeBytes: int64(fs.Bavail) * fs.Bsize,
-		Inodes: int64(fs.Files), FreeInodes: int64(fs.Ffree), System: fileSystem(int64(fs.Type)),
+		Bytes: int64(fs.Blocks) * int64(fs.Bsize), FreeBytes: int64(fs.Bavail) * int64(fs.Bsize),
+		Inodes: int64(fs.Files), FreeInodes: int64(fs.Ffree), System: fileSystem(int64(uint32(fs.Type))),
 	}, nil
 }
 

@@ -5,7 +5,7 @@ package store
 import "golang.org/x/sys/unix"
 
 // fdatasync puts the file on the disk.
-func fdatasync(fd int) error { return unix.Fsync(fd) }
+func fdatasync(fd int) error { return fsync(fd) }
 
 // exchange is not to be had here.
 func exchange(int, string, int, string) error { return unix.ENOSYS }

@@ -65,13 +65,10 @@ func (f *File) addUser(user, handle string) error {
 	name := key + "." + handle
 	err = setTime(dir, name, time.Now())
 	if err == unix.ENOENT {
-		err = private(func() error {
-			fd, err := unix.Openat(dir, name, unix.O_WRONLY|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
-			if err == nil {
-				unix.Close(fd)
-			}
-			return err
-		})
+		err = touchat(dir, name)
+		if err == unix.EEXIST {
+			err = nil
+		}
 	}
 	return f.indexError(err)
 }
@@ -83,7 +80,7 @@ func (f *File) dropUser(user, handle string) {
 	}
 	key := userKey(user)
 	if dir, err := f.openUsers(key, false); err == nil {
-		unix.Unlinkat(dir, key+"."+handle, 0)
+		unlinkat(dir, key+"."+handle)
 		unix.Close(dir)
 	}
 }

@@ -22,7 +22,7 @@ const (
 	Moved   State = "moved"   // a tombstone that leads to a session's new handle
 	Over    State = "over"    // a tombstone whose time is over
 	Unused  State = "empty"   // nothing was stored in it
-	Corrupt State = "corrupt" // holds no whole record
+	Corrupt State = "corrupt" // holds no whole record, or cannot be read
 	Unsafe  State = "unsafe"  // not this user's alone
 )
 
@@ -37,37 +37,38 @@ var ErrAmbiguous = errors.New("fits several handles; give more digits")
 // MinHandle is the least number of digits that a handle may be cut short to.
 const MinHandle = 4
 
-// Each calls visit with every session's file and its state, in no order, one at
-// a time. What cannot be read has no more than its Handle and Path. It stops at
-// the first error.
-func (f *File) Each(visit func(*Session, State) error) error {
+// A Visit is told of a session's file, its state, and what is wrong with it, in
+// words for an operator; nil for nothing. What cannot be read has no more than
+// its Handle and Path.
+type Visit func(s *Session, state State, wrong error) error
+
+// Each calls visit with every session's file, in no order, one at a time. It
+// stops at the first error that visit returns.
+func (f *File) Each(visit Visit) error {
 	return f.eachEntry(func(e *entry) error {
 		defer e.closeData()
-		s, state, err := e.look()
-		if err == unix.ENOENT {
+		s, state, wrong := e.look()
+		if wrong == unix.ENOENT {
 			return nil
 		}
-		if err != nil {
-			return err
-		}
-		return visit(s, state)
+		return visit(s, state, wrong)
 	})
 }
 
-// Look returns the session with this very handle and its state, without going
-// on from a tombstone.
-func (f *File) Look(handle string) (*Session, State, error) {
+// Look is Each for the file with this very handle, or returns ErrNotFound. It
+// does not go on from a tombstone.
+func (f *File) Look(handle string, visit Visit) error {
 	shard, err := f.openShard(handle, false)
 	if err != nil {
-		return nil, "", err
+		return err
 	}
 	e := &entry{f: f, handle: handle, shard: shard, fd: -1, release: func() {}}
 	defer e.close()
-	s, state, err := e.look()
-	if err == unix.ENOENT {
-		err = ErrNotFound
+	s, state, wrong := e.look()
+	if wrong == unix.ENOENT {
+		return ErrNotFound
 	}
-	return s, state, err
+	return visit(s, state, wrong)
 }
 
 // Find returns the one handle that begins with prefix, of at least MinHandle
@@ -97,29 +98,25 @@ func (f *File) Find(prefix string) (string, error) {
 func (e *entry) look() (*Session, State, error) {
 	s := &Session{Handle: e.handle, Path: e.f.Path(e.handle)}
 	err := e.open(unix.O_RDONLY)
-	if errors.Is(err, ErrUnsafe) {
-		return s, Unsafe, nil
-	}
 	if err == unix.ENOENT {
 		return nil, "", err
 	}
 	if err != nil {
-		return nil, "", e.fail("open", err)
+		return s, Unsafe, err
 	}
+	s.Accessed, s.Size = modified(&e.stat), e.stat.Size
 	text, err := e.stable()
 	if err == errReplaced {
 		return nil, "", unix.ENOENT
 	}
-	if errors.Is(err, ErrTooLarge) {
-		return s, Corrupt, nil
-	}
 	if err != nil {
-		return nil, "", err
+		return s, Corrupt, err
 	}
-	accessed := time.Unix(e.stat.Mtim.Unix())
 	at, err := current(text)
-	s = e.session(at.record, accessed)
-	return s, e.f.state(s, at.record, err), nil
+	if err == nil {
+		s = e.session(at.record, s.Accessed)
+	}
+	return s, e.f.state(s, at.record, err), damage(text, at, err)
 }
 
 // state says what a file is that holds r, or that could not be read.
@@ -172,12 +169,12 @@ func (f *File) Count() (*Count, error) {
 }
 
 func (c *Count) add(st *unix.Stat_t, o Options, now time.Time) {
-	modified := time.Unix(st.Mtim.Unix())
+	accessed := modified(st)
 	c.Bytes += st.Size
 	switch {
 	case checkFile(st) != nil:
 		c.Files[Unsafe]++
-	case isTombstone(st) && modified.Before(now):
+	case isTombstone(st) && accessed.Before(now):
 		c.Files[Over]++
 	case isTombstone(st):
 		c.Files[Moved]++
@@ -185,11 +182,11 @@ func (c *Count) add(st *unix.Stat_t, o Options, now time.Time) {
 		c.Files[Unused]++
 	default:
 		age := 0
-		for age < len(Ages()) && now.Sub(modified) > Ages()[age] {
+		for age < len(Ages()) && now.Sub(accessed) > Ages()[age] {
 			age++
 		}
 		c.Ages[age]++
-		if o.idle(&Session{Accessed: modified}, now) {
+		if o.idle(&Session{Accessed: accessed}, now) {
 			c.Files[Idle]++
 		} else {
 			c.Files[Live]++
@@ -239,5 +236,5 @@ func (f *File) eachInShard(name string, visit func(*entry) error) error {
 
 // statName looks at the file without opening it.
 func (e *entry) statName() error {
-	return unix.Fstatat(e.shard, e.handle, &e.stat, unix.AT_SYMLINK_NOFOLLOW)
+	return lstatat(e.shard, e.handle, &e.stat)
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package browser tests the program's cookies in what keeps cookies: Chromium,
 // driven through ChromeDriver, and curl with its cookie jar. Both see http and
 // https sites of many names, all on loopback addresses.
@@ -25,7 +27,7 @@ var chromium *browser
 
 func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
 
-func buildAndRun(m *testing.M) (code int) {
+func buildAndRun(m *testing.M) int {
 	failed := func(err error) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

@@ -1,3 +1,5 @@
+//go:build linux
+
 package browser
 
 import (
@@ -12,7 +14,7 @@ var attributes = []struct {
 	only     bool // in Chromium: curl differs
 	settings []string
 	url      string // a page that sets the cookie
-	want     kept   // by default called cgisession_id, with Path=/ and SameSite=Lax, HttpOnly, for the session
+	want     kept   // a session cookie, by default called cgisession_id, with Path=/ and SameSite=Lax
 	readable bool   // by the page's scripts
 	sent     []string
 	notSent  []string

@@ -1,3 +1,5 @@
+//go:build linux
+
 package browser
 
 import (
@@ -187,12 +189,12 @@ func TestArrival(t *testing.T) {
 // A partitioned cookie is one for each top-level site, in a browser that lets
 // other sites have cookies as well as in one that does not.
 func TestPartitioned(t *testing.T) {
-	for _, allowed := range []bool{true, false} {
-		t.Run(map[bool]string{true: "third parties", false: "no third parties"}[allowed], func(t *testing.T) {
-			b, w := newBrowser(t), newWeb(t)
-			if !allowed {
-				b = newStrictBrowser(t)
-			}
+	for name, start := range map[string]func(*testing.T) *browser{
+		"third parties":    newBrowser,
+		"no third parties": newStrictBrowser,
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, w := start(t), newWeb(t)
 			w.configure("CGISESSION_COOKIE_NAME=__Host-id", "CGISESSION_COOKIE_SAME_SITE=none", "CGISESSION_COOKIE_PARTITIONED=true")
 			const widget = "https://widget.example.test/"
 			in := func(top, page string) exchange {

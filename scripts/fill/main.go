@@ -42,7 +42,7 @@ func main() {
 	for maker := range makers {
 		all.Go(func() {
 			for i := maker; i < *n; i += makers {
-				if err := make1(f, i, data, *user, i%100 < *share, then); err != nil {
+				if err := make1(f, i, data, *user, (i+1)**share/100 > i**share/100, then); err != nil {
 					log.Fatal(err)
 				}
 			}

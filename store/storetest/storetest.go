@@ -57,6 +57,7 @@ func Run(t *testing.T, b Backend) {
 		{"Lifetime", lifetime},
 		{"FutureTimes", futureTimes},
 		{"Move", move},
+		{"MoveChange", moveChange},
 		{"MoveOfExpired", moveOfExpired},
 		{"Grace", grace},
 		{"GraceChain", graceChain},
@@ -498,6 +499,65 @@ func move(t *testing.T, b suite) {
 		t.Fatalf("created at the old handle: %+v, %v", s, err)
 	}
 	b.holds(t, to, 2, `{"a":2}`)
+}
+
+// moveChange changes a session in the same step.
+func moveChange(t *testing.T, b suite) {
+	failed := errors.New("failed")
+	for _, grace := range []time.Duration{0, never} {
+		for _, tt := range []struct {
+			outcome store.Outcome
+			data    string
+			err     error
+			version uint64
+		}{
+			{store.Keep, `{"a":2}`, nil, 0},
+			{store.Save, `{"a":2}`, nil, 1},
+			{store.Wipe, `{"a":2}`, nil, 1},
+			{store.Save, `{"a":2}`, failed, 0},
+			{store.Save, sized(maxSize + 1), store.ErrTooLarge, 0},
+		} {
+			h, to := b.begin(t, `{"a":1}`), handle()
+			b.Age(t, h, time.Hour, time.Hour)
+			was, err := b.Read(h, store.Peek)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := b.Move(h, to, grace, func(s *store.Session) (store.Outcome, error) {
+				if s.Version != was.Version || string(s.Data) != `{"a":1}` {
+					t.Errorf("change is shown %+v", s)
+				}
+				s.Data = store.Data(tt.data)
+				if tt.err == failed {
+					return tt.outcome, failed
+				}
+				return tt.outcome, nil
+			})
+			if !errors.Is(err, tt.err) {
+				t.Fatalf("outcome %d: %v; want %v", tt.outcome, err, tt.err)
+			}
+			if tt.err != nil {
+				b.gone(t, to)
+				if s := b.holds(t, h, was.Version, `{"a":1}`); tt.err == failed && !s.Accessed.Equal(was.Accessed) {
+					t.Error("a move that failed marked the access")
+				}
+				continue
+			}
+			data := tt.data
+			if tt.outcome == store.Keep {
+				data = `{"a":1}`
+			}
+			if s.Handle != to || s.Version != was.Version+tt.version || !s.Accessed.Equal(was.Accessed) {
+				t.Errorf("outcome %d: %+v; want version %d", tt.outcome, s, was.Version+tt.version)
+			}
+			b.holds(t, to, was.Version+tt.version, data)
+			if grace == 0 {
+				b.gone(t, h)
+			} else {
+				b.holds(t, h, was.Version+tt.version, data)
+			}
+		}
+	}
 }
 
 func moveOfExpired(t *testing.T, b suite) {
