@@ -156,5 +156,28 @@ func lookCommand(name string) (string, error) {
 		}
 		return "", commandError{name, err}
 	}
+	if err := checkInterpreter(path); err != nil {
+		return "", commandError{name, fmt.Errorf("its interpreter: %w", err)}
+	}
 	return path, nil
+}
+
+// checkInterpreter reports that the interpreter which a script names after "#!"
+// cannot be run. execve(2) would say so too, but only once the session is loaded
+// and its header lines are out.
+func checkInterpreter(path string) error {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil // a program that may be run but not read
+	}
+	defer unix.Close(fd)
+	var head [256]byte
+	n, _ := unix.Read(fd, head[:])
+	line, _, _ := strings.Cut(string(head[:max(n, 0)]), "\n")
+	rest, script := strings.CutPrefix(line, "#!")
+	words := strings.Fields(rest)
+	if !script || len(words) == 0 {
+		return nil
+	}
+	return unix.Access(words[0], unix.X_OK)
 }

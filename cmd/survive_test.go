@@ -174,13 +174,28 @@ func TestClocks(t *testing.T) {
 	}
 }
 
-// limits are what a process may be short of.
+// A process may have few descriptors.
 func TestResources(t *testing.T) {
 	r := begin(t, `{"n":1}`)
 	for limit := 3; limit <= 12; limit++ {
 		got := finish(t, r.command("sh", "-c", "ulimit -n "+strconv.Itoa(limit)+"; exec cgisession incr n"))
 		if got.code != 0 && (got.code != 74 || got.stdout != "" || strings.Count(got.stderr, "\n") != 1) {
 			t.Errorf("%d descriptors: %+v", limit, got)
+		}
+	}
+}
+
+// The Go runtime cannot start in little address space, and ends before it does
+// anything.
+func TestAddressSpace(t *testing.T) {
+	r := begin(t, `{"n":1}`)
+	for _, limit := range []int{100_000, 400_000, 4_000_000} {
+		got := finish(t, r.command("sh", "-c", "ulimit -v "+strconv.Itoa(limit)+"; exec cgisession incr n"))
+		if got.code != 0 && got.stdout != "" {
+			t.Errorf("%d KiB: %+v", limit, got)
+		}
+		if limit == 4_000_000 && got.stdout != "2\n" {
+			t.Errorf("with enough: %+v", got)
 		}
 	}
 }

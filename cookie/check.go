@@ -75,7 +75,7 @@ func checkDomain(domain string) error {
 		return tooLong("--cookie-domain", domain)
 	case !isHost(strings.TrimPrefix(domain, ".")):
 		return errors.New("--cookie-domain " + strconv.Quote(domain) +
-			` is no host name: use labels of letters, digits and '-' ("example.com"), or leave it out`)
+			` is no host name: use labels of letters, digits, '-' and '_' ("example.com"), or leave it out`)
 	}
 	return nil
 }
@@ -142,7 +142,7 @@ func notPath(r rune) bool {
 }
 
 func notLabel(r rune) bool {
-	return !isAlphanumeric(r) && r != '-'
+	return !isAlphanumeric(r) && r != '-' && r != '_' // which intranets have
 }
 
 func isAlphanumeric(r rune) bool {

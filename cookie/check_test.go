@@ -100,7 +100,7 @@ func TestCheckBytes(t *testing.T) {
 		tchar        = "!#$%&'*+-.^_`|~" + alphanumeric              // RFC 9110 §5.6.2
 		octet        = "!#$%&'()*+-./:<=>?@[]^_`{|}~" + alphanumeric // RFC 6265 §4.1.1
 		path         = octet + `",\`
-		label        = "-" + alphanumeric
+		label        = "-_" + alphanumeric // RFC 952, and the underscore of intranets
 	)
 	for i := range 256 {
 		b := string([]byte{byte(i)})

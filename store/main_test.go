@@ -198,15 +198,16 @@ func writeUntilKilled(dir, handle string, args []string) error {
 // saveLimited saves args[1] bytes of data under a file size limit of args[0],
 // and prints what came of it.
 func saveLimited(dir, handle string, args []string) error {
-	limit, err := strconv.ParseUint(args[0], 10, 64)
-	if err != nil {
+	var limit unix.Rlimit // of numbers with a sign on FreeBSD
+	if _, err := fmt.Sscan(args[0], &limit.Cur); err != nil {
 		return err
 	}
+	limit.Max = limit.Cur
 	size, err := strconv.Atoi(args[1])
 	if err != nil {
 		return err
 	}
-	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: limit, Max: limit}); err != nil {
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &limit); err != nil {
 		return err
 	}
 	s, err := store.NewFile(dir, patient).Update(handle, true, save(sized(size)))
