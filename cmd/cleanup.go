@@ -15,7 +15,6 @@ import (
 
 func cleanupCommand(c *call) *cli.Command {
 	var how store.Sweep
-	var maxTime time.Duration
 	var json bool
 	return c.operatorCommand("cleanup", "", "remove the sessions that were idle for longer than --timeout", func(args []string) error {
 		if err := noArguments(args); err != nil {
@@ -28,7 +27,7 @@ func cleanupCommand(c *call) *cli.Command {
 		if term.IsTerminal(unix.Stderr) {
 			how.Progress = c.showProgress
 		}
-		ctx, stop := sweepUntil(maxTime)
+		ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
 		defer stop()
 		start := time.Now()
 		done, err := c.file.Sweep(ctx, how)
@@ -38,21 +37,10 @@ func cleanupCommand(c *call) *cli.Command {
 		printSwept(c.stdout, done, time.Since(start), json)
 		return err
 	},
-		&cli.GenericFlag{Name: "max-time", Usage: "stop after `TIME`; the next run goes on from there", Value: duration(&maxTime)},
+		&cli.GenericFlag{Name: "max-time", Usage: "stop after `TIME`; the next run goes on from there", Value: duration(&how.MaxTime)},
 		&cli.GenericFlag{Name: "max-delete", Usage: "stop after `N` sessions; the next run goes on from there", Value: parsed(&how.MaxDelete, parseCount)},
 		&cli.BoolFlag{Name: "dry-run", Usage: "remove nothing, only count", Destination: &how.DryRun},
 		jsonFlag(&json))
-}
-
-// sweepUntil returns what ends a sweep: a time limit, if there is one, and the
-// signals that ask a program to end.
-func sweepUntil(limit time.Duration) (context.Context, func()) {
-	ctx, unnotify := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
-	if limit == 0 {
-		return ctx, unnotify
-	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	return ctx, func() { cancel(); unnotify() }
 }
 
 func (c *call) showProgress(s store.Swept) {

@@ -102,9 +102,11 @@ func (d *doctor) checkDirectory() {
 	}
 	d.say(fine, "directory", "%s belongs to this user alone", dir)
 	d.checkModes(dir)
-	d.checkFileSystem()
 	d.checkSpace()
-	d.checkClock()
+	if d.checkClock() {
+		d.checkFileSystem()
+	}
+	d.checkCleanup()
 }
 
 // checkModes checks what more the modes of directories should be than safe for
@@ -184,16 +186,19 @@ func (d *doctor) checkSpace() {
 // maxSkew is how far clocks may be apart.
 const maxSkew = 5 * time.Second
 
-func (d *doctor) checkClock() {
+// checkClock checks the times of files. It reports false where none can be made.
+func (d *doctor) checkClock() bool {
 	skew, err := d.c.file.ClockSkew()
 	switch {
 	case err != nil:
 		d.say(fail, "directory", "no file can be made in it: %v", err)
+		return false
 	case skew > maxSkew || skew < -maxSkew:
 		d.say(fail, "clock", "the file system's is %s off this machine's, and timeouts with it; set both by NTP", skew.Round(time.Second))
 	case time.Now().Year() < 2025:
 		d.say(fail, "clock", "it says %s; set it, or sessions seem new for ever", date(time.Now()))
 	}
+	return true
 }
 
 // checkCookies checks what browsers will make of the cookie.
@@ -225,6 +230,10 @@ func (d *doctor) checkLimits() {
 	if d.c.timeout == 0 {
 		d.say(warn, "timeout", "there is none: a session lives until it is cleaned up; set --timeout, and run cleanup with the same")
 	}
+}
+
+// checkCleanup checks that somebody cleans up.
+func (d *doctor) checkCleanup() {
 	last := d.c.file.LastSweep()
 	if last.At.IsZero() || time.Since(last.At) > 7*24*time.Hour {
 		d.say(warn, "cleanup", "none in the last 7 days; run it from cron or a timer")

@@ -36,6 +36,7 @@ var (
 	errGone     = errors.New("the session is gone: ended or cleaned up during this request")
 	errConflict = errors.New("another version is stored")
 	errOutput   = errors.New("cannot write the answer, but what was changed is stored")
+	errVariable = errors.New("more than fits in the environment")
 	errInternal = errors.New("internal error")
 )
 
@@ -66,7 +67,7 @@ func exitCode(err error) int {
 	case errors.As(err, &usage), errors.Is(err, store.ErrBadKey), errors.Is(err, store.ErrOtherLock), errors.Is(err, store.ErrAmbiguous):
 		return exitUsage
 	case errors.Is(err, store.ErrBadJSON), errors.Is(err, store.ErrBadStep),
-		errors.Is(err, store.ErrTooLarge), errors.Is(err, store.ErrCorrupt):
+		errors.Is(err, store.ErrTooLarge), errors.Is(err, store.ErrCorrupt), errors.Is(err, errVariable):
 		return exitData
 	case errors.Is(err, store.ErrUnsupported):
 		return exitUnavailable

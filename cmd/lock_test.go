@@ -307,7 +307,7 @@ func TestLockNotPassedOn(t *testing.T) {
 	}
 }
 
-// pid has the shell run something in the background, and returns its process id.
+// background has the shell run something in the background, and returns its process id.
 // That is killed with the test.
 func (c *talk) background(t *testing.T, command string) (pid int) {
 	t.Helper()
@@ -818,5 +818,31 @@ func TestWaitersInOrder(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Who waits for the lock of a session that is removed meanwhile, and made again,
+// must then wait for the lock of the new one.
+func TestWaiterFollowsName(t *testing.T) {
+	begin := begin(t, `{"n":10}`)
+	r := request{dir: begin.dir}.with("CGISESSION_ADOPT_ID=" + visitor)
+	first := r.start(t, "cgisession", "lock", "sh")
+	first.do(t, ":")
+	waiter := r.start(t, program, "incr", "n")
+	waitFor(t, "a waiter", func() bool { return waiters(t, r.file(visitor)) == 1 })
+
+	if err := os.Remove(r.file(visitor)); err != nil {
+		t.Fatal(err)
+	}
+	second := r.start(t, "cgisession", "lock", "sh")
+	second.do(t, ":") // the file is there again
+	first.end(t)
+	waitFor(t, "the waiter at the new file", func() bool { return waiters(t, r.file(visitor)) == 1 })
+	if stdout, code := second.do(t, `cgisession set n:=1`); code != 0 {
+		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, second.said(t))
+	}
+	second.end(t)
+	if n := waiter.line(t); n != "2" {
+		t.Errorf("the waiter said %q, stderr %q", n, waiter.said(t))
 	}
 }

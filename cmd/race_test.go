@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -426,63 +425,4 @@ func TestSaveIfVersion(t *testing.T) {
 	if !strings.Contains(got.stdout, `"version":`+version+`,`) || !strings.Contains(got.stdout, `"data":{"n":`+n+`}`) {
 		t.Errorf("want version %s and n %s: %+v", version, n, got)
 	}
-}
-
-// A session that its script names is made again where it was removed. Those who
-// waited for the lock of the one that is gone must then wait for the other's.
-func TestMadeAgain(t *testing.T) {
-	r := begin(t, `{}`).with("CGISESSION_ADOPT_ID=" + visitor)
-	r.env = r.env[1:]
-	// The filter counts the changes in each life of the session, which begins with
-	// no data. Under the lock no number can come twice in one life.
-	const filter = `read -r data
-		case $data in
-		'{}') life=$1 n=0 ;;
-		*) life=${data#*'"life":"'} life=${life%%'"'*} n=${data##*:} n=${n%\}} ;;
-		esac
-		printf '{"life":"%s","n":%d}' "$life" $((n + 1))
-		echo "$life $((n + 1))" >>log`
-	const processes, rounds = 6, 10
-	var stored, absent atomic.Int32
-	done := make(chan struct{})
-	removing := make(chan struct{})
-	go func() {
-		defer close(removing)
-		for {
-			select {
-			case <-done:
-				return
-			default:
-			}
-			os.Remove(r.file(visitor))
-			r.call(t, "load")
-			time.Sleep(20 * time.Millisecond) // for some changes
-		}
-	}()
-	atOnce(processes, func(worker int) {
-		for round := range full(rounds, 5*rounds) {
-			switch got := r.call(t, "edit", "sh", "-c", filter, "sh", fmt.Sprintf("%d-%d", worker, round)); {
-			case got == (ended{}):
-				stored.Add(1)
-			case got == (ended{code: 1}), got.isGone():
-				absent.Add(1)
-			default:
-				t.Errorf("edit: %+v", got)
-			}
-		}
-	})
-	close(done)
-	<-removing
-	log, err := os.ReadFile(r.dir + "/log")
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := make(map[string]bool)
-	for line := range strings.Lines(string(log)) {
-		if seen[line] {
-			t.Errorf("two changes at once: %s", line)
-		}
-		seen[line] = true
-	}
-	t.Logf("%d changes, %d not, since there was no session", stored.Load(), absent.Load())
 }

@@ -15,9 +15,12 @@ import (
 	"cgisession/store"
 )
 
-// maxVariable is what a variable may hold, in bytes: Linux refuses to run
-// a command with a variable over 128 KiB (execve(2)).
-const maxVariable = 120 << 10
+// What variables may hold, in bytes: Linux refuses to run a command with one over
+// 128 KiB, or as a rule with 2 MiB of them and arguments (execve(2)).
+const (
+	maxVariable  = 120 << 10
+	maxVariables = 3 << 19 // 1.5 MiB
+)
 
 func runCommand(c *call) *cli.Command {
 	var prefix string
@@ -49,9 +52,10 @@ func runCommand(c *call) *cli.Command {
 		if prefix != "" {
 			settings = append(settings, scalars(prefix, r.session.Data)...)
 		}
+		total := 0
 		for _, s := range settings {
-			if len(s.value) > maxVariable {
-				return fmt.Errorf("variable %s of %d bytes: %w: at most %d fit in a variable; use get instead", s.name, len(s.value), store.ErrTooLarge, maxVariable)
+			if total += len(s.value); len(s.value) > maxVariable || total > maxVariables {
+				return fmt.Errorf("variable %s of %d bytes, %d in all: %w: at most %d in one, %d in all; use get instead", s.name, len(s.value), total, errVariable, maxVariable, maxVariables)
 			}
 		}
 		printHeaders(c.stdout, r, false)

@@ -2,6 +2,7 @@ package cmd_test
 
 import (
 	"bytes"
+	"fmt"
 	"math/bits"
 	"os"
 	"path/filepath"
@@ -124,33 +125,29 @@ func TestRunSignals(t *testing.T) {
 		t.Skip(err)
 	}
 	r := begin(t, `{"n":0}`)
-	for _, wrapper := range []string{"run", "lock", "lock --close-in-child"} {
-		t.Run(wrapper, func(t *testing.T) {
-			status := func(trap string) string {
-				got := finish(t, r.command("sh", "-c", trap+"; exec cgisession "+wrapper+" cat /proc/self/status"))
-				if got.code != 0 || got.stderr != "" {
-					t.Errorf("code %d, stderr %q", got.code, got.stderr)
-				}
-				return got.stdout
+	kept := []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU}
+	for _, trap := range []string{":", "trap '' HUP INT QUIT USR1 PIPE TERM TSTP TTIN TTOU"} {
+		ignored := func(wrapper string) []syscall.Signal {
+			got := finish(t, r.command("sh", "-c", trap+"; exec "+wrapper+" cat /proc/self/status"))
+			if got.code != 0 || got.stderr != "" {
+				t.Fatalf("code %d, stderr %q", got.code, got.stderr)
 			}
-			plain := status(":")
-			if ignored, blocked := signals(t, plain, "SigIgn"), signals(t, plain, "SigBlk"); len(ignored)+len(blocked) != 0 {
-				t.Errorf("from nothing to ignored %v, blocked %v", ignored, blocked)
-			}
-			before := []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGPIPE, syscall.SIGTERM,
-				syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU}
-			after := signals(t, status("trap '' HUP INT QUIT USR1 PIPE TERM TSTP TTIN TTOU"), "SigIgn")
-			for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU} {
-				if !slices.Contains(after, s) {
-					t.Errorf("%v was ignored and is not", s)
+			return signals(t, got.stdout, "SigIgn")
+		}
+		before := ignored("")
+		for _, wrapper := range []string{"cgisession run", "cgisession lock", "cgisession lock --close-in-child"} {
+			after := ignored(wrapper)
+			for _, s := range before {
+				if slices.Contains(kept, s) && !slices.Contains(after, s) {
+					t.Errorf("%s: %v was ignored and is not", wrapper, s)
 				}
 			}
 			for _, s := range after {
 				if !slices.Contains(before, s) {
-					t.Errorf("%v is ignored and was not", s)
+					t.Errorf("%s: %v is ignored and was not", wrapper, s)
 				}
 			}
-		})
+		}
 	}
 }
 
@@ -169,13 +166,15 @@ func TestRunLock(t *testing.T) {
 	}
 	second := r.start(t, program, "run", "--lock", "--data", "sh")
 	waitFor(t, "a waiter", func() bool { return waiters(t, r.file(ids[0])) == 1 })
+	between := r.start(t, program, "incr", "n") // who likely comes after it has loaded, and before it has the lock
+	waitFor(t, "two waiters", func() bool { return waiters(t, r.file(ids[0])) == 2 })
 	if stdout, code := first.do(t, `cgisession incr n; cgisession incr n`); code != 0 || stdout != "1\n2\n" {
 		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, first.said(t))
 	}
 	if code := first.end(t); code != 0 {
 		t.Errorf("code %d", code)
 	}
-	if stdout, _ := second.do(t, `echo "$CGISESSION_DATA"`); stdout != `{"n":2}`+"\n" {
+	if stdout, _ := second.do(t, `echo "$CGISESSION_DATA"; cgisession get`); stdout != "{\"n\":2}\n{\"n\":2}\n" && stdout != "{\"n\":3}\n{\"n\":3}\n" {
 		t.Errorf("data of the one who waited: %q, stderr %q", stdout, second.said(t))
 	}
 	if !r.locked(t) {
@@ -184,6 +183,9 @@ func TestRunLock(t *testing.T) {
 	kill(t, second.Process.Pid)
 	if !r.free(t) {
 		t.Error("locked after COMMAND was killed")
+	}
+	if n := between.line(t); n != "3" {
+		t.Errorf("the other who waited said %q, stderr %q", n, between.said(t))
 	}
 }
 
@@ -212,5 +214,20 @@ func TestRunDataLimit(t *testing.T) {
 	got := r.call(t, "run", "--env", "APP_", "echo", "run")
 	if got.code != 65 || got.stdout != "" || !strings.Contains(got.stderr, "APP_a") {
 		t.Errorf("a value of %d bytes: code %d, stdout %q, stderr %q", most+1, got.code, got.stdout, got.stderr)
+	}
+
+	// So are too many variables: 16 of 100 KB.
+	data := "{"
+	for i := range 16 {
+		data += fmt.Sprintf(`"b%d":"%s",`, i, strings.Repeat("x", 100_000))
+	}
+	data += `"c":0}`
+	many := begin(t, "{}").with("CGISESSION_MAX_SIZE=4000000")
+	if got := many.give(t, data, "save"); got != (ended{}) {
+		t.Fatalf("save: %+v", got)
+	}
+	got = many.client(visitor).with("CGISESSION_MAX_SIZE=4000000").call(t, "run", "--cookie-expires", "1h", "--env", "APP_", "echo", "run")
+	if got.code != 65 || got.stdout != "" || !strings.Contains(got.stderr, "use get instead") {
+		t.Errorf("variables of %d bytes: code %d, stdout %q, stderr %q", len(data), got.code, got.stdout, got.stderr)
 	}
 }

@@ -525,25 +525,35 @@ func skipValue(text []byte, i int) (end, levels int) {
 // isCompact reports whether data has no whitespace and no more than MaxDepth
 // levels, as what this package stores.
 func (d Data) isCompact() bool {
+	level := 0
 	for i := 0; i < len(d); i++ {
 		switch d[i] {
 		case '"':
 			i = skipString(d, i) - 1
 		case ' ', '\t', '\r', '\n':
 			return false
+		case '{', '[':
+			if level++; level > MaxDepth {
+				return false
+			}
+		case '}', ']':
+			level--
 		}
 	}
-	return Value(d).depth() <= MaxDepth
+	return true
 }
 
 // skipString returns the offset past the string that begins at text[i].
 func skipString(text []byte, i int) int {
 	for i++; i < len(text); i++ {
-		switch text[i] {
-		case '"':
+		length := bytes.IndexByte(text[i:], '"')
+		if length < 0 {
+			break
+		}
+		before := text[i : i+length]
+		i += length
+		if escapes := length - len(bytes.TrimRight(before, `\`)); escapes%2 == 0 {
 			return i + 1
-		case '\\':
-			i++
 		}
 	}
 	return len(text)

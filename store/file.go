@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -228,9 +229,16 @@ func (e *entry) lockAndOpen(how mode, access int, deadline time.Time) error {
 	return nil
 }
 
-var (
-	errSymlink = fmt.Errorf("%w: a symbolic link stands where a session's file belongs; remove it", ErrUnsafe)
-	errNotFile = fmt.Errorf("%w: not a regular file; remove it", ErrUnsafe)
+// unsafeError says why a file is ErrUnsafe. Its values are constants, so that
+// they take no time before they happen.
+type unsafeError string
+
+func (e unsafeError) Error() string { return ErrUnsafe.Error() + ": " + string(e) }
+func (e unsafeError) Unwrap() error { return ErrUnsafe }
+
+const (
+	errSymlink = unsafeError("a symbolic link stands where a session's file belongs; remove it")
+	errNotFile = unsafeError("not a regular file; remove it")
 )
 
 // openError names what stands in the place of a session's file (open(2)).
@@ -534,12 +542,7 @@ func pages(n int) int { return (n + page - 1) / page * page }
 
 // padded returns line followed by line feeds, size bytes in all.
 func padded(line []byte, size int) []byte {
-	n := len(line)
-	line = append(line, make([]byte, size-n)...)
-	for i := n; i < size; i++ {
-		line[i] = '\n'
-	}
-	return line
+	return append(line, bytes.Repeat([]byte{'\n'}, size-len(line))...)
 }
 
 // write puts text at begin. If that fails, the record there is spoilt.
@@ -646,7 +649,9 @@ func (e *entry) move(s *Session, at found, to string, grace time.Duration, chang
 	defer unix.Close(shard)
 	if grace > 0 {
 		err = e.leaveTombstone(shard, to, grace)
-	} else if err = renameat(e.shard, e.handle, shard, to); err != nil {
+	} else if err = renameat(e.shard, e.handle, shard, to); err == unix.ENOENT {
+		err = ErrNotFound // removed by one who takes no lock
+	} else if err != nil {
 		err = e.fail("rename", err)
 	}
 	if err != nil {
@@ -688,7 +693,10 @@ func (e *entry) leaveTombstone(shard int, to string, grace time.Duration) error 
 	}
 	if err := exchange(e.shard, e.handle, shard, to); err != nil {
 		unlinkat(shard, to)
-		if err == unix.ENOSYS || err == unix.EINVAL {
+		switch err {
+		case unix.ENOENT:
+			return ErrNotFound // removed by one who takes no lock
+		case unix.ENOSYS, unix.EINVAL:
 			err = fmt.Errorf("%w: it cannot exchange two names; leave out --grace", ErrUnsupported)
 		}
 		return e.fail("exchange", err)

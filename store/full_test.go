@@ -168,6 +168,29 @@ func TestFullDisk(t *testing.T) {
 	create(t, f, sized(100)) // in the room of the one removed
 }
 
+// TestFailedFirstSave has a first save that comes to nothing in a file that was
+// there before, as lock-path leaves it: the file stays, without a session.
+func TestFailedFirstSave(t *testing.T) {
+	for _, limit := range []int{60, 4000} { // within the record, and after it
+		dir := t.TempDir()
+		f := open(t, dir, patient)
+		h := store.Handle("test", store.NewID())
+		path, err := f.LockPath(h, true)
+		must(t, err)
+		c := start(t, "limited", dir, h, fmt.Sprint(limit), "100")
+		if got := c.line(); got != "EFBIG" {
+			t.Fatalf("saved with %q; want EFBIG", got)
+		}
+		c.end(t)
+		if info, err := os.Stat(path); err != nil || info.Size() != 0 {
+			t.Errorf("limit %d: %v, %v; want an empty file", limit, info, err)
+		}
+		if s, err := f.Read(h, store.Peek); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("limit %d: %+v, %v; want %v", limit, s, err, store.ErrNotFound)
+		}
+	}
+}
+
 // TestFailedSaveIsNotSeen has a save that reports a failure although all of its
 // record was written: no reader may take it for stored.
 func TestFailedSaveIsNotSeen(t *testing.T) {

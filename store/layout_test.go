@@ -319,6 +319,70 @@ func TestShrink(t *testing.T) {
 	}
 }
 
+// TestSlack has a file of just twice what the session needs: it is left alone,
+// so that one whose size swings does not need new blocks all the time.
+func TestSlack(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 5))
+	l := newLayout(t)
+	for _, n := range []int{3000, 3000, 100, 100, 3000, 100} {
+		l.save(randomData(rng, n), Save)
+	}
+	if n := len(l.file()); n != 2*page {
+		t.Errorf("%d bytes long; want %d", n, 2*page)
+	}
+}
+
+// TestSnapshotOfReplacedFile reads a file that its name does not lead to any more.
+func TestSnapshotOfReplacedFile(t *testing.T) {
+	for name, replace := range map[string]func(path string) error{
+		"removed": os.Remove,
+		"moved":   func(path string) error { return os.Rename(path, path+"x") },
+		"another": func(path string) error {
+			if err := os.Rename(path, path+"x"); err != nil {
+				return err
+			}
+			return os.WriteFile(path, nil, 0o600)
+		},
+	} {
+		l := newLayout(t)
+		l.save(Data(`{"a":1}`), Save)
+		shard, err := l.f.openShard(l.handle, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := &entry{f: l.f, handle: l.handle, shard: shard, fd: -1, release: func() {}}
+		if err := e.open(os.O_RDONLY); err != nil {
+			t.Fatal(err)
+		}
+		if text, err := e.stable(); err != nil {
+			t.Errorf("%q, %v", text, err)
+		}
+		if err := replace(l.f.Path(l.handle)); err != nil {
+			t.Fatal(err)
+		}
+		if text, err := e.stable(); err != errReplaced {
+			t.Errorf("%s: %q, %v; want %v", name, text, err, errReplaced)
+		}
+		e.close()
+	}
+}
+
+// TestTombstoneOfItself has what a crash leaves in the middle of a move with
+// grace: a tombstone at the new handle. It is no session, and free to a creator.
+func TestTombstoneOfItself(t *testing.T) {
+	l := newLayout(t)
+	future := time.Now().Add(time.Hour).Unix()
+	l.plant(t, append(record{version: 1, created: 1, moved: l.handle, until: future}.encode(), 'x'))
+	for _, how := range []Reading{Touch, Peek, Snapshot} {
+		if s, err := l.f.Read(l.handle, how); err != ErrNotFound {
+			t.Errorf("Read %d = %+v, %v; want %v", how, s, err, ErrNotFound)
+		}
+	}
+	if s, err := l.f.Update(l.handle, true, func(s *Session) (Outcome, error) { return Save, nil }); err != nil || s.Version != 1 {
+		t.Errorf("Update = %+v, %v; want a new session", s, err)
+	}
+}
+
 // TestPlace asks for places beside every record in a file of a few pages.
 func TestPlace(t *testing.T) {
 	lengths := []int{1, 90, 100, 101, 1365, 1366, 2047, 2048, 2049, page - 1, page, page + 1, 3 * page}

@@ -302,6 +302,25 @@ func TestDeletedWhileChanging(t *testing.T) {
 	}
 }
 
+// TestDeletedWhileMoving has the file go while it is about to move.
+func TestDeletedWhileMoving(t *testing.T) {
+	dir := t.TempDir()
+	f := open(t, dir, patient)
+	for _, grace := range []time.Duration{0, time.Hour} {
+		s := create(t, f, `{"a":1}`)
+		_, err := f.Move(s.Handle, store.Handle("test", store.NewID()), grace, func(s *store.Session) (store.Outcome, error) {
+			findDelete(t, dir)
+			return store.Save, nil
+		})
+		if !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("grace %v: %v; want %v", grace, err, store.ErrNotFound)
+		}
+		if left := regularFiles(t, dir); len(left) > 0 {
+			t.Errorf("grace %v: made %q", grace, left)
+		}
+	}
+}
+
 // TestMovedUnderWaiter has the session move while its lock is waited for by the
 // old handle.
 func TestMovedUnderWaiter(t *testing.T) {

@@ -27,6 +27,7 @@ var children = map[string]func(dir, handle string, args []string) error{
 	"increment": incrementOften,
 	"write":     writeUntilKilled,
 	"limited":   saveLimited,
+	"task":      doTask,
 }
 
 func TestMain(m *testing.M) {

@@ -17,6 +17,7 @@ import (
 type Sweep struct {
 	Timeout   time.Duration // sessions that were idle for longer go
 	MaxDelete int64         // stop after so many; 0: no limit
+	MaxTime   time.Duration // stop after it, once something was achieved; 0: no limit
 	DryRun    bool          // count what would go
 	// Progress, if set, is called a few times a second with the counts so far.
 	Progress func(Swept)
@@ -44,9 +45,9 @@ const sweepers = 2
 // users; and tombstones that are over. A file is looked at with stat(2) alone
 // unless it is to go; then it is locked, without waiting, and looked at again.
 // What cannot be removed stays, and the first such error is returned at the end.
-// A sweep goes on where the last one stopped early, if that was not at the end,
-// and stops when ctx is done. Other sweeps and all other verbs may run at the
-// same time.
+// A sweep goes on in the directory in which the last one stopped early, and
+// stops when ctx is done. Other sweeps and all other verbs may run at the same
+// time.
 func (f *File) Sweep(ctx context.Context, how Sweep) (Swept, error) {
 	if err := f.openRoot(false); err != nil {
 		if errors.Is(err, ErrNotFound) {
@@ -54,7 +55,8 @@ func (f *File) Sweep(ctx context.Context, how Sweep) (Swept, error) {
 		}
 		return Swept{}, err
 	}
-	w := sweep{f: f, how: how, ctx: ctx, before: time.Now().Add(-how.Timeout)}
+	now := time.Now()
+	w := sweep{f: f, how: how, ctx: ctx, before: now.Add(-how.Timeout), until: now.Add(how.MaxTime)}
 	first := f.LastSweep().next
 	w.next.Store(int64(first))
 	var group sync.WaitGroup
@@ -79,6 +81,7 @@ type sweep struct {
 	how    Sweep
 	ctx    context.Context
 	before time.Time    // what was last used before this goes
+	until  time.Time    // when MaxTime is over
 	next   atomic.Int64 // the directory to take on next
 
 	stopped  atomic.Int64 // 1 + the first directory that was not swept to its end
@@ -111,7 +114,10 @@ func (w *sweep) run(end int64) {
 		if n >= end {
 			return
 		}
-		err := w.sweepShard(int(n % shards))
+		err := errStop
+		if n == end-shards || !w.late() {
+			err = w.sweepShard(int(n % shards))
+		}
 		if err == nil {
 			err = w.sweepUsers(int(n % shards))
 		}
@@ -133,15 +139,8 @@ func (w *sweep) stopAt(n int64) {
 	}
 }
 
-// cursor returns the directory with which the next sweep begins: where this one
-// stopped or, lest it comes to nothing there again, the one after it.
-func (w *sweep) cursor() int {
-	stopped := int(w.stopped.Load())
-	if stopped > 0 && w.removed.Load() > 0 {
-		stopped--
-	}
-	return stopped % shards
-}
+// cursor returns the directory with which the next sweep begins.
+func (w *sweep) cursor() int { return max(0, int(w.stopped.Load())-1) % shards }
 
 func (w *sweep) sweepShard(n int) error {
 	return w.f.eachInShard(shardName(n), func(e *entry) error {
@@ -163,12 +162,17 @@ func (w *sweep) pause() error {
 			w.how.Progress(w.swept())
 		}
 	}
-	full := w.how.MaxDelete > 0 && w.removed.Load() >= w.how.MaxDelete
-	if full || w.ctx.Err() != nil {
+	removed := w.removed.Load()
+	full := w.how.MaxDelete > 0 && removed >= w.how.MaxDelete
+	if full || removed > 0 && w.late() || w.ctx.Err() != nil {
 		return errStop
 	}
 	return nil
 }
+
+// late reports whether MaxTime is over. To stop before anything is removed, or
+// a directory seen to its end, would be to begin with the same files for ever.
+func (w *sweep) late() bool { return w.how.MaxTime > 0 && time.Now().After(w.until) }
 
 // look removes the file if it is too old and nobody uses it.
 func (w *sweep) look(e *entry) error {

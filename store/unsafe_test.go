@@ -239,7 +239,7 @@ func TestUnsafeFile(t *testing.T) {
 		"device": func(t *testing.T, root, path string) []string {
 			asRoot(t)
 			must(t, os.Remove(path))
-			if err := unix.Mknod(path, unix.S_IFCHR|0o600, int(unix.Mkdev(1, 5))); err != nil {
+			if err := unix.Mknod(path, unix.S_IFCHR|0o600, 1<<8|5); err != nil {
 				t.Skip("mknod: ", err)
 			}
 			return nil
@@ -317,6 +317,32 @@ func TestModes(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestTombstoneTimes has what stat(2) alone tells of a tombstone: it is over when
+// its modification time is in the past, and not before grace is.
+func TestTombstoneTimes(t *testing.T) {
+	f := open(t, t.TempDir(), patient)
+	s := create(t, f, `{"a":1}`)
+	before := time.Now()
+	to := store.Handle("test", store.NewID())
+	if _, err := f.Move(s.Handle, to, time.Hour, nil); err != nil {
+		t.Fatal(err)
+	}
+	after := time.Now()
+	for _, how := range []store.Reading{store.Touch, store.Peek} { // which marks no access to the tombstone
+		if _, err := f.Read(s.Handle, how); err != nil {
+			t.Fatal(err)
+		}
+	}
+	info, err := os.Stat(s.Path)
+	must(t, err)
+	if over := info.ModTime(); over.Before(before.Add(time.Hour)) || over.After(after.Add(time.Hour+2*time.Second)) {
+		t.Errorf("over at %v; it was made between %v and %v for an hour", over, before, after)
+	}
+	if info, err := os.Stat(f.Path(to)); err != nil || info.ModTime().After(time.Now()) {
+		t.Errorf("the session itself: %v, %v", info.ModTime(), err)
 	}
 }
 

@@ -696,6 +696,11 @@ func graceRemove(t *testing.T, b suite) {
 		}
 		b.gone(t, h)
 		b.gone(t, to)
+		// Who may create by the old handle does not bring the new one back.
+		if s, err := b.Update(h, true, set(`{}`)); err == nil && s.Handle != h {
+			t.Errorf("created %+v", s)
+		}
+		b.gone(t, to)
 	}
 }
 

@@ -1,0 +1,706 @@
+package cmd_test
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// plant makes n sessions, fast: the file of one, copied. Those of which old
+// says so were last used two hours ago.
+func plant(t *testing.T, n int, old func(i int) bool) request {
+	t.Helper()
+	r := begin(t, `{"text":"`+strings.Repeat("x", 100)+`"}`)
+	path := r.file(visitor)
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = os.Remove(path)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	then := time.Now().Add(-2 * time.Hour)
+	for i := range n {
+		path := r.planted(i)
+		err := os.WriteFile(path, text, 0o600)
+		if os.IsNotExist(err) {
+			if err = os.Mkdir(filepath.Dir(path), 0o700); err == nil {
+				err = os.WriteFile(path, text, 0o600)
+			}
+		}
+		if err == nil && old(i) {
+			err = os.Chtimes(path, then, then)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return request{dir: r.dir}
+}
+
+// planted returns the path of session i of plant.
+func (r request) planted(i int) string {
+	sum := sha256.Sum256([]byte(strconv.Itoa(i)))
+	name := hex.EncodeToString(sum[:])
+	return filepath.Join(r.dir, "sessions", name[:2], name)
+}
+
+func all(int) bool           { return true }
+func none(int) bool          { return false }
+func everySecond(i int) bool { return i%2 == 0 }
+
+// left returns how many of n sessions of plant are there, of those that were
+// old and of the others.
+func (r request) left(n int, old func(i int) bool) (olds, others int) {
+	for i := range n {
+		if _, err := os.Lstat(r.planted(i)); err != nil {
+			continue
+		}
+		if old(i) {
+			olds++
+		} else {
+			others++
+		}
+	}
+	return olds, others
+}
+
+var summary = regexp.MustCompile(`\Aseen (\d+), removed (\d+), busy (\d+), kept (\d+), corrupt (\d+), bytes (\d+), seconds (\d+\.\d\d), (done|stopped early)\n\z`)
+
+// A swept is what cleanup says that it did.
+type swept struct {
+	seen, removed, busy, kept, corrupt, bytes int
+	done                                      bool
+}
+
+// swept reads the summary of a cleanup that went well.
+func (e ended) swept(t *testing.T) (s swept) {
+	t.Helper()
+	m := summary.FindStringSubmatch(e.stdout)
+	if e.code != 0 || e.stderr != "" || m == nil {
+		t.Fatalf("no cleanup that went well: %+v", e)
+	}
+	for i, n := range []*int{&s.seen, &s.removed, &s.busy, &s.kept, &s.corrupt, &s.bytes} {
+		*n, _ = strconv.Atoi(m[i+1])
+	}
+	s.done = m[8] == "done"
+	if s.seen != s.removed+s.busy+s.kept {
+		t.Errorf("the numbers do not add up: %s", e.stdout)
+	}
+	return s
+}
+
+// tree returns all that is in a directory: of each path the mode, owner, links
+// and time, and what is in it or where it leads.
+func tree(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := make(map[string]string)
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		st := info.Sys().(*syscall.Stat_t)
+		what := fmt.Sprint(info.Mode(), st.Uid, st.Gid)
+		switch {
+		case info.Mode().IsRegular():
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			what += fmt.Sprint(st.Nlink, info.ModTime(), string(text))
+		case info.Mode()&fs.ModeSymlink != 0:
+			target, err := os.Readlink(path)
+			if err != nil {
+				return err
+			}
+			what += target
+		}
+		all[path] = what
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// What is not of the layout, or not this user's alone, is left as it is,
+// however old.
+func TestCleanupTouchesNothingElse(t *testing.T) {
+	r := plant(t, 2, all)
+	text, err := os.ReadFile(r.planted(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	top := r.dir + "/sessions/"
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	// name returns a handle that begins as the directory that it belongs in.
+	name := func(shard string, i int) string { return shard + fmt.Sprintf("%062x", i) }
+	mkdir := func(dir string) string {
+		check(os.MkdirAll(top+dir, 0o700))
+		return top + dir + "/"
+	}
+	file := func(path string) string {
+		check(os.WriteFile(path, text, 0o600))
+		return path
+	}
+
+	// At the top, and where directories of sessions belong.
+	file(top + "stranger")
+	file(top + ".hidden")
+	file(top + name("00", 1))
+	file(top + "0a")
+	file(mkdir("zz") + name("zz", 1))
+	file(mkdir("AB") + name("AB", 1))
+	file(mkdir("abc") + name("ab", 1))
+	file(mkdir("a") + name("a", 1))
+	file(mkdir(".users/ab") + name("ab", 1))
+	file(mkdir(".damaged") + name("ab", 2))
+	file(mkdir("nested/ab") + name("ab", 3))
+	check(os.Mkdir(r.dir+"/elsewhere", 0o700))
+	outside := file(r.dir + "/elsewhere/" + name("0b", 1))
+	check(os.Symlink("../elsewhere", top+"0b"))
+	file(mkdir("0c") + name("0c", 1))
+	check(os.Chmod(top+"0c", 0o777))
+
+	// Among the sessions.
+	d := mkdir("0d")
+	file(d + ".hidden")
+	file(d + name("0d", 1)[:63])
+	file(d + name("0d", 1) + "0")
+	file(d + name("0e", 1))
+	file(d + strings.ToUpper(name("0d", 0xabc)))
+	file(d + name("0d", 1) + ".tmp")
+	check(os.Symlink(outside, d+name("0d", 2)))
+	check(os.Symlink("dangling", d+name("0d", 3)))
+	check(syscall.Mkfifo(d+name("0d", 4), 0o600))
+	check(os.Mkdir(d+name("0d", 5), 0o700))
+	file(d + name("0d", 5) + "/" + name("0d", 5))
+	check(os.Link(file(d+name("0d", 6)), r.dir+"/link"))
+	check(os.Link(file(d+name("0d", 7)), d+name("0d", 8)))
+	check(os.Chmod(file(d+name("0d", 9)), 0o644))
+	check(os.Chmod(file(d+name("0d", 10)), 0o660))
+	socket, err := net.ListenUnix("unix", &net.UnixAddr{Name: r.dir + "/s"})
+	check(err)
+	socket.SetUnlinkOnClose(false)
+	check(os.Rename(r.dir+"/s", d+name("0d", 11)))
+	check(socket.Close())
+	if os.Geteuid() == 0 {
+		check(os.Chown(file(d+name("0d", 12)), 12345, -1))
+		file(mkdir("0f") + name("0f", 1))
+		check(os.Chown(top+"0f", 12345, -1))
+	}
+
+	then := time.Now().Add(-48 * time.Hour)
+	for path := range tree(t, r.dir) {
+		ts := []syscall.Timespec{syscall.NsecToTimespec(then.UnixNano()), syscall.NsecToTimespec(then.UnixNano())}
+		if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSymlink == 0 {
+			check(syscall.UtimesNano(path, ts))
+		}
+	}
+	before := tree(t, r.dir)
+	got := r.call(t, "cleanup", "--timeout", "1h").swept(t)
+	if got.removed != 2 {
+		t.Errorf("%+v", got)
+	}
+	after := tree(t, r.dir)
+	for _, path := range []string{r.planted(0), r.planted(1)} {
+		if after[path] != "" {
+			t.Errorf("the session %s is still there", path)
+		}
+		delete(before, path)
+	}
+	delete(after, top+".cleanup")
+	if !maps.Equal(before, after) {
+		for _, path := range slices.Sorted(maps.Keys(before)) {
+			if before[path] != after[path] {
+				t.Errorf("touched: %s was %q, is %q", path, before[path], after[path])
+			}
+		}
+		t.Errorf("%d paths of strangers before, %d after", len(before), len(after))
+	}
+}
+
+// open makes a directory that every user can get at.
+func open(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "cgisession-open")
+	if err == nil {
+		err = os.Chmod(dir, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// other is another user.
+const other = 12345
+
+// give gives all that is in the directory to the other user.
+func giveAway(t *testing.T, dir string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err == nil {
+			err = os.Lchown(path, other, 0)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Called by root, cleanup acts as the directory's owner: what that user cannot
+// do, it does not do either.
+func TestCleanupAsOwner(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("not root")
+	}
+	r := plant(t, 40, all)
+	dir := open(t)
+	if err := os.Rename(r.dir+"/sessions", dir+"/sessions"); err != nil {
+		t.Fatal(err)
+	}
+	r.dir = dir
+	giveAway(t, dir+"/sessions")
+	// In this one the owner may remove nothing, though root could.
+	closed := filepath.Dir(r.planted(0))
+	if err := os.Chmod(closed, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	inClosed := 0
+	for i := range 40 {
+		if filepath.Dir(r.planted(i)) == closed {
+			inClosed++
+		}
+	}
+	logs := open(t)
+	if err := os.Chmod(logs, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	got := r.with("CGISESSION_LOG_FILE="+logs+"/log").call(t, "cleanup", "--timeout", "1h")
+	if got.code != 77 || got.stdout != "" || !strings.HasPrefix(got.stderr, "cgisession: cleanup: remove "+closed+"/") || !strings.HasSuffix(got.stderr, ": permission denied\n") {
+		t.Errorf("of a directory that the owner cannot write to: %+v", got)
+	}
+	// The rest is done all the same.
+	if olds, _ := r.left(40, all); olds != inClosed {
+		t.Errorf("%d sessions are left, not the %d in the closed directory", olds, inClosed)
+	}
+	for _, path := range []string{dir + "/sessions/.cleanup", logs + "/log"} {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st := info.Sys().(*syscall.Stat_t); st.Uid != other || st.Gid == 0 {
+			t.Errorf("%s belongs to user %d, group %d", path, st.Uid, st.Gid)
+		}
+	}
+	if err := os.Chmod(closed, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.call(t, "cleanup", "--timeout", "1h").swept(t); got.removed != inClosed || !got.done {
+		t.Errorf("the next cleanup: %+v", got)
+	}
+	// The other operators' verbs do so too.
+	for _, verb := range []string{"list", "stats", "doctor"} {
+		if got := r.call(t, verb); got.code != 0 || got.stderr != "" {
+			t.Errorf("%s: %+v", verb, got)
+		}
+	}
+}
+
+// Whoever has the session locked, for reading or for writing, has it in use.
+func TestCleanupSkipsBusy(t *testing.T) {
+	for what, how := range map[string]int{"a writer": syscall.LOCK_EX, "a reader": syscall.LOCK_SH} {
+		r := plant(t, 10, all)
+		f, err := os.Open(r.planted(3))
+		if err == nil {
+			err = syscall.Flock(int(f.Fd()), how)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := r.call(t, "cleanup", "--timeout", "1h").swept(t); got.removed != 9 || got.busy != 1 || !got.done {
+			t.Errorf("%s: %+v", what, got)
+		}
+		f.Close()
+		if got := r.call(t, "cleanup", "--timeout", "1h").swept(t); got.removed != 1 || got.busy != 0 {
+			t.Errorf("without %s: %+v", what, got)
+		}
+	}
+}
+
+// Several cleanups at once share the work: each session is removed by one.
+func TestCleanupsAtOnce(t *testing.T) {
+	const n, cleanups = 2000, 4
+	r := plant(t, n, everySecond)
+	var removed atomic.Int64
+	atOnce(cleanups, func(int) {
+		got := r.call(t, "cleanup", "--timeout", "1h")
+		if m := summary.FindStringSubmatch(got.stdout); got.code != 0 || got.stderr != "" || m == nil {
+			t.Errorf("%+v", got)
+		} else {
+			n, _ := strconv.Atoi(m[2])
+			removed.Add(int64(n))
+		}
+	})
+	if removed.Load() != n/2 {
+		t.Errorf("%d of %d removed", removed.Load(), n/2)
+	}
+	if olds, others := r.left(n, everySecond); olds != 0 || others != n/2 {
+		t.Errorf("%d old ones are left, and %d of %d others", olds, others, n/2)
+	}
+}
+
+// halfway starts a cleanup, and runs act once it has removed some sessions but
+// cannot have removed all: it says so in a log that nobody reads on.
+func halfway(t *testing.T, r request, act func(p *os.Process)) ended {
+	t.Helper()
+	fifo := filepath.Join(t.TempDir(), "log")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// Open for writing as well, it does not end between the writers.
+	log, err := os.OpenFile(fifo, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	c := r.with("CGISESSION_LOG_FILE="+fifo).command(program, "cleanup", "--timeout", "1h")
+	var stdout, stderr bytes.Buffer
+	c.Stdout, c.Stderr = &stdout, &stderr
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewReader(log)
+	for range 10 {
+		if line, err := lines.ReadString('\n'); err != nil || !strings.Contains(line, `event="removed"`) {
+			t.Fatalf("%q, %v", line, err)
+		}
+	}
+	act(c.Process)
+	go io.Copy(io.Discard, lines)
+	return wait(t, c, &stdout, &stderr)
+}
+
+// moreThanAPipe is a number of removals whose log lines no pipe holds.
+const moreThanAPipe = 4000
+
+func TestCleanupTerminated(t *testing.T) {
+	r := plant(t, moreThanAPipe, all)
+	first := halfway(t, r, func(p *os.Process) {
+		if err := p.Signal(syscall.SIGTERM); err != nil {
+			t.Error(err)
+		}
+	}).swept(t)
+	if first.done || first.removed < 10 || first.removed >= moreThanAPipe {
+		t.Errorf("terminated: %+v", first)
+	}
+	if olds, _ := r.left(moreThanAPipe, all); olds != moreThanAPipe-first.removed {
+		t.Errorf("%d are left after %d of %d were removed", olds, first.removed, moreThanAPipe)
+	}
+	if second := r.call(t, "cleanup", "--timeout", "1h").swept(t); !second.done || first.removed+second.removed != moreThanAPipe {
+		t.Errorf("the next: %+v after %+v", second, first)
+	}
+}
+
+func TestCleanupKilled(t *testing.T) {
+	r := plant(t, moreThanAPipe, everySecond)
+	got := halfway(t, r, func(p *os.Process) { p.Kill() })
+	if got.code != 128+9 || got.stdout != "" {
+		t.Errorf("killed: %+v", got)
+	}
+	olds, others := r.left(moreThanAPipe, everySecond)
+	if olds == 0 || olds == moreThanAPipe/2 || others != moreThanAPipe/2 {
+		t.Errorf("when it was killed, %d old ones were left, and %d others", olds, others)
+	}
+	if next := r.call(t, "cleanup", "--timeout", "1h").swept(t); !next.done || next.removed != olds {
+		t.Errorf("the next: %+v where %d old ones were left", next, olds)
+	}
+	if olds, others := r.left(moreThanAPipe, everySecond); olds != 0 || others != moreThanAPipe/2 {
+		t.Errorf("%d old ones are left, and %d others", olds, others)
+	}
+}
+
+// Each run begins where the last one stopped, so that small ones get around.
+func TestCleanupGoesOn(t *testing.T) {
+	const n, atMost = 1000, 90
+	r := plant(t, n, all)
+	log := filepath.Join(t.TempDir(), "log")
+	removed, last := 0, ""
+	for run := 1; ; run++ {
+		os.Remove(log)
+		got := r.with("CGISESSION_LOG_FILE="+log).call(t, "cleanup", "--timeout", "1h", "--max-delete", strconv.Itoa(atMost)).swept(t)
+		removed += got.removed
+		if got.done || run > 2*n/atMost {
+			break
+		}
+		if got.removed != atMost {
+			t.Errorf("run %d: %+v", run, got)
+		}
+		text, err := os.ReadFile(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var handles []string
+		for line := range strings.Lines(string(text)) {
+			_, handle, _ := strings.Cut(line, "handle=")
+			handles = append(handles, handle[:2])
+		}
+		if first := slices.Min(handles); first < last {
+			t.Errorf("run %d begins in %s, before the start of the last, %s", run, first, last)
+		} else {
+			last = first
+		}
+	}
+	if olds, _ := r.left(n, all); removed != n || olds != 0 {
+		t.Errorf("%d of %d removed, %d left", removed, n, olds)
+	}
+}
+
+// A time limit too short for anything still gets all done, if it is tried often enough.
+func TestCleanupMaxTime(t *testing.T) {
+	const n = 500
+	r := plant(t, n, everySecond)
+	removed := 0
+	for run := 0; ; run++ {
+		got := r.call(t, "cleanup", "--timeout", "1h", "--max-time", "0.000001").swept(t)
+		removed += got.removed
+		if removed == n/2 {
+			break
+		}
+		if got.done || run > 2*n+256 {
+			t.Fatalf("run %d, %d removed so far: %+v", run, removed, got)
+		}
+	}
+	if olds, others := r.left(n, everySecond); olds != 0 || others != n/2 {
+		t.Errorf("%d old ones are left, and %d others", olds, others)
+	}
+}
+
+// Progress is for who looks on: on stderr if that is a terminal, and only then.
+func TestCleanupProgress(t *testing.T) {
+	needs(t, "script")
+	r := plant(t, 2000, all)
+	onTerminal := func(command string) string {
+		t.Helper()
+		got := finish(t, r.command("script", "--quiet", "--return", "--command", command, "/dev/null"))
+		if got.code != 0 {
+			t.Fatalf("%q on a terminal: %+v", command, got)
+		}
+		return got.stdout
+	}
+	const cleanup = "cgisession cleanup --timeout 1h --dry-run"
+	if text := onTerminal(cleanup + " 2>stderr"); !summary.MatchString(strings.ReplaceAll(text, "\r", "")) {
+		t.Errorf("stdout is a terminal, stderr is not: %q", text)
+	}
+	if text, err := os.ReadFile(r.dir + "/stderr"); err != nil || len(text) > 0 {
+		t.Errorf("a file on stderr has %q, %v", text, err)
+	}
+	progress := regexp.MustCompile(`\A(\rseen \d+, removed \d+\x1b\[K)+\r\x1b\[K\z`)
+	if text := onTerminal(cleanup + " >stdout"); !progress.MatchString(text) {
+		t.Errorf("stderr is a terminal, stdout is not: %q", text)
+	}
+	if text, err := os.ReadFile(r.dir + "/stdout"); err != nil || !summary.Match(text) {
+		t.Errorf("a file on stdout has %q, %v", text, err)
+	}
+}
+
+// peak returns the most memory that a process has had resident, in KiB, or 0 if
+// it is over. (What wait4(2) tells counts the memory of the parent before exec.)
+func peak(t *testing.T, p *os.Process) int {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid))
+	if err != nil {
+		t.Skip(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "VmHWM:")
+	kib, _ := strconv.Atoi(strings.Fields(rest + " 0")[0])
+	return kib
+}
+
+// mostMemory is what an operator's verb may take, in KiB.
+const mostMemory = 30 << 10
+
+// Memory is flat whatever the number of files, with the collector as it comes.
+func TestCleanupMemory(t *testing.T) {
+	n := full(50_000, 200_000)
+	r := plant(t, n, everySecond)
+	for _, limit := range []string{"GOMEMLIMIT=off", "GOGC=100"} {
+		r = r.with(limit)
+	}
+	// While its answer cannot be written, the process stays to be looked at.
+	stdout, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdout.Close()
+	defer out.Close()
+	filling := fill(t, out)
+	c := r.command(program, "cleanup", "--timeout", "1h")
+	var stderr bytes.Buffer
+	c.Stdout, c.Stderr = out, &stderr
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the cleanup's end", func() bool {
+		text, err := os.ReadFile(r.dir + "/sessions/.cleanup")
+		return err == nil && bytes.HasSuffix(text, []byte("\n"))
+	})
+	kib := peak(t, c.Process)
+	text := make([]byte, filling+200)
+	if _, err := io.ReadFull(stdout, text[:filling]); err != nil {
+		t.Fatal(err)
+	}
+	got := wait(t, c, new(bytes.Buffer), &stderr)
+	size, _ := stdout.Read(text)
+	got.stdout = string(text[:size])
+	if s := got.swept(t); s.seen != n || s.removed != n/2 || !s.done {
+		t.Errorf("%+v", s)
+	}
+	t.Logf("%d sessions, %d KiB", n, kib)
+	if kib == 0 || kib > mostMemory {
+		t.Errorf("cleanup of %d sessions took %d KiB", n, kib)
+	}
+}
+
+// fill fills a pipe, so that the next write to it blocks, and returns how many
+// bytes that took.
+func fill(t *testing.T, pipe *os.File) (n int) {
+	t.Helper()
+	fd := int(pipe.Fd()) // which makes it block
+	if err := syscall.SetNonblock(fd, true); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		m, err := syscall.Write(fd, make([]byte, 4096))
+		if err == syscall.EAGAIN {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += m
+	}
+	if err := syscall.SetNonblock(fd, false); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// Twenty requests after another each, while cleanup runs in a loop with a short
+// timeout: whoever comes in time finds the session as he left it.
+func TestCleanupAgainstWriters(t *testing.T) {
+	const timeout = 2 * time.Second
+	r := request{dir: t.TempDir(), env: []string{"CGISESSION_TIMEOUT=" + timeout.String(), "CGISESSION_LOCK_TIMEOUT=1m"}}
+	end := time.Now().Add(time.Duration(full(4, 20)) * time.Second)
+	var calls, timedOut, removed, busy atomic.Int64
+	writers := make(chan struct{})
+	go func() {
+		atOnce(20, func(i int) { keepWriting(t, r, i, timeout, end, &calls, &timedOut) })
+		close(writers)
+	}()
+	cleanups := 0
+	for over := false; !over; cleanups++ {
+		select {
+		case <-writers:
+			over = true
+		default:
+		}
+		got := r.call(t, "cleanup")
+		m := summary.FindStringSubmatch(got.stdout)
+		if got.code != 0 || got.stderr != "" || m == nil {
+			t.Fatalf("cleanup: %+v", got)
+		}
+		n, _ := strconv.Atoi(m[2])
+		removed.Add(int64(n))
+		n, _ = strconv.Atoi(m[3])
+		busy.Add(int64(n))
+	}
+	t.Logf("%d calls, %d of which found their session timed out; %d cleanups removed %d files and found %d busy", calls.Load(), timedOut.Load(), cleanups, removed.Load(), busy.Load())
+	if calls.Load() < 100 || timedOut.Load() == 0 {
+		t.Error("too little happened")
+	}
+}
+
+var exported = regexp.MustCompile(`CGISESSION_ID='?([a-z2-7]{32})`)
+
+// keepWriting has one session after the other until the end, each for as long
+// as it lasts, and wants each call to find what the one before it left.
+func keepWriting(t *testing.T, r request, i int, timeout time.Duration, end time.Time, calls, timedOut *atomic.Int64) {
+	for time.Now().Before(end) {
+		got := r.call(t, "load", "--sh")
+		m := exported.FindStringSubmatch(got.stdout)
+		if got.code != 0 || m == nil {
+			t.Errorf("load: %+v", got)
+			return
+		}
+		id, count, accessed := m[1], 0, time.Now()
+		for step := i; time.Now().Before(end); step++ {
+			args := []string{"incr", "n"}
+			late := step%50 == 49
+			switch {
+			case late: // as if the client had been away
+				then := time.Now().Add(-timeout - time.Second)
+				if err := os.Chtimes(r.file(id), then, then); err != nil && !os.IsNotExist(err) {
+					t.Error(err)
+				}
+			case step%10 == 3:
+				args = []string{"regenerate", "--sh"}
+			case step%10 == 7:
+				args = []string{"regenerate", "--grace", "1", "--sh"}
+			}
+			begun := time.Now()
+			got := r.with("CGISESSION_ID="+id).call(t, args...)
+			calls.Add(1)
+			switch {
+			case got.code == 10 && (late || time.Since(accessed) > timeout):
+				timedOut.Add(1)
+			case got.code != 0 || got.stderr != "" || late:
+				t.Errorf("%q, %v after the access before: %+v", args, time.Since(accessed), got)
+			case args[0] == "incr":
+				count++
+				if got.stdout != strconv.Itoa(count)+"\n" {
+					t.Errorf("incr after %d: %+v", count-1, got)
+				}
+			default:
+				m := exported.FindStringSubmatch(got.stdout)
+				if m == nil {
+					t.Errorf("%q: %+v", args, got)
+					return
+				}
+				id = m[1]
+			}
+			if got.code != 0 {
+				break
+			}
+			accessed = begun
+		}
+	}
+}

@@ -1,0 +1,251 @@
+package cmd_test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+)
+
+// moreThanPipes is a number of sessions whose list is longer than what list
+// holds back and a pipe together, several times.
+const moreThanPipes = 5000
+
+// list prints as it goes: of sessions that are removed while it runs, it does
+// not list those that it has not come to.
+func TestListStreams(t *testing.T) {
+	r := plant(t, moreThanPipes, none)
+	c := r.start(t, program, "list")
+	if line := c.line(t); !strings.HasSuffix(line, " live") {
+		t.Fatalf("%q", line)
+	}
+	late := 0
+	for i := range moreThanPipes {
+		if path := r.planted(i); filepath.Base(path)[0] == 'f' {
+			late++
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	listed := 1
+	for line := c.line(t); line != ""; line = c.line(t) {
+		listed++
+		if line[0] == 'f' {
+			t.Fatalf("listed after it was removed: %s", line)
+		}
+	}
+	if code := c.end(t); code != 0 || listed != moreThanPipes-late {
+		t.Errorf("%d of %d sessions listed, exit code %d, %s", listed, moreThanPipes-late, code, c.said(t))
+	}
+}
+
+// A reader that has seen enough ends the list.
+func TestListClosedPipe(t *testing.T) {
+	r := plant(t, moreThanPipes, none)
+	for _, args := range [][]string{{"list"}, {"list", "--json"}} {
+		stdout, out, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := r.command(program, args...)
+		var stderr bytes.Buffer
+		c.Stdout, c.Stderr = out, &stderr
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		out.Close()
+		if _, err := bufio.NewReader(stdout).ReadString('\n'); err != nil {
+			t.Error(err)
+		}
+		stdout.Close()
+		got := wait(t, c, new(bytes.Buffer), &stderr)
+		if got.code != 74 || strings.Count(got.stderr, "\n") != 1 || !strings.Contains(got.stderr, "broken pipe") {
+			t.Errorf("%q: %+v", args, got)
+		}
+	}
+}
+
+// list and stats take as little memory as cleanup, and lose none of the sessions.
+func TestListMemory(t *testing.T) {
+	n := full(20_000, 200_000)
+	r := plant(t, n, everySecond).with("GOMEMLIMIT=off").with("GOGC=100")
+	c := r.start(t, program, "list", "--timeout", "1h")
+	most, live, idle := 0, 0, 0
+	for line := c.line(t); line != ""; line = c.line(t) {
+		switch {
+		case strings.HasSuffix(line, " live"):
+			live++
+		case strings.HasSuffix(line, " idle"):
+			idle++
+		}
+		if (live+idle)%1000 == 0 {
+			most = max(most, peak(t, c.Process))
+		}
+	}
+	if code := c.end(t); code != 0 || live != n/2 || idle != n/2 {
+		t.Errorf("%d live, %d idle, exit code %d, %s", live, idle, code, c.said(t))
+	}
+	t.Logf("list of %d sessions: %d KiB", n, most)
+	if most == 0 || most > mostMemory {
+		t.Errorf("list of %d sessions took %d KiB", n, most)
+	}
+	got := r.call(t, "stats", "--timeout", "1h")
+	if got.code != 0 || !strings.HasPrefix(got.stdout, fmt.Sprintf("live       %d\nidle       %d\n", n/2, n/2)) {
+		t.Errorf("stats: %+v", got)
+	}
+}
+
+// "Log out everywhere" ends also the sessions that get a new id meanwhile.
+func TestDestroyAgainstRegenerate(t *testing.T) {
+	const sessions = 8
+	for round := range full(4, 40) {
+		r := request{dir: t.TempDir()}
+		var begun, gone atomic.Int64
+		all := make(chan struct{})
+		go func() {
+			atOnce(sessions, func(i int) {
+				// Those that log in, and one that is another's.
+				user := "ann"
+				if i == 0 {
+					user = "bob"
+				}
+				id := ""
+				next := func(r request, args ...string) ended {
+					got := r.call(t, append([]string{"regenerate", "--sh"}, args...)...)
+					if m := exported.FindStringSubmatch(got.stdout); m != nil {
+						id = m[1]
+					}
+					return got
+				}
+				if got := next(r, "--user", user); got.code != 0 {
+					t.Errorf("log-in: %+v", got)
+				}
+				begun.Add(1)
+				for step := 0; ; step++ {
+					args := []string{"--grace", "60"}[:2*(step%2)]
+					switch got := next(r.with("CGISESSION_ID="+id), args...); {
+					case got.isGone():
+						gone.Add(1)
+						return
+					case got.code != 0:
+						t.Errorf("round %d, step %d: %+v", round, step, got)
+						return
+					}
+					if user == "bob" && gone.Load() == sessions-1 {
+						return
+					}
+				}
+			})
+			close(all)
+		}()
+		waitFor(t, "all have logged in", func() bool { return begun.Load() == sessions })
+		got := r.call(t, "destroy", "--user", "ann")
+		if got.code != 0 || got.stderr != "" {
+			t.Errorf("round %d: destroy: %+v", round, got)
+		}
+		<-all
+		if got.stdout != fmt.Sprintf("ended %d\n", sessions-1) {
+			t.Errorf("round %d: destroy: %+v", round, got)
+		}
+		list := r.call(t, "list")
+		if strings.Contains(list.stdout, `"ann"`) || strings.Count(list.stdout, ` live "bob"`) != 1 {
+			t.Errorf("round %d: there is left:\n%s", round, list.stdout)
+		}
+	}
+}
+
+// A file system that runs out of room is found to, and cleanup makes room there.
+func TestDoctorRoom(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("not root")
+	}
+	dir := t.TempDir()
+	if text, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=100,mode=0700", "tmpfs", dir).CombinedOutput(); err != nil {
+		t.Skipf("no file system to fill: %v: %s", err, text)
+	}
+	t.Cleanup(func() {
+		if text, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+			t.Errorf("umount: %v: %s", err, text)
+		}
+	})
+	r := request{dir: dir}
+	check := func(what string, code int, problems ...string) {
+		t.Helper()
+		got := r.call(t, "doctor", "--type", "memory")
+		if got.code != code || strings.Count(got.stdout, "\nproblem ") != len(problems) {
+			t.Errorf("%s: %+v", what, got)
+		}
+		for _, p := range problems {
+			if !strings.Contains(got.stdout, p) {
+				t.Errorf("%s: no %q: %+v", what, p, got)
+			}
+		}
+	}
+	for i := range 30 {
+		if got := r.with(fmt.Sprintf("CGISESSION_ADOPT_ID=session-number-%d", i)).call(t, "set", "n:=1"); got.code != 0 {
+			t.Fatalf("%+v", got)
+		}
+	}
+	check("with room", 0)
+
+	// All inodes but four.
+	for i := 0; room(t, dir).Ffree > 4; i++ {
+		if err := os.WriteFile(fmt.Sprintf("%s/filling%d", dir, i), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check("without inodes", 1, "\nproblem  inodes: 4 of 100 are left, and a session needs one; run cleanup more often, or make room\n")
+
+	// All bytes.
+	f, err := os.Create(dir + "/filling0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for err == nil {
+		_, err = f.Write(make([]byte, 4096))
+	}
+	check("without room", 1, "\nproblem  inodes: 4 of 100", "\nproblem  space: 0 of 1048576 bytes are left; run cleanup more often, or make room\n")
+
+	// A new session is refused; cleanup works, and makes room for it.
+	if got := r.call(t, "set", "n:=1"); got.code != 74 {
+		t.Errorf("a new session on a full disk: %+v", got)
+	}
+	r.ageAll(t)
+	if got := r.call(t, "cleanup", "--timeout", "1h").swept(t); got.removed != 30 {
+		t.Errorf("cleanup of a full disk: %+v", got)
+	}
+	if got := r.call(t, "set", "n:=1"); got.code != 0 {
+		t.Errorf("a new session once there is room: %+v", got)
+	}
+}
+
+func room(t *testing.T, dir string) (st syscall.Statfs_t) {
+	t.Helper()
+	if err := syscall.Statfs(dir, &st); err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
+
+// destroy within a request that has another session locked is not in its own way.
+func TestDestroyLocked(t *testing.T) {
+	r := begin(t, `{}`)
+	one := r.call(t, "list").stdout[:64]
+	c := request{dir: r.dir}.with("CGISESSION_ADOPT_ID=session-number-two").start(t, "sh")
+	defer c.end(t)
+	c.do(t, `p=$(cgisession lock-path) && exec 9<"$p"; export CGISESSION_LOCK_FD=9; cgisession lock --fd 9`)
+	if text, code := c.do(t, "cgisession destroy "+one); text != "ended 1\n" || code != 0 {
+		t.Errorf("%q, exit code %d, %s", text, code, c.said(t))
+	}
+	if text, code := c.do(t, "cgisession set n:=1 >/dev/null; cgisession get n"); text != "1\n" || code != 0 {
+		t.Errorf("the locked session: %q, exit code %d, %s", text, code, c.said(t))
+	}
+}
