@@ -130,93 +130,134 @@ func silent(err error) bool {
 	return errors.Is(err, errNo) || errors.As(err, &child)
 }
 
-// run finds the verb, hands the arguments to the command-line library in the
-// order that it wants, and returns the verb's name for messages.
+// run finds the verb and runs it, and returns its name for messages.
 func (c *call) run(args []string) (string, error) {
-	leading, rest, err := split(args[1:], c.sessionFlags(), true)
+	var known []cli.Flag
+	if len(args) > 1 && strings.HasPrefix(args[1], "-") {
+		known = new(options).sessionFlags() // only to tell which take a value
+	}
+	leading, err := split(args[1:], known, true)
 	if err != nil {
 		return "", err
 	}
-	app := &cli.App{
+	if len(leading.others) == 0 {
+		return "", c.app(c.commands()...).Run(append(args[:1:1], leading.flags...))
+	}
+	for _, v := range verbs() {
+		if v.name == leading.others[0] {
+			command := v.command(c)
+			l, err := split(append(leading.flags, leading.others[1:]...), command.Flags, v.wraps)
+			switch {
+			case err != nil:
+				return v.name, err
+			case l.help:
+				return v.name, c.app(command).Run([]string{args[0], v.name, "--help"})
+			}
+			return v.name, c.runLine(command, l)
+		}
+	}
+	return "", usagef("no verb %q; cgisession --help lists them", leading.others[0])
+}
+
+// app makes the program as the command-line library has it: for the help, and
+// to say that there is no verb.
+func (c *call) app(commands ...*cli.Command) *cli.App {
+	return &cli.App{
 		Name:            "cgisession",
 		Usage:           "sessions for CGI scripts",
 		UsageText:       "cgisession VERB [OPTION...] [ARGUMENT...]",
 		Version:         Version,
 		Compiled:        time.Unix(1, 0), // else the library looks at the program's file
+		Commands:        commands,
 		HideHelpCommand: true,
 		Writer:          c.stdout,
 		ErrWriter:       c.stderr,
-		ExitErrHandler:  func(*cli.Context, error) {},
+		ExitErrHandler:  func(*cli.Context, error) {}, // else it ends the program
 		OnUsageError:    usageFailed,
 		Action: func(*cli.Context) error {
 			return usagef("no verb; cgisession --help lists them")
 		},
 	}
-	if len(rest) == 0 {
-		app.Commands = c.commands()
-		return "", app.Run(append(args[:1:1], leading...))
-	}
-	for _, v := range verbs() {
-		if v.name == rest[0] {
-			command := v.command(c)
-			app.Commands = []*cli.Command{command}
-			flags, arguments, err := split(append(leading, rest[1:]...), command.Flags, v.wraps)
-			if err != nil {
-				return v.name, err
-			}
-			line := append([]string{args[0], v.name}, flags...)
-			return v.name, app.Run(append(append(line, "--"), arguments...))
-		}
-	}
-	return "", usagef("no verb %q; cgisession --help lists them", rest[0])
+}
+
+func usageFailed(_ *cli.Context, err error, _ bool) error { return usageError{err} }
+
+// A line is a command line, parted.
+type line struct {
+	flags  []string   // with their values
+	named  []cli.Flag // what flags are of those that are known, each once
+	names  []string   // by which name each of them goes here
+	others []string
+	help   bool // is asked for; then nothing else counts
 }
 
 // split parts arguments into flags with their values and the others. It ends at
 // "--", which it drops, and, if leading is set, before the first argument that
-// is neither. A word that begins with a dash and is no known flag stays among
-// the flags, where it is an error. A flag without its value is one here. Where
-// help is asked for, that is all that counts.
-func split(args []string, known []cli.Flag, leading bool) (flags, others []string, err error) {
+// is neither. What begins with a dash and is no known flag is an error, but not
+// if leading is set, since the verb may know it. So is a flag without its value.
+func split(args []string, known []cli.Flag, leading bool) (l line, err error) {
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
 		switch {
 		case arg == "--":
-			return flags, append(others, args[i+1:]...), nil
+			l.others = append(l.others, args[i+1:]...)
+			return l, nil
 		case len(arg) > 1 && arg[0] == '-':
-			flags = append(flags, arg)
-			name := strings.TrimLeft(arg, "-")
+			name, value, hasValue := strings.Cut(strings.TrimPrefix(arg[1:], "-"), "=")
 			if slices.Contains(cli.HelpFlag.Names(), name) {
-				return []string{arg}, nil, nil
+				return line{flags: []string{arg}, help: true}, nil
 			}
-			if takesValue(known, name) {
-				if i++; i == len(args) {
-					return nil, nil, usagef("flag %s: its value is missing", arg)
-				}
-				flags = append(flags, args[i])
+			l.flags = append(l.flags, arg)
+			takes, err := l.add(name, known)
+			switch {
+			case name == "" || name[0] == '-':
+				return l, usagef("bad flag syntax: %s", arg)
+			case err != nil && !leading:
+				return l, err
+			case takes && !hasValue && i+1 == len(args), hasValue && value == "" && !takes:
+				return l, usagef("flag %s: its value is missing", arg)
+			case takes && !hasValue:
+				i++
+				l.flags = append(l.flags, args[i])
 			}
 		case leading:
-			return flags, args[i:], nil
+			l.others = args[i:]
+			return l, nil
 		default:
-			others = append(others, arg)
+			l.others = append(l.others, arg)
 		}
 	}
-	return flags, others, nil
+	return l, nil
 }
 
-// takesValue reports whether the flag of this name is followed by its value.
-func takesValue(flags []cli.Flag, name string) bool {
-	for _, f := range flags {
-		for _, own := range f.Names() {
-			if own == name {
-				takes, ok := f.(interface{ TakesValue() bool })
-				return ok && takes.TakesValue()
-			}
-		}
+// add notes a flag by its name, and reports whether it takes a value.
+func (l *line) add(name string, known []cli.Flag) (takesValue bool, err error) {
+	i := slices.IndexFunc(known, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
+	if i < 0 {
+		return false, usagef("flag provided but not defined: -%s", name)
 	}
-	return false
+	f := known[i]
+	takes, ok := f.(interface{ TakesValue() bool })
+	takesValue = ok && takes.TakesValue()
+	before := slices.Index(l.named, f)
+	switch {
+	case before < 0:
+		l.named, l.names = append(l.named, f), append(l.names, name)
+	case l.names[before] != name:
+		err = usagef("Cannot use two forms of the same flag: %s %s", l.names[before], name)
+	}
+	return takesValue, err
 }
 
-func usageFailed(_ *cli.Context, err error, _ bool) error { return usageError{err} }
+// runLine has the library run the command with this line. It is given only the
+// flags that are there, since it takes its time for each.
+func (c *call) runLine(command *cli.Command, l line) error {
+	command.Flags, command.HideHelp = l.named, true
+	app := c.app(command)
+	app.HideHelp, app.HideVersion = true, true
+	args := append([]string{app.Name, command.Name}, l.flags...)
+	return app.Run(append(append(args, "--"), l.others...))
+}
 
 // commands makes every command, to be listed.
 func (c *call) commands() []*cli.Command {
@@ -256,7 +297,7 @@ func (c *call) headerCommand(name, arguments, usage string, run func(args []stri
 	return c.sessionCommand(name, arguments, usage, func(args []string) error {
 		r, err := run(args)
 		if err == nil && r != nil {
-			printHeaders(c.stdout, r, sh)
+			c.stdout.printHeaders(r, sh)
 		}
 		return err
 	}, append(flags, shFlag(&sh))...)
@@ -285,6 +326,9 @@ func (c *call) prepare() (err error) {
 
 // findStore reads the environment and finds the store.
 func (c *call) findStore() (err error) {
+	if c.badVariable != nil {
+		return c.badVariable
+	}
 	if c.env, err = cgi.Read(os.LookupEnv); err != nil {
 		return usageError{err}
 	}

@@ -83,7 +83,7 @@ func (c *call) valueCommand(name, arguments, usage string, parse func(args []str
 		}
 		text, err := answer()
 		if err == nil {
-			_, err = fmt.Fprintln(c.stdout, text)
+			c.stdout.print(text + "\n")
 		}
 		return err
 	}, flags...)

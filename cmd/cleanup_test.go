@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -354,6 +355,84 @@ func TestCleanupSkipsBusy(t *testing.T) {
 		if got := r.call(t, "cleanup", "--timeout", "1h").swept(t); got.removed != 1 || got.busy != 0 {
 			t.Errorf("without %s: %+v", what, got)
 		}
+	}
+}
+
+// A session that is used after cleanup has chosen it, and before that has its
+// lock, stays.
+func TestCleanupLooksAgain(t *testing.T) {
+	needStrace(t)
+	r := plant(t, 1, all)
+	got := r.stopped(t, "flock", func() {
+		if err := os.Chtimes(r.planted(0), time.Now(), time.Now()); err != nil {
+			t.Error(err)
+		}
+	}, "cleanup", "--timeout", "1h").swept(t)
+	if got.kept != 1 {
+		t.Errorf("used meanwhile: %+v", got)
+	}
+	// The same without the use: it was a candidate.
+	r = plant(t, 1, all)
+	if got := r.stopped(t, "flock", func() {}, "cleanup", "--timeout", "1h").swept(t); got.removed != 1 {
+		t.Errorf("not used: %+v", got)
+	}
+}
+
+// stopped runs the program, and act once, while it is stopped after its first
+// system call of a kind.
+func (r request) stopped(t *testing.T, call string, act func(), args ...string) ended {
+	t.Helper()
+	trace := filepath.Join(t.TempDir(), "trace")
+	strace := []string{"-f", "-qq", "-o", trace, "-e", "trace=" + call, "-e", "inject=" + call + ":signal=STOP:when=1", program}
+	c := r.command("strace", append(strace, args...)...)
+	var stdout, stderr bytes.Buffer
+	c.Stdout, c.Stderr = &stdout, &stderr
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	over := make(chan ended, 1)
+	go func() { over <- wait(t, c, &stdout, &stderr) }()
+	stop := regexp.MustCompile(`(?m)^(\d+) +--- stopped by SIGSTOP ---$`)
+	stops := 0 // of each thread that makes such a call
+	var got ended
+	waitFor(t, "the program's end", func() bool {
+		text, _ := os.ReadFile(trace)
+		if all := stop.FindAllSubmatch(text, -1); len(all) > stops {
+			if stops == 0 {
+				act()
+			}
+			pid, _ := strconv.Atoi(string(all[stops][1]))
+			syscall.Kill(pid, syscall.SIGCONT)
+			stops = len(all)
+		}
+		select {
+		case got = <-over:
+			return true
+		default:
+			return false
+		}
+	})
+	if stops == 0 {
+		t.Errorf("%q made no call of %s", args, call)
+	}
+	return got
+}
+
+// What cannot be removed is an error at the end, and stays; all else goes.
+func TestCleanupImmutable(t *testing.T) {
+	const n = 600
+	r := plant(t, n, all)
+	path := r.planted(0)
+	if text, err := exec.Command("chattr", "+i", path).CombinedOutput(); err != nil {
+		t.Skipf("no file can be made immutable here: %v: %s", err, text)
+	}
+	defer exec.Command("chattr", "-i", path).Run()
+	got := r.call(t, "cleanup", "--timeout", "1h")
+	if got.code != 77 || got.stdout != "" || got.stderr != "cgisession: cleanup: remove "+path+": operation not permitted\n" {
+		t.Errorf("%+v", got)
+	}
+	if olds, _ := r.left(n, all); olds != 1 {
+		t.Errorf("%d are left", olds)
 	}
 }
 

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"errors"
-	"io"
 	"slices"
 
 	"github.com/urfave/cli/v2"
@@ -22,10 +21,9 @@ func getCommand(c *call) *cli.Command {
 			return err
 		}
 		text, err := form.print(data, keys, names)
-		if err != nil {
-			return err
+		if err == nil {
+			c.stdout.print(text)
 		}
-		_, err = io.WriteString(c.stdout, text)
 		return err
 	},
 		&cli.BoolFlag{Name: "raw", Usage: "print strings without quotes; a line feed ends each value", Destination: &form.raw},

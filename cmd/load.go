@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"errors"
-	"io"
 
 	"github.com/urfave/cli/v2"
 
@@ -34,9 +33,9 @@ func loadCommand(c *call) *cli.Command {
 		if err != nil {
 			return err
 		}
-		printHeaders(c.stdout, r, sh)
-		_, err = io.WriteString(c.stdout, code)
-		return err
+		c.stdout.printHeaders(r, sh)
+		c.stdout.print(code)
+		return nil
 	},
 		shFlag(&sh),
 		&cli.BoolFlag{Name: "json", Usage: "print the header lines, the session and its data as one JSON object", Destination: &json},

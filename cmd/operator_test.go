@@ -161,6 +161,28 @@ func TestDestroyAgainstRegenerate(t *testing.T) {
 	}
 }
 
+// A session that gets a new id after the index was read is found under that.
+func TestDestroyWhileMoving(t *testing.T) {
+	needStrace(t)
+	r := request{dir: t.TempDir()}
+	got := r.call(t, "regenerate", "--user", "ann")
+	ids := newIDs(got.stdout)
+	if got.code != 0 || len(ids) != 1 {
+		t.Fatalf("log-in: %+v", got)
+	}
+	ended := r.stopped(t, "getdents64", func() {
+		if got := r.bound(ids[0]).call(t, "regenerate"); got.code != 0 {
+			t.Errorf("new id: %+v", got)
+		}
+	}, "destroy", "--user", "ann")
+	if ended.code != 0 || ended.stdout != "ended 1\n" {
+		t.Errorf("%+v", ended)
+	}
+	if list := r.call(t, "list"); list.stdout != "" {
+		t.Errorf("there is left: %s", list.stdout)
+	}
+}
+
 // A file system that runs out of room is found to, and cleanup makes room there.
 func TestDoctorRoom(t *testing.T) {
 	if os.Geteuid() != 0 {

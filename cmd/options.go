@@ -33,7 +33,8 @@ type options struct {
 	maxSize            int
 	logFile            string
 
-	anyLock bool // CGISESSION_LOCK_FD may be on another session than the verb's
+	anyLock     bool  // CGISESSION_LOCK_FD may be on another session than the verb's
+	badVariable error // the first one's
 }
 
 func defaults() options {
@@ -55,39 +56,39 @@ func (o *options) sessionFlags() []cli.Flag { return append(o.storeFlags(), o.co
 // them: name, variable, default and unit of each, here and nowhere else.
 func (o *options) storeFlags() []cli.Flag {
 	return []cli.Flag{
-		option("data-dir", "`DIR` that holds the sessions", "$TMPDIR/cgisession-UID", text(&o.dataDir)),
-		option("type", "keep sessions as `TYPE`: file (also called dbm), or memory: on a RAM file system", "file", choice(&o.storeType, "file", "dbm", "memory")),
-		option("timeout", "longest `TIME` between accesses, as 1800 (seconds), 30m or 7d; 0: no limit", "0", duration(&o.timeout)),
-		option("lifetime", "longest `TIME` since the session was created; 0: no limit", "0", duration(&o.lifetime)),
-		switchOn("invalidate-corrupt", "take a corrupt session for a timed-out one, instead of failing", &o.invalidateCorrupt),
-		option("lock-timeout", "longest `TIME` to wait for a session that is locked; 0: do not wait", "10s", duration(&o.lockTimeout)),
-		switchOn("durable", "sync each save to the disk before it is reported; the same for all who use the directory", &o.durable),
-		option("max-size", "most `BYTES` of data in a session", "1048576", size(&o.maxSize)),
-		option("log-file", "append events to `FILE`; - is standard error", "none", text(&o.logFile)),
+		o.option("data-dir", "`DIR` that holds the sessions", "$TMPDIR/cgisession-UID", text(&o.dataDir)),
+		o.option("type", "keep sessions as `TYPE`: file (also called dbm), or memory: on a RAM file system", "file", choice(&o.storeType, "file", "dbm", "memory")),
+		o.option("timeout", "longest `TIME` between accesses, as 1800 (seconds), 30m or 7d; 0: no limit", "0", duration(&o.timeout)),
+		o.option("lifetime", "longest `TIME` since the session was created; 0: no limit", "0", duration(&o.lifetime)),
+		o.switchOn("invalidate-corrupt", "take a corrupt session for a timed-out one, instead of failing", &o.invalidateCorrupt),
+		o.option("lock-timeout", "longest `TIME` to wait for a session that is locked; 0: do not wait", "10s", duration(&o.lockTimeout)),
+		o.switchOn("durable", "sync each save to the disk before it is reported; the same for all who use the directory", &o.durable),
+		o.option("max-size", "most `BYTES` of data in a session", "1048576", size(&o.maxSize)),
+		o.option("log-file", "append events to `FILE`; - is standard error", "none", text(&o.logFile)),
 	}
 }
 
 // cookieFlags binds the options that say how a request names its session.
 func (o *options) cookieFlags() []cli.Flag {
 	return []cli.Flag{
-		option("cookie-name", "`NAME` of the cookie; sessions of other names are never seen", "cgisession_id", text(&o.cookieName), "key"),
+		o.option("cookie-name", "`NAME` of the cookie; sessions of other names are never seen", "cgisession_id", text(&o.cookieName), "key"),
 		&cli.GenericFlag{Name: "id", Usage: "`TOKEN` that the client sent by another way than a cookie, judged as a cookie would be", Value: clientText(&o.id)},
-		option("adopt-id", "the script's own `ID` for a session, which is made if there is none", "", adopted(&o.adoptID)),
-		option("use-cookies", "read and print cookies: `true|false`", "true", boolean(&o.useCookies)),
-		option("cookie-expires", "when the browser drops the cookie: true (when it is closed), false (never: 400 days), a `TIME`, or a date such as 2027-01-31T00:00:00Z", "true", expires(&o.cookie.Expires)),
-		option("cookie-path", "`PATH` of the URLs that the cookie is sent to", "/", text(&o.cookie.Path)),
-		option("cookie-domain", "`DOMAIN` of the hosts that the cookie is sent to", "this host only", text(&o.cookie.Domain)),
-		option("cookie-secure", "send the cookie over https only: `auto|always|never`; auto: where the server says HTTPS=on", "auto", choice(&o.secure, "auto", "always", "never")),
-		option("cookie-http-only", "keep the cookie from the page's scripts: `true|false`", "true", boolean(&o.cookie.HTTPOnly)),
-		option("cookie-same-site", "cross-site requests that carry the cookie: `lax|strict|none`", "lax", sameSite(&o.cookie.SameSite)),
-		switchOn("cookie-partitioned", "keep one cookie for each top-level site (CHIPS)", &o.cookie.Partitioned),
-		&cli.GenericFlag{Name: "secret-file", EnvVars: []string{"CGISESSION_SECRET_FILE"}, Usage: "`FILE` of keys that sign ids, one a line, the first for new ones; or set CGISESSION_SECRET", Value: text(&o.secretFile)},
+		o.option("adopt-id", "the script's own `ID` for a session, which is made if there is none", "", adopted(&o.adoptID)),
+		o.option("use-cookies", "read and print cookies: `true|false`", "true", boolean(&o.useCookies)),
+		o.option("cookie-expires", "when the browser drops the cookie: true (when it is closed), false (never: 400 days), a `TIME`, or a date such as 2027-01-31T00:00:00Z", "true", expires(&o.cookie.Expires)),
+		o.option("cookie-path", "`PATH` of the URLs that the cookie is sent to", "/", text(&o.cookie.Path)),
+		o.option("cookie-domain", "`DOMAIN` of the hosts that the cookie is sent to", "this host only", text(&o.cookie.Domain)),
+		o.option("cookie-secure", "send the cookie over https only: `auto|always|never`; auto: where the server says HTTPS=on", "auto", choice(&o.secure, "auto", "always", "never")),
+		o.option("cookie-http-only", "keep the cookie from the page's scripts: `true|false`", "true", boolean(&o.cookie.HTTPOnly)),
+		o.option("cookie-same-site", "cross-site requests that carry the cookie: `lax|strict|none`", "lax", sameSite(&o.cookie.SameSite)),
+		o.switchOn("cookie-partitioned", "keep one cookie for each top-level site (CHIPS)", &o.cookie.Partitioned),
+		o.option("secret-file", "`FILE` of keys that sign ids, one a line, the first for new ones; or set CGISESSION_SECRET", "", text(&o.secretFile)),
 	}
 }
 
 // noLockFlag is the option of the verbs that only read.
 func (o *options) noLockFlag() cli.Flag {
-	return switchOn("no-lock", "read a recent version without waiting for the lock, and mark no access", &o.noLock)
+	return o.switchOn("no-lock", "read a recent version without waiting for the lock, and mark no access", &o.noLock)
 }
 
 // variable returns the name of the environment variable that sets an option.
@@ -95,16 +96,32 @@ func variable(name string) string {
 	return "CGISESSION_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
 
-func option(name, usage, byDefault string, v *value, aliases ...string) cli.Flag {
+// option sets an option from its variable, and makes the flag that goes before
+// that. The flag's Sources are for the help.
+func (o *options) option(name, usage, byDefault string, v *value, aliases ...string) cli.Flag {
+	o.readVariable(name, v)
 	return &cli.GenericFlag{Name: name, Aliases: aliases, EnvVars: []string{variable(name)}, Usage: usage, DefaultText: byDefault, Value: v}
 }
 
-func switchOn(name, usage string, on *bool) cli.Flag {
+// switchOn is option for what is off unless it is named.
+func (o *options) switchOn(name, usage string, on *bool) cli.Flag {
+	o.readVariable(name, boolean(on))
 	return &cli.BoolFlag{Name: name, EnvVars: []string{variable(name)}, Usage: usage, Destination: on}
 }
 
+// readVariable reads an option's variable. An empty one is as good as none.
+func (o *options) readVariable(name string, v *value) {
+	text := os.Getenv(variable(name))
+	if text == "" {
+		return
+	}
+	if err := v.Set(text); err != nil && o.badVariable == nil {
+		o.badVariable = usagef("could not parse %q from environment variable %q for flag %s: %w", text, variable(name), name, err)
+	}
+}
+
 // value is an option that takes a value: how to read it, and the text that was
-// read last, which the library also sets under the option's alias.
+// read last.
 type value struct {
 	set  func(text string) error
 	text string
@@ -112,6 +129,7 @@ type value struct {
 
 func (v *value) Set(text string) error { v.text = text; return v.set(text) }
 func (v *value) String() string        { return v.text }
+func (v *value) Get() any              { return v.text }
 
 // parsed makes an option of a function that reads its text.
 func parsed[T any](to *T, parse func(string) (T, error)) *value {

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 
@@ -21,6 +20,10 @@ func (o *output) Write(p []byte) (int, error) {
 	o.text = append(o.text, p...)
 	return len(p), nil
 }
+
+// print is Write for a string. It does not go through io.Writer, which would
+// first ask the output what else it can do.
+func (o *output) print(text string) { o.text = append(o.text, text...) }
 
 // streamAt is how much is collected of what streams, in bytes.
 const streamAt = 64 << 10
@@ -52,13 +55,13 @@ func (o *output) flush() error {
 
 // printHeaders writes the answer of a header verb: the lines themselves, or
 // with --sh code for eval that prints them and exports the session.
-func printHeaders(w io.Writer, r *result, sh bool) {
+func (o *output) printHeaders(r *result, sh bool) {
 	if sh {
-		io.WriteString(w, shellHeaders(r.headers)+"export"+shellWords(r.exports())+"\n")
+		o.print(shellHeaders(r.headers) + "export" + shellWords(r.exports()) + "\n")
 		return
 	}
 	for _, line := range r.headers {
-		io.WriteString(w, line+"\n")
+		o.print(line + "\n")
 	}
 }
 

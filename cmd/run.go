@@ -58,7 +58,7 @@ func runCommand(c *call) *cli.Command {
 				return fmt.Errorf("variable %s of %d bytes, %d in all: %w: at most %d in one, %d in all; use get instead", s.name, len(s.value), total, errVariable, maxVariable, maxVariables)
 			}
 		}
-		printHeaders(c.stdout, r, false)
+		c.stdout.printHeaders(r, false)
 		return c.exec(path, args, settings)
 	},
 		&cli.BoolFlag{Name: "lock", Usage: "keep the session locked until the command ends", Destination: &locked},

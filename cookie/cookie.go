@@ -114,22 +114,21 @@ func lifetime(end time.Time, seconds int64) string {
 
 // line puts checked parts together, in the order that net/http uses.
 func line(name, value, lifetime string, a Attributes) string {
-	s := "Set-Cookie: " + name + "=" + value + "; Path=" + a.Path
+	domain, httpOnly, secure, partitioned := "", "", "", ""
 	if a.Domain != "" {
 		// Browsers ignore a leading dot, and the grammar has none
 		// (RFC 6265 §4.1.2.3).
-		s += "; Domain=" + strings.TrimPrefix(a.Domain, ".")
+		domain = "; Domain=" + strings.TrimPrefix(a.Domain, ".")
 	}
-	s += lifetime
 	if a.HTTPOnly {
-		s += "; HttpOnly"
+		httpOnly = "; HttpOnly"
 	}
 	if a.Secure {
-		s += "; Secure"
+		secure = "; Secure"
 	}
-	s += "; SameSite=" + a.SameSite.String()
 	if a.Partitioned {
-		s += "; Partitioned"
+		partitioned = "; Partitioned"
 	}
-	return s
+	return "Set-Cookie: " + name + "=" + value + "; Path=" + a.Path + domain + lifetime +
+		httpOnly + secure + "; SameSite=" + a.SameSite.String() + partitioned
 }

@@ -130,8 +130,8 @@ func (f *File) ClockSkew() (time.Duration, error) {
 const damagedDir = ".damaged"
 
 // SetAside moves the file of a session, which must hold no whole record, into
-// the directory .damaged, and returns where it is now. One that holds a whole
-// record after all, or nothing, is ErrNotFound.
+// the directory .damaged, under a name that is new there, and returns where it
+// is now. One that holds a whole record after all, or nothing, is ErrNotFound.
 func (f *File) SetAside(handle string) (string, error) {
 	e, err := f.lock(handle, exclusive, false)
 	if err != nil {
@@ -150,10 +150,11 @@ func (f *File) SetAside(handle string) (string, error) {
 		return "", &dirError{f.dir, err}
 	}
 	defer unix.Close(dir)
-	if err := renameat(e.shard, e.handle, dir, e.handle); err != nil {
+	name := fmt.Sprintf("%s.%d", e.handle, time.Now().UnixNano())
+	if err := renameat(e.shard, e.handle, dir, name); err != nil {
 		return "", e.fail("set aside", err)
 	}
-	return f.dir + "/" + damagedDir + "/" + handle, nil
+	return f.dir + "/" + damagedDir + "/" + name, nil
 }
 
 // MendUser makes sure that the index of users leads to the session.

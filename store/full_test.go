@@ -16,6 +16,44 @@ import (
 	"cgisession/store"
 )
 
+// TestNothingLeft has new sessions that nothing is stored in: they leave no file.
+func TestNothingLeft(t *testing.T) {
+	dir := t.TempDir()
+	f := open(t, dir, store.Options{MaxSize: 100})
+	for name, change := range map[string]store.Change{
+		"Keep":      keep,
+		"Remove":    remove,
+		"error":     func(*store.Session) (store.Outcome, error) { return store.Save, errors.New("failed") },
+		"too large": save(sized(101)),
+	} {
+		f.Update(store.Handle("test", store.NewID()), true, change)
+		if left := regularFiles(t, dir); len(left) > 0 {
+			t.Errorf("%s: left %q", name, left)
+		}
+	}
+	s := create(t, f, sized(100))
+	if _, err := f.Update(s.Handle, false, remove); err != nil {
+		t.Fatal(err)
+	}
+	if left := regularFiles(t, dir); len(left) > 0 {
+		t.Errorf("Remove of a session that is there: left %q", left)
+	}
+}
+
+// TestOversizedFile has a file that is larger than any session of the store's
+// MaxSize: it is not read, whatever it holds.
+func TestOversizedFile(t *testing.T) {
+	dir := t.TempDir()
+	s := create(t, open(t, dir, patient), sized(20_000))
+	small := open(t, dir, store.Options{MaxSize: 1000})
+	for name, access := range accesses {
+		if err := access(small, s.Handle); !errors.Is(err, store.ErrTooLarge) {
+			t.Errorf("%s: %v; want %v", name, err, store.ErrTooLarge)
+		}
+	}
+	holds(t, open(t, dir, patient), s.Handle, 1, sized(20_000))
+}
+
 // TestFileSizeLimit has a process that may not let files grow (ulimit -f): its
 // writes come out short, and then fail with EFBIG. The signal that goes with
 // that must not end it.

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -179,6 +180,42 @@ func TestLockTimeout(t *testing.T) {
 	holds(t, brief, s.Handle, 1, `{"a":1}`)
 }
 
+// descriptors returns how many of this process are on the file at path.
+func descriptors(t *testing.T, path string) (n int) {
+	t.Helper()
+	all, err := filepath.Glob("/proc/self/fd/*")
+	must(t, err)
+	for _, fd := range all {
+		if target, err := os.Readlink(fd); err == nil && target == path {
+			n++
+		}
+	}
+	return n
+}
+
+// TestHoldTimeout gives up a wait for a lock that was to be kept. Its descriptor
+// stays open as long as the wait, so that no other file can get the number.
+func TestHoldTimeout(t *testing.T) {
+	if _, err := os.Stat("/proc/self/fd"); err != nil {
+		t.Skip(err)
+	}
+	dir := t.TempDir()
+	s := create(t, open(t, dir, patient), `{"a":1}`)
+	c := holder(t, dir, s.Handle)
+	brief := open(t, dir, store.Options{MaxSize: 1 << 20, LockTimeout: 10 * time.Millisecond})
+	if _, err := brief.Hold(s.Handle, false); !errors.Is(err, store.ErrLocked) {
+		t.Errorf("%v; want %v", err, store.ErrLocked)
+	}
+	if n := descriptors(t, s.Path); n != 1 {
+		t.Errorf("%d descriptors are open during the wait; want 1", n)
+	}
+	c.end(t)
+	eventually(t, "the descriptor closed", func() bool { return descriptors(t, s.Path) == 0 })
+	if _, err := open(t, dir, store.Options{}).Hold(s.Handle, false); err != nil {
+		t.Errorf("after the holder's end: %v", err)
+	}
+}
+
 // TestHolderKilled frees the lock as kill -9 ends its holder.
 func TestHolderKilled(t *testing.T) {
 	dir := t.TempDir()
@@ -248,6 +285,52 @@ func TestReplacedUnderWaiter(t *testing.T) {
 	holds(t, f, s.Handle, 3, `{"n":7}`)
 }
 
+// TestNewFileLockedUnderWaiter has the new file locked too: a lock of the old one
+// is worth nothing, so that the waiters wait again.
+func TestNewFileLockedUnderWaiter(t *testing.T) {
+	dir := t.TempDir()
+	f := open(t, dir, patient)
+	s := create(t, f, `{"a":1}`)
+	first := holder(t, dir, s.Handle)
+	waiters := map[string]<-chan answer{
+		"Touch":  waiter(t, s.Path, func() (*store.Session, error) { return f.Read(s.Handle, store.Touch) }),
+		"Update": waiter(t, s.Path, func() (*store.Session, error) { return f.Update(s.Handle, false, count) }),
+		"create": waiter(t, s.Path, func() (*store.Session, error) { return f.Update(s.Handle, true, count) }),
+		"Hold": waiter(t, s.Path, func() (*store.Session, error) {
+			g := store.NewFile(dir, patient)
+			fd, err := g.Hold(s.Handle, false)
+			if err == nil {
+				unix.Close(fd)
+			}
+			return nil, err
+		}),
+	}
+	findDelete(t, dir)
+	if _, err := f.Update(s.Handle, true, save(`{"n":5}`)); err != nil {
+		t.Fatal(err)
+	}
+	second := holder(t, dir, s.Handle)
+	first.end(t)
+	eventually(t, "all waiters for the new file's lock", func() bool {
+		for name, w := range waiters {
+			select {
+			case a := <-w:
+				t.Fatalf("%s went on without the lock: %+v, %v", name, a.session, a.err)
+			default:
+			}
+		}
+		_, waiting := flocks(t, s.Path)
+		return waiting == len(waiters)
+	})
+	second.end(t)
+	for name, w := range waiters {
+		if _, err := result(t, w); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	holds(t, f, s.Handle, 3, `{"n":7}`)
+}
+
 // TestDeletedWithoutCreator is the same where nobody may create: not found, and
 // no file comes back.
 func TestDeletedWithoutCreator(t *testing.T) {
@@ -307,16 +390,18 @@ func TestDeletedWhileMoving(t *testing.T) {
 	dir := t.TempDir()
 	f := open(t, dir, patient)
 	for _, grace := range []time.Duration{0, time.Hour} {
-		s := create(t, f, `{"a":1}`)
-		_, err := f.Move(s.Handle, store.Handle("test", store.NewID()), grace, func(s *store.Session) (store.Outcome, error) {
-			findDelete(t, dir)
-			return store.Save, nil
-		})
-		if !errors.Is(err, store.ErrNotFound) {
-			t.Errorf("grace %v: %v; want %v", grace, err, store.ErrNotFound)
-		}
-		if left := regularFiles(t, dir); len(left) > 0 {
-			t.Errorf("grace %v: made %q", grace, left)
+		for _, outcome := range []store.Outcome{store.Keep, store.Save} {
+			s := create(t, f, `{"a":1}`)
+			_, err := f.Move(s.Handle, store.Handle("test", store.NewID()), grace, func(s *store.Session) (store.Outcome, error) {
+				findDelete(t, dir)
+				return outcome, nil
+			})
+			if !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("grace %v, outcome %d: %v; want %v", grace, outcome, err, store.ErrNotFound)
+			}
+			if left := regularFiles(t, dir); len(left) > 0 {
+				t.Errorf("grace %v, outcome %d: made %q", grace, outcome, left)
+			}
 		}
 	}
 }

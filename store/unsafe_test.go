@@ -381,7 +381,7 @@ func TestAsOtherUser(t *testing.T) {
 	must(t, os.Mkdir(dir+"/tmp", 0o700))
 	must(t, os.Chown(dir+"/tmp", stranger, stranger))
 
-	cmd := exec.Command(dir+"/store.test", "-test.run", "^(TestFile|TestUnsafe.*|TestModes|TestMissingDirectory|TestForeign)$", "-test.v")
+	cmd := exec.Command(dir+"/store.test", "-test.run", "^Test(File|Unsafe|Modes|Missing|Foreign|Tombstone|Nothing|Hold|Deleted|Moved|Renamed|Replaced)", "-test.v")
 	cmd.Dir = dir + "/tmp"
 	cmd.Env = append(os.Environ(), "TMPDIR="+dir+"/tmp", "HOME="+dir+"/tmp")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: stranger, Gid: stranger}}

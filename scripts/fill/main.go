@@ -1,5 +1,6 @@
 // Command fill makes many sessions in a directory, for tests and measurements.
-// The same arguments make the same sessions, so that two directories are equal.
+// The same arguments make the same sessions, so that two directories are equal;
+// those that are there stay.
 package main
 
 import (
@@ -7,6 +8,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,20 +31,14 @@ func main() {
 		log.Fatal("usage: fill [-n N] [-old PERCENT] [-age TIME] [-size BYTES] [-user NAME] DIR")
 	}
 	f := store.NewFile(flag.Arg(0), store.Options{MaxSize: 2 << 20})
-	data := store.Data(fmt.Sprintf(`{"text":%q}`, make([]byte, 0)))
-	if *size > len(data) {
-		text := make([]byte, *size-len(data))
-		for i := range text {
-			text[i] = 'x'
-		}
-		data = store.Data(fmt.Sprintf(`{"text":%q}`, text))
-	}
+	text := strings.Repeat("x", max(0, *size-len(`{"text":""}`)))
+	data := store.Data(`{"text":"` + text + `"}`)
 	then := time.Now().Add(-*age)
 	var all sync.WaitGroup
 	for maker := range makers {
 		all.Go(func() {
 			for i := maker; i < *n; i += makers {
-				if err := make1(f, i, data, *user, (i+1)**share/100 > i**share/100, then); err != nil {
+				if err := makeOne(f, i, data, *user, spread(i, *share), then); err != nil {
 					log.Fatal(err)
 				}
 			}
@@ -51,10 +47,17 @@ func main() {
 	all.Wait()
 }
 
-// make1 makes session number i, and sets its last access back if it is old.
-func make1(f *store.File, i int, data store.Data, user string, old bool, then time.Time) error {
+// spread reports whether i is among the percent of numbers, evenly spread.
+func spread(i, percent int) bool { return (i+1)*percent/100 > i*percent/100 }
+
+// makeOne makes session number i, if it is not there, and sets its last access
+// back if it is old.
+func makeOne(f *store.File, i int, data store.Data, user string, old bool, then time.Time) error {
 	handle := store.Handle("cgisession_id", fmt.Sprintf("session-number-%012d", i))
 	s, err := f.Update(handle, true, func(s *store.Session) (store.Outcome, error) {
+		if s.Version > 0 {
+			return store.Keep, nil
+		}
 		s.Data, s.User = data, user
 		return store.Save, nil
 	})
