@@ -10,7 +10,7 @@ const (
 	badSameSite = `--cookie-same-site "[^"]*" is not lax, strict or none`
 	badExpires  = `--cookie-expires "[^"]*" is not true, false, a time above zero .*`
 	badPath     = ` holds a space, a ';', a control or a non-ASCII character: write it percent-encoded, as URLs have it`
-	badDomain   = ` is no host name: use labels of letters, digits and '-' \("example.com"\), or leave it out`
+	badDomain   = ` is no host name: use labels of letters, digits, '-' and '_' \("example.com"\), or leave it out`
 	badName     = ` holds a character that none may: use letters, digits, '-' and '_' in --cookie-name`
 	badSize     = `must be bytes from 2 to 1073741824`
 )
@@ -329,7 +329,7 @@ func commandRows() []row {
 		{name: "empty filter", args: argv{"edit", ""}, code: 127, stderr: `edit: command : executable file not found in \$PATH`},
 		{name: "directory for a filter", args: argv{"edit", "./dir"}, code: 126, stderr: "edit: command ./dir: is a directory"},
 		{name: "text for a filter", args: argv{"edit", "./text"}, code: 126, stderr: "edit: command ./text: permission denied"},
-		{name: "filter without its interpreter", args: argv{"edit", "./no-interpreter"}, code: 127, stderr: "edit: command ./no-interpreter: no such file or directory"},
+		{name: "filter without its interpreter", args: argv{"edit", "./no-interpreter"}, code: 127, stderr: "edit: command ./no-interpreter: its interpreter: no such file or directory"},
 		{name: "missing path for a filter", args: argv{"edit", "./nowhere"}, code: 127, stderr: "edit: command ./nowhere: no such file or directory"},
 		{name: "filter in the working directory", args: argv{"edit", "no-interpreter"}, code: 127, stderr: `edit: command no-interpreter: executable file not found in \$PATH`},
 		{name: "filter with LF", args: argv{"edit", "no\nsuch"}, code: 127, stderr: `edit: command no\\nsuch: executable file not found in \$PATH`},

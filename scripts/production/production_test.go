@@ -1,0 +1,359 @@
+// Package production tests what the README says for production: each file here
+// is in it word for word, and is what these tests run, with the paths and the
+// port of the test in it, by the programs of Debian's packages.
+package production
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// program is the program, built as it is installed.
+var program string
+
+func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
+
+func buildAndRun(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "production")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	program = filepath.Join(dir, "cgisession")
+	if text, err := exec.Command("../build", program).CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "%v\n%s", err, text)
+		return 1
+	}
+	return m.Run()
+}
+
+// snippets are the files that the README shows, by their paths from here.
+func snippets(t *testing.T) []string {
+	t.Helper()
+	here, err := filepath.Glob("*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	here = slices.DeleteFunc(here, func(name string) bool { return strings.HasSuffix(name, ".go") })
+	return append(here, "../cron/cgisession", "../systemd/cgisession-cleanup.service", "../systemd/cgisession-cleanup.timer")
+}
+
+func TestREADME(t *testing.T) {
+	readme := read(t, "../../README.md")
+	for _, name := range snippets(t) {
+		code := regexp.MustCompile("(?m)^```[a-z]*\n" + regexp.QuoteMeta(read(t, name)) + "```$")
+		if !code.MatchString(readme) {
+			t.Errorf("%s is not in the README as it is", name)
+		}
+	}
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func write(t *testing.T, name, text string, mode fs.FileMode) {
+	t.Helper()
+	err := os.MkdirAll(filepath.Dir(name), 0o755)
+	if err == nil {
+		err = os.WriteFile(name, []byte(text), mode)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// needs skips the test where one of the programs is not there.
+func needs(t *testing.T, programs ...string) {
+	t.Helper()
+	for _, name := range programs {
+		if _, err := exec.LookPath(name); err != nil {
+			t.Skipf("no %s here", name)
+		}
+	}
+}
+
+// needsRoot skips the test unless it can start what changes its user.
+func needsRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("not root")
+	}
+}
+
+// A machine is a directory that stands for the root directory: what the
+// snippets name as /usr/local/bin and so on is in it.
+type machine struct {
+	root string
+	port int // that stands for 80 and 443
+}
+
+// newMachine makes a machine with the program and the examples, on which
+// setup.sh was run.
+func newMachine(t *testing.T) *machine {
+	t.Helper()
+	needsRoot(t)
+	root, err := os.MkdirTemp("", "machine")
+	if err == nil {
+		err = os.Chmod(root, 0o755) // for the web server's user
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(root) })
+	m := &machine{root: root}
+	write(t, m.path("/usr/local/bin/cgisession"), read(t, program), 0o755)
+	for _, dir := range []string{"/usr/lib/cgi-bin", "/var/www/cgi-bin"} {
+		write(t, m.path(dir+"/counter.sh"), read(t, "../examples/counter.sh"), 0o755)
+	}
+	for _, dir := range []string{"/run", "/etc", "/var/lib", "/var/log", "/tmp"} {
+		if err := os.MkdirAll(m.path(dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.run(t, "sh", m.install(t, "setup.sh"))
+	return m
+}
+
+// path returns where a path of the machine is.
+func (m *machine) path(path string) string { return m.root + path }
+
+// install copies a snippet, with the machine's paths and port, and returns
+// where the copy is.
+func (m *machine) install(t *testing.T, name string) string {
+	t.Helper()
+	text := regexp.MustCompile(`/(usr/local/bin|usr/lib|var/lib|var/log|var/www|etc/cgisession.key|run)\b`).ReplaceAllStringFunc(read(t, name), m.path)
+	text = strings.ReplaceAll(text, "-p 80", "-p "+m.address())
+	to := m.path("/installed/" + filepath.Base(name))
+	write(t, to, text, 0o644)
+	return to
+}
+
+func (m *machine) address() string { return "127.0.0.1:" + strconv.Itoa(m.port) }
+
+// environment is that of the machine's processes.
+func (m *machine) environment() []string {
+	return []string{"PATH=" + m.path("/usr/local/bin") + ":" + os.Getenv("PATH"), "TMPDIR=" + m.path("/tmp")}
+}
+
+// run runs a program to its end, which must be a good one, and returns what it
+// prints.
+func (m *machine) run(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	c := exec.Command(name, args...)
+	c.Env = m.environment()
+	var stdout, stderr bytes.Buffer
+	c.Stdout, c.Stderr = &stdout, &stderr
+	if err := c.Run(); err != nil || stderr.Len() > 0 {
+		t.Fatalf("%q: %v\n%s%s", c.Args, err, stdout.String(), stderr.String())
+	}
+	return stdout.String()
+}
+
+// sessions returns the files of the sessions.
+func (m *machine) sessions(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob(m.path("/var/lib/cgisession/??/*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// age makes all sessions look unused for so long.
+func (m *machine) age(t *testing.T, unused time.Duration) {
+	t.Helper()
+	then := time.Now().Add(-unused)
+	for _, file := range m.sessions(t) {
+		if err := os.Chtimes(file, then, then); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// cron runs the command of the crontab line.
+func (m *machine) cron(t *testing.T) {
+	t.Helper()
+	lines := regexp.MustCompile(`(?m)^\*/10 \* \* \* \* root (.+)$`).FindAllStringSubmatch(read(t, m.install(t, "../cron/cgisession")), -1)
+	if len(lines) != 1 {
+		t.Fatalf("the crontab has %d lines of the kind that is wanted", len(lines))
+	}
+	if text := m.run(t, "sh", "-c", lines[0][1]); text != "" {
+		t.Errorf("cron would send a message: %s", text)
+	}
+}
+
+// count returns how often the log has an event.
+func (m *machine) count(t *testing.T, event string) int {
+	t.Helper()
+	text, err := os.ReadFile(m.path("/var/log/cgisession/log"))
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	return strings.Count(string(text), " event=\""+event+"\" ")
+}
+
+// owner returns whose a file is.
+func owner(t *testing.T, path string) string {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := user.LookupId(strconv.Itoa(int(info.Sys().(*syscall.Stat_t).Uid)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Username
+}
+
+// set-up makes what the web server's user alone can get at, and keeps a key
+// that is there.
+func TestSetup(t *testing.T) {
+	m := newMachine(t)
+	for path, mode := range map[string]fs.FileMode{
+		"/var/lib/cgisession": fs.ModeDir | 0o700,
+		"/var/log/cgisession": fs.ModeDir | 0o700,
+		"/etc/cgisession.key": 0o600,
+	} {
+		info, err := os.Stat(m.path(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode() != mode || owner(t, m.path(path)) != "www-data" {
+			t.Errorf("%s: %v, %s", path, info.Mode(), owner(t, m.path(path)))
+		}
+	}
+	key := read(t, m.path("/etc/cgisession.key"))
+	m.run(t, "sh", m.path("/installed/setup.sh"))
+	if read(t, m.path("/etc/cgisession.key")) != key {
+		t.Error("a second set-up makes a new key")
+	}
+	m.cron(t)
+	found := m.run(t, "cgisession", "doctor", "--data-dir", m.path("/var/lib/cgisession"), "--secret-file", m.path("/etc/cgisession.key"), "--timeout", "30m", "--cookie-secure", "always")
+	if strings.Contains(found, "problem") {
+		t.Errorf("doctor says:\n%s", found)
+	}
+}
+
+// The log goes on after it was moved away, and loses no line.
+func TestLogrotate(t *testing.T) {
+	needs(t, "logrotate")
+	m := newMachine(t)
+	load := func() {
+		m.run(t, "cgisession", "load", "--data-dir", m.path("/tmp/sessions"), "--log-file", m.path("/var/log/cgisession/log"))
+	}
+	load()
+	load()
+	if err := os.Chown(m.path("/var/log/cgisession/log"), 33, 33); err != nil {
+		t.Fatal(err)
+	}
+	conf := m.install(t, "logrotate")
+	m.run(t, "logrotate", "--force", "--state", m.path("/tmp/logrotate.status"), conf)
+	if _, err := os.Stat(m.path("/var/log/cgisession/log")); !os.IsNotExist(err) {
+		t.Errorf("the log is not rotated: %v", err)
+	}
+	if text := read(t, m.path("/var/log/cgisession/log.1")); strings.Count(text, `event="created"`) != 2 {
+		t.Errorf("the old log has:\n%s", text)
+	}
+	load()
+	if n := m.count(t, "created"); n != 1 {
+		t.Errorf("the new log has %d events", n)
+	}
+}
+
+// The units are what systemd can load, and the service has no more than it needs.
+func TestSystemd(t *testing.T) {
+	needs(t, "systemd-analyze")
+	m := newMachine(t)
+	service := m.install(t, "../systemd/cgisession-cleanup.service")
+	timer := m.install(t, "../systemd/cgisession-cleanup.timer")
+	if text := m.run(t, "systemd-analyze", "verify", service, timer); text != "" {
+		t.Error(text)
+	}
+	m.run(t, "systemd-analyze", "security", "--offline=true", "--threshold=15", service)
+
+	// The command does what the crontab's does, as the user of the service.
+	command := regexp.MustCompile(`(?m)^ExecStart=(.+)$`).FindStringSubmatch(read(t, service))
+	if command == nil || !regexp.MustCompile(`(?m)^User=www-data$`).MatchString(read(t, service)) {
+		t.Fatal("no command, or another user")
+	}
+	cleanup := strings.Fields(command[1])
+	if text := m.run(t, "setpriv", append([]string{"--reuid=www-data", "--regid=www-data", "--clear-groups"}, cleanup...)...); !strings.HasSuffix(text, "done\n") {
+		t.Error(text)
+	}
+	if who := owner(t, m.path("/var/lib/cgisession/.cleanup")); who != "www-data" {
+		t.Errorf("the service's files are %s's", who)
+	}
+}
+
+// The service's filter lets through all system calls that cleanup makes.
+func TestSystemdFilter(t *testing.T) {
+	needs(t, "systemd-analyze", "strace")
+	m := newMachine(t)
+	for range 50 {
+		m.run(t, "cgisession", "load", "--data-dir", m.path("/tmp/sessions"))
+	}
+	for path := range strings.Lines(m.run(t, "find", m.path("/tmp/sessions"), "-type", "f")) {
+		then := time.Now().Add(-time.Hour)
+		if err := os.Chtimes(strings.TrimSpace(path), then, then); err != nil {
+			t.Fatal(err)
+		}
+	}
+	trace := m.path("/tmp/trace")
+	if text := m.run(t, "strace", "-f", "-qq", "-o", trace, "cgisession", "cleanup", "--timeout", "30m", "--data-dir", m.path("/tmp/sessions"), "--log-file", m.path("/tmp/log")); !strings.Contains(text, "removed 50,") {
+		t.Fatal(text)
+	}
+	allowed := systemCalls(t, m, "@system-service")
+	for call := range systemCalls(t, m, "@privileged") {
+		delete(allowed, call)
+	}
+	calls := make(map[string]bool)
+	for _, found := range regexp.MustCompile(`(?m)^\d+ +([a-z0-9_]+)\(`).FindAllStringSubmatch(read(t, trace), -1) {
+		calls[found[1]] = true
+	}
+	if !calls["unlinkat"] || !calls["flock"] {
+		t.Fatalf("not the system calls of a cleanup: %v", calls)
+	}
+	for call := range calls {
+		if !allowed[call] {
+			t.Errorf("%s is not let through", call)
+		}
+	}
+}
+
+// systemCalls returns the system calls of a set of systemd's.
+func systemCalls(t *testing.T, m *machine, set string) map[string]bool {
+	t.Helper()
+	all := make(map[string]bool)
+	for line := range strings.Lines(m.run(t, "systemd-analyze", "syscall-filter", set)) {
+		switch name := strings.TrimSpace(line); {
+		case name == set, name == "", name[0] == '#':
+		case name[0] == '@':
+			for call := range systemCalls(t, m, name) {
+				all[call] = true
+			}
+		default:
+			all[name] = true
+		}
+	}
+	return all
+}

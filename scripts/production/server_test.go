@@ -1,0 +1,329 @@
+package production
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A server is a web server and how it is started on a machine. Its snippet is
+// put into the least configuration in which it can work.
+type server struct {
+	name     string
+	programs []string
+	https    bool // it can do that itself
+	start    func(t *testing.T, m *machine, https bool) []*exec.Cmd
+}
+
+var servers = []server{
+	{"apache", []string{"apache2"}, true, apache},
+	{"nginx", []string{"nginx", "fcgiwrap"}, true, nginx},
+	{"lighttpd", []string{"lighttpd"}, true, lighttpd},
+	{"busybox", []string{"busybox"}, false, busybox},
+}
+
+func apache(t *testing.T, m *machine, https bool) []*exec.Cmd {
+	conf := fmt.Sprintf(`ServerRoot %q
+ServerName localhost
+Listen %s
+PidFile run/apache.pid
+ScriptSock run/cgid.socket
+ErrorLog /dev/stderr
+User www-data
+Group www-data
+`, m.root, m.address())
+	for _, module := range []string{"mpm_event", "authz_core", "env", "alias", "cgid", "ssl", "socache_shmcb"} {
+		conf += fmt.Sprintf("LoadModule %s_module /usr/lib/apache2/modules/mod_%s.so\n", module, module)
+	}
+	conf += "<VirtualHost *:*>\n"
+	if https {
+		conf += fmt.Sprintf("SSLEngine on\nSSLCertificateFile %s\n", certificate(t, m))
+	}
+	conf += "Include " + m.install(t, "apache.conf") + "\n</VirtualHost>\n"
+	write(t, m.path("/etc/apache.conf"), conf, 0o644)
+	return []*exec.Cmd{exec.Command("apache2", "-D", "FOREGROUND", "-f", m.path("/etc/apache.conf"))}
+}
+
+func nginx(t *testing.T, m *machine, https bool) []*exec.Cmd {
+	listen := m.address()
+	if https {
+		listen += fmt.Sprintf(" ssl; ssl_certificate %[1]s; ssl_certificate_key %[1]s", certificate(t, m))
+	}
+	conf := fmt.Sprintf("user www-data; daemon off; error_log stderr; pid %s; events {}\nhttp {\naccess_log off;\n", m.path("/run/nginx.pid"))
+	for _, what := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
+		conf += fmt.Sprintf("%s_temp_path %s;\n", what, m.path("/tmp/"+what))
+	}
+	conf += fmt.Sprintf("server {\nlisten %s;\ninclude %s;\n}\n}\n", listen, m.install(t, "nginx.conf"))
+	write(t, m.path("/etc/nginx.conf"), conf, 0o644)
+	// As Debian's unit has it, but with several workers.
+	socket := m.path("/run/fcgiwrap.socket")
+	if err := os.Chown(m.path("/run"), 33, 33); err != nil {
+		t.Fatal(err)
+	}
+	wrap := exec.Command("fcgiwrap", "-f", "-c", "4", "-s", "unix:"+socket)
+	wrap.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 33, Gid: 33}}
+	return []*exec.Cmd{wrap, exec.Command("nginx", "-e", "stderr", "-p", m.root, "-c", m.path("/etc/nginx.conf"))}
+}
+
+func lighttpd(t *testing.T, m *machine, https bool) []*exec.Cmd {
+	conf := fmt.Sprintf(`server.document-root = %q
+server.bind = "127.0.0.1"
+server.port = %d
+server.username = "www-data"
+server.groupname = "www-data"
+include %q
+`, m.path("/var/www"), m.port, m.install(t, "lighttpd.conf"))
+	if https {
+		conf += fmt.Sprintf("server.modules += (\"mod_openssl\")\nssl.engine = \"enable\"\nssl.pemfile = %q\n", certificate(t, m))
+	}
+	write(t, m.path("/etc/lighttpd.conf"), conf, 0o644)
+	return []*exec.Cmd{exec.Command("lighttpd", "-D", "-f", m.path("/etc/lighttpd.conf"))}
+}
+
+func busybox(t *testing.T, m *machine, _ bool) []*exec.Cmd {
+	return []*exec.Cmd{exec.Command("sh", m.install(t, "busybox.sh"))}
+}
+
+// certificate makes a file with a key and a certificate that nobody has signed.
+func certificate(t *testing.T, m *machine) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	about := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), DNSNames: []string{"localhost"}}
+	signed, err := x509.CreateCertificate(rand.Reader, about, about, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})
+	text = append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: signed})...)
+	file := m.path("/etc/certificate.pem")
+	write(t, file, string(text), 0o600)
+	return file
+}
+
+// serve starts the server, and stops it with the test.
+func (m *machine) serve(t *testing.T, v server, https bool) {
+	t.Helper()
+	for range 5 { // another process may take the free port first
+		m.port = freePort(t)
+		ended := make(chan struct{}, 2)
+		for _, c := range v.start(t, m, https) {
+			m.background(t, c, ended)
+		}
+		if m.listens(ended) {
+			return
+		}
+	}
+	t.Fatal("the server does not start")
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// background runs a command, with all that it starts, until the test ends.
+func (m *machine) background(t *testing.T, c *exec.Cmd, ended chan<- struct{}) {
+	t.Helper()
+	messages, err := os.Create(filepath.Join(t.TempDir(), "messages"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Env, c.Stdout, c.Stderr = m.environment(), messages, messages
+	if c.SysProcAttr == nil {
+		c.SysProcAttr = new(syscall.SysProcAttr)
+	}
+	c.SysProcAttr.Setpgid = true
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	over := make(chan struct{})
+	go func() {
+		c.Wait()
+		close(over)
+		ended <- struct{}{}
+	}()
+	t.Cleanup(func() {
+		syscall.Kill(-c.Process.Pid, syscall.SIGTERM)
+		select {
+		case <-over:
+		case <-time.After(10 * time.Second):
+		}
+		syscall.Kill(-c.Process.Pid, syscall.SIGKILL)
+		<-over
+		if text, _ := os.ReadFile(messages.Name()); t.Failed() {
+			t.Logf("%s said:\n%s", c.Args[0], text)
+		}
+		messages.Close()
+	})
+}
+
+// listens reports whether the server comes up.
+func (m *machine) listens(ended <-chan struct{}) bool {
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+		if c, err := net.Dial("tcp", m.address()); err == nil {
+			c.Close()
+			return true
+		}
+		select {
+		case <-ended:
+			return false
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return false
+}
+
+// A browser is curl with a cookie jar.
+type browser struct{ url, jar string }
+
+var setCookie = regexp.MustCompile(`(?mi)^Set-Cookie: cgisession_id=([^;]*)(.*)$`)
+
+// get fetches the page, wants it to say which visit this is, and returns the
+// cookie's value and its attributes, if one is set.
+func (b browser) get(t *testing.T, visit int, options ...string) (value, attributes string) {
+	t.Helper()
+	c := exec.Command("curl", append([]string{"--disable", "--silent", "--show-error", "--insecure", "--max-time", "60", "--noproxy", "*", "--include", "--cookie", b.jar, "--cookie-jar", b.jar, b.url}, options...)...)
+	var stdout, stderr bytes.Buffer
+	c.Stdout, c.Stderr = &stdout, &stderr
+	err := c.Run()
+	page := strings.ReplaceAll(stdout.String(), "\r\n", "\n")
+	if err != nil || !strings.Contains(page, fmt.Sprintf("<p>Visit %d.\n", visit)) {
+		t.Fatalf("not visit %d: %v %s\n%s", visit, err, stderr.String(), page)
+	}
+	found := setCookie.FindAllStringSubmatch(page, -1)
+	switch len(found) {
+	case 0:
+		return "", ""
+	case 1:
+		return found[0][1], found[0][2]
+	}
+	t.Fatalf("several cookies:\n%s", page)
+	return "", ""
+}
+
+func (m *machine) browse(t *testing.T, scheme string) browser {
+	return browser{scheme + "://" + m.address() + "/cgi-bin/counter.sh", filepath.Join(t.TempDir(), "jar")}
+}
+
+// onEach runs a test on each server.
+func onEach(t *testing.T, https bool, test func(t *testing.T, m *machine)) {
+	for _, v := range servers {
+		t.Run(v.name, func(t *testing.T) {
+			needs(t, append(v.programs, "curl")...)
+			if https && !v.https {
+				t.Skip("it knows no https")
+			}
+			m := newMachine(t)
+			m.serve(t, v, https)
+			test(t, m)
+		})
+	}
+}
+
+func TestServers(t *testing.T) {
+	onEach(t, false, func(t *testing.T, m *machine) {
+		b := m.browse(t, "http")
+		first, attributes := b.get(t, 1)
+		if !strings.Contains(first, ".") || strings.Contains(attributes, "Secure") {
+			t.Errorf("not a signed cookie for http: %s%s", first, attributes)
+		}
+		if again, _ := b.get(t, 2); again != "" {
+			t.Error("a second cookie")
+		}
+		for _, file := range m.sessions(t) {
+			if who := owner(t, file); who != "www-data" {
+				t.Errorf("the session is %s's", who)
+			}
+		}
+		if n := m.count(t, "created"); n != 1 {
+			t.Errorf("the log has %d sessions", n)
+		}
+
+		// The timeout is that of the snippet.
+		m.age(t, 29*time.Minute)
+		b.get(t, 3)
+		m.age(t, 31*time.Minute)
+		second, _ := b.get(t, 1)
+		if second == "" || second == first || m.count(t, "timed out") != 1 {
+			t.Errorf("after a timeout the cookie is %q; %d timeouts in the log", second, m.count(t, "timed out"))
+		}
+
+		// Cleanup removes what is idle, and nothing else.
+		m.cron(t)
+		b.get(t, 2)
+		m.age(t, 31*time.Minute)
+		m.cron(t)
+		if files := m.sessions(t); len(files) != 0 || m.count(t, "removed") != 1 {
+			t.Errorf("after cleanup: %q; %d removed in the log", files, m.count(t, "removed"))
+		}
+		third, _ := b.get(t, 1)
+		if third == "" || third == second {
+			t.Errorf("after cleanup the cookie is %q", third)
+		}
+		b.get(t, 2)
+	})
+}
+
+// Whatever the client calls a header, it sets no variable of ours.
+func TestHeaders(t *testing.T) {
+	onEach(t, false, func(t *testing.T, m *machine) {
+		b := m.browse(t, "http")
+		elsewhere := m.path("/tmp/elsewhere")
+		var headers []string
+		for _, h := range []string{
+			"Cgisession-Data-Dir: " + elsewhere, "Cgisession_Data_Dir: " + elsewhere, "CGISESSION_DATA_DIR: " + elsewhere,
+			"Cgisession-Timeout: 1", "Cgisession-Id: abcdefghijklmnopqrstuvwxyz234567", "Cgisession-Secret-File: /dev/null",
+			"Https: on", "HTTPS: on", "Path: /nowhere", "Tmpdir: " + elsewhere, "Proxy: http://127.0.0.1:9/",
+		} {
+			headers = append(headers, "--header", h)
+		}
+		if _, attributes := b.get(t, 1, headers...); strings.Contains(attributes, "Secure") {
+			t.Errorf("https by a header: %s", attributes)
+		}
+		b.get(t, 2, headers...)
+		b.get(t, 3)
+		if n := len(m.sessions(t)); n != 1 {
+			t.Errorf("%d sessions", n)
+		}
+		if _, err := os.Lstat(elsewhere); err == nil {
+			t.Error("a client chose the directory")
+		}
+	})
+}
+
+// Over https the servers say HTTPS=on, and the cookie is for https only.
+func TestHTTPS(t *testing.T) {
+	onEach(t, true, func(t *testing.T, m *machine) {
+		b := m.browse(t, "https")
+		if _, attributes := b.get(t, 1); !strings.Contains(attributes, "; Secure") {
+			t.Errorf("the cookie has %s", attributes)
+		}
+		b.get(t, 2)
+	})
+}
