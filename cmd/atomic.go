@@ -50,13 +50,14 @@ func incrCommand(c *call) *cli.Command {
 }
 
 func appendCommand(c *call) *cli.Command {
+	var text bool
 	return c.valueCommand("append", "KEY JSON...", "append values to an array and print its length; an absent one is made", func(args []string) (store.Change, func() (string, error), error) {
 		if len(args) < 2 {
 			return nil, nil, usagef("KEY and JSON missing; write append KEY JSON...")
 		}
 		var values []store.Value
-		for i, text := range args[1:] {
-			v, err := store.ParseValue([]byte(text))
+		for i, arg := range args[1:] {
+			v, err := parseAssigned(arg, !text)
 			if err != nil {
 				return nil, nil, fmt.Errorf("value %d: %w", i+1, err)
 			}
@@ -67,7 +68,8 @@ func appendCommand(c *call) *cli.Command {
 			s.Data, length, err = s.Data.Append(args[0], values...)
 			return store.Save, err
 		}, func() (string, error) { return strconv.Itoa(length), nil }, nil
-	})
+	},
+		&cli.BoolFlag{Name: "text", Usage: "take each value for a string, as it stands", Destination: &text})
 }
 
 // valueCommand makes the command of a verb that makes one change and then

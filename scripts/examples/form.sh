@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# What the shell examples share: forms in, HTML and JSON out. They read it with
+# What the shell examples share: forms in, HTML out. They read it with
 # ". ./form.sh": a CGI script runs in its own directory.
 
 # read_form reads the body of a POST into $form, 10000 bytes of it at most.
@@ -26,11 +26,6 @@ field() {
 # html TEXT prints any text so that it is text in HTML too, also inside quotes.
 html() {
 	printf '%s\n' "$1" | sed "s/&/\&amp;/g; s/</\&lt;/g; s/>/\&gt;/g; s/\"/\&quot;/g; s/'/\&#39;/g"
-}
-
-# json TEXT prints any line of text as a JSON string.
-json() {
-	printf '"%s"' "$(printf '%s' "$1" | tr -d '\000-\037' | sed 's/["\\]/\\&/g')"
 }
 
 # page TITLE ends the header lines and begins the page.

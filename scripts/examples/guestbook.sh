@@ -8,8 +8,9 @@
 if [ "$REQUEST_METHOD" = POST ]; then
 	read_form
 	text=$(field text)
-	# append takes JSON and prints the new length. Two entries at once both stay.
-	if [ -n "$text" ] && ! cgisession append entries "$(json "$text")" >/dev/null; then
+	# append prints the new length. Two entries at once both stay. What comes after
+	# "--" is no option, whatever it begins with.
+	if [ -n "$text" ] && ! cgisession append --text entries -- "$text" >/dev/null; then
 		printf 'Status: 400 Bad Request\nContent-Type: text/plain\n\nThis text cannot be kept.\n'
 		exit
 	fi

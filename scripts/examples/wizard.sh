@@ -38,7 +38,7 @@ answer() {
 	guests/guests)
 		guest=$(field guest)
 		if [ -n "$guest" ] && [ "$seats" -lt $most ]; then
-			cgisession append guests "$(json "$guest")" >/dev/null &&
+			cgisession append --text guests -- "$guest" >/dev/null &&
 				cgisession set seats:=$((seats + 1))
 		fi
 		;;

@@ -40,12 +40,13 @@ func apache(t *testing.T, m *machine, https bool) []*exec.Cmd {
 	conf := fmt.Sprintf(`ServerRoot %q
 ServerName localhost
 Listen %s
-PidFile run/apache.pid
-ScriptSock run/cgid.socket
+DefaultRuntimeDir %q
+PidFile apache.pid
+ScriptSock cgid.socket
 ErrorLog /dev/stderr
 User www-data
 Group www-data
-`, m.root, m.address())
+`, m.root, m.address(), m.path("/run"))
 	for _, module := range []string{"mpm_event", "authz_core", "env", "alias", "cgid", "ssl", "socache_shmcb"} {
 		conf += fmt.Sprintf("LoadModule %s_module /usr/lib/apache2/modules/mod_%s.so\n", module, module)
 	}
@@ -213,7 +214,7 @@ func (b browser) get(t *testing.T, visit int, options ...string) (value, attribu
 	c.Stdout, c.Stderr = &stdout, &stderr
 	err := c.Run()
 	page := strings.ReplaceAll(stdout.String(), "\r\n", "\n")
-	if err != nil || !strings.Contains(page, fmt.Sprintf("<p>Visit %d.\n", visit)) {
+	if err != nil || !strings.Contains(page, fmt.Sprintf("<p>Visit %d.", visit)) {
 		t.Fatalf("not visit %d: %v %s\n%s", visit, err, stderr.String(), page)
 	}
 	found := setCookie.FindAllStringSubmatch(page, -1)
