@@ -252,9 +252,9 @@ func (l *line) add(name string, known []cli.Flag) (takesValue bool, err error) {
 // runLine has the library run the command with this line. It is given only the
 // flags that are there, since it takes its time for each.
 func (c *call) runLine(command *cli.Command, l line) error {
-	command.Flags, command.HideHelp = l.named, true
+	command.Flags = l.named
 	app := c.app(command)
-	app.HideHelp, app.HideVersion = true, true
+	cli.HelpFlag, app.HideVersion = nil, true
 	args := append([]string{app.Name, command.Name}, l.flags...)
 	return app.Run(append(append(args, "--"), l.others...))
 }

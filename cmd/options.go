@@ -93,7 +93,16 @@ func (o *options) noLockFlag() cli.Flag {
 
 // variable returns the name of the environment variable that sets an option.
 func variable(name string) string {
-	return "CGISESSION_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+	text := []byte("CGISESSION_" + name)
+	for i, c := range text {
+		switch {
+		case c == '-':
+			text[i] = '_'
+		case 'a' <= c && c <= 'z':
+			text[i] = c - 'a' + 'A'
+		}
+	}
+	return string(text)
 }
 
 // option sets an option from its variable, and makes the flag that goes before

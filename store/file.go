@@ -1,10 +1,10 @@
 package store
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"sync"
 	"time"
 
@@ -542,7 +542,11 @@ func pages(n int) int { return (n + page - 1) / page * page }
 
 // padded returns line followed by line feeds, size bytes in all.
 func padded(line []byte, size int) []byte {
-	return append(line, bytes.Repeat([]byte{'\n'}, size-len(line))...)
+	line = slices.Grow(line, size-len(line))
+	for len(line) < size {
+		line = append(line, '\n')
+	}
+	return line
 }
 
 // write puts text at begin. If that fails, the record there is spoilt.

@@ -35,7 +35,7 @@ const (
 
 // encode returns the record's line.
 func (r record) encode() []byte {
-	b := make([]byte, 0, len(r.data)+len(r.moved)+128)
+	b := make([]byte, 0, pages(len(r.data)+len(r.moved)+128)) // with room for padding
 	b = append(b, `{"crc":"01234567","version":`...)
 	b = strconv.AppendUint(b, r.version, 10)
 	b = append(b, `,"created":`...)

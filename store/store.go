@@ -15,9 +15,10 @@
 //
 // That order holds for what processes see. A power cut may drop or reorder
 // what the kernel has not yet written. Within one page it cannot take both
-// records, since a page's current record has the same bytes in every version
-// of the page that reaches the disk. A longer file is therefore synced at
-// every save, and a file of one page when [Options.Durable] says so.
+// records, as long as the disk writes 4 KiB at a time: of each version of the
+// page that the kernel hands it all is there or nothing. A longer file is
+// therefore synced at every save, and a file of one page when [Options.Durable]
+// says so, which is also for disks that may tear a page.
 //
 // The file is the lock (flock(2)), and it is never replaced by another, so
 // that a lock holds through any number of saves and through a rename.

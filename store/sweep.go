@@ -208,7 +208,7 @@ func modified(st *unix.Stat_t) time.Time { return time.Unix(st.Mtim.Unix()) }
 
 // remove locks a candidate, looks at it again and removes it.
 func (w *sweep) remove(e *entry) error {
-	if err := e.open(unix.O_RDONLY); err != nil {
+	if err := e.open(unix.O_RDONLY | noAtime); err != nil {
 		w.kept.Add(1)
 		return nil // gone, or replaced by what is no session's file
 	}

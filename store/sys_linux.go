@@ -9,6 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// noAtime opens a file of one's own without a mark that it was read, which would
+// be a write (open(2)).
+const noAtime = unix.O_NOATIME
+
 // fdatasync puts the file's data on the disk, and of its metadata what is
 // needed to read them (fdatasync(2)).
 func fdatasync(fd int) error {

@@ -4,6 +4,9 @@ package store
 
 import "golang.org/x/sys/unix"
 
+// noAtime is not to be had here.
+const noAtime = 0
+
 // fdatasync puts the file on the disk.
 func fdatasync(fd int) error { return fsync(fd) }
 

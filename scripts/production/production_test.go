@@ -23,6 +23,9 @@ import (
 // program is the program, built as it is installed.
 var program string
 
+// path is the PATH of the tests, before a machine's own directory.
+var path = os.Getenv("PATH")
+
 func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
 
 func buildAndRun(m *testing.M) int {
@@ -129,6 +132,7 @@ func newMachine(t *testing.T) *machine {
 			t.Fatal(err)
 		}
 	}
+	os.Setenv("PATH", m.path("/usr/local/bin")+":"+path)
 	m.run(t, "sh", m.install(t, "setup.sh"))
 	return m
 }
@@ -151,7 +155,7 @@ func (m *machine) address() string { return "127.0.0.1:" + strconv.Itoa(m.port) 
 
 // environment is that of the machine's processes.
 func (m *machine) environment() []string {
-	return []string{"PATH=" + m.path("/usr/local/bin") + ":" + os.Getenv("PATH"), "TMPDIR=" + m.path("/tmp")}
+	return []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + m.path("/tmp")}
 }
 
 // run runs a program to its end, which must be a good one, and returns what it

@@ -1,0 +1,236 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+// small is the size of the data in a session, in bytes, where size is no matter.
+const small = 300
+
+// measure races the contestants at a task and returns the medians.
+func (c *course) measure(all []contestant, task string) ([]time.Duration, error) {
+	var processes []process
+	for _, one := range all {
+		if err := one.check(task); err != nil {
+			return nil, err
+		}
+		processes = append(processes, one.do(task))
+	}
+	return race(c.rounds, processes)
+}
+
+// calls measures the tasks.
+func (c *course) calls() error {
+	dir, err := c.room("calls")
+	if err != nil {
+		return err
+	}
+	all, err := c.field(dir, cart(small))
+	if err != nil {
+		return err
+	}
+	var columns [][]time.Duration
+	for _, task := range []string{get, incr, first} {
+		medians, err := c.measure(all, task)
+		if err != nil {
+			return err
+		}
+		columns = append(columns, medians)
+	}
+	for _, one := range all {
+		if one.isFloor() {
+			continue
+		}
+		if n, err := one.visits(); err != nil || n != c.rounds+2 {
+			return fmt.Errorf("%s counted %d of %d increments: %v", one.name, n, c.rounds+2, err)
+		}
+	}
+	table("one call", names(all), []string{"read one key", "increment and save", "first visit"}, columns)
+	return nil
+}
+
+// verbs measures some of cgisession's own.
+func (c *course) verbs() error {
+	dir, err := c.room("verbs")
+	if err != nil {
+		return err
+	}
+	us, err := c.ours(dir, cart(small), 0)
+	if err != nil {
+		return err
+	}
+	floors, err := c.floors(us)
+	if err != nil {
+		return err
+	}
+	line, err := process{[]string{"cgisession", "secret"}, us.env}.output(nil)
+	if err != nil {
+		return err
+	}
+	keys := filepath.Join(c.dir, "keys")
+	if err := os.WriteFile(keys, []byte(line), 0o600); err != nil {
+		return err
+	}
+	signed := append(us.env[:len(us.env):len(us.env)], "CGISESSION_SECRET_FILE="+keys)
+	text, err := process{[]string{"cgisession", "set", "name=Ann"}, signed}.output(nil)
+	if err != nil {
+		return err
+	}
+	signed = append(signed, "HTTP_COOKIE="+cookieLine.FindStringSubmatch(text)[1])
+	known := append(us.env[:len(us.env):len(us.env)], "HTTP_COOKIE="+us.cookie)
+
+	rows := []string{"Go floor", "`get name`", "`get name`, signed id", "`set name=Ann`", "`incr visits`", "`load`, new session", "`run true`, without `true`"}
+	processes := []process{
+		floors[0].do(get),
+		{[]string{"cgisession", "get", "name"}, known},
+		{[]string{"cgisession", "get", "name"}, signed},
+		{[]string{"cgisession", "set", "name=Ann"}, known},
+		{[]string{"cgisession", "incr", "visits"}, known},
+		{[]string{"cgisession", "load"}, us.env},
+		{[]string{"cgisession", "run", "/bin/true"}, known},
+		{[]string{"/bin/true"}, known},
+	}
+	medians, err := race(2*c.rounds, processes)
+	if err != nil {
+		return err
+	}
+	medians[6] -= medians[7] // exec keeps the process
+	table("one call", rows, []string{"time"}, [][]time.Duration{medians[:7]})
+	return nil
+}
+
+// sizes measures sessions of 1 KB, 64 KB and 1 MB.
+func (c *course) sizes() error {
+	var titles, rows []string
+	var columns [][]time.Duration
+	rounds := c.rounds
+	c.rounds = max(rounds/4, 1)
+	defer func() { c.rounds = rounds }()
+	for _, size := range []struct {
+		name  string
+		bytes int
+	}{{"1 KB", 1000}, {"64 KB", 64_000}, {"1 MB", 1_000_000}} {
+		dir, err := c.room("size-" + size.name)
+		if err != nil {
+			return err
+		}
+		all, err := c.field(dir, cart(size.bytes))
+		if err != nil {
+			return err
+		}
+		rows = names(all)
+		for _, task := range []string{get, incr} {
+			medians, err := c.measure(all, task)
+			if err != nil {
+				return err
+			}
+			columns = append(columns, medians)
+			titles = append(titles, map[string]string{get: "read, ", incr: "increment, "}[task]+size.name)
+		}
+	}
+	table("size of the session", rows, titles, columns)
+	return nil
+}
+
+// directories measures cgisession where there are many sessions, in the
+// directories many-N below c.dir.
+func (c *course) directories() error {
+	dirs, err := filepath.Glob(filepath.Join(c.dir, "many-*"))
+	if err != nil {
+		return err
+	}
+	tasks := []string{get, incr, first}
+	var rows []string
+	var processes []process
+	for _, dir := range dirs {
+		us, err := c.ours(dir, cart(small), 0)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, strings.TrimPrefix(filepath.Base(dir), "many-"))
+		for _, task := range tasks {
+			if err := us.check(task); err != nil {
+				return err
+			}
+			processes = append(processes, us.do(task))
+		}
+	}
+	medians, err := race(c.rounds, processes)
+	if err != nil {
+		return err
+	}
+	columns := make([][]time.Duration, len(tasks))
+	for i, m := range medians {
+		columns[i%len(tasks)] = append(columns[i%len(tasks)], m)
+	}
+	table("sessions in the directory", rows, []string{"read one key", "increment and save", "first visit"}, columns)
+	return nil
+}
+
+// contention has 8 processes at a time increment the number of one session.
+func (c *course) contention() error {
+	dir, err := c.room("contention")
+	if err != nil {
+		return err
+	}
+	all, err := c.field(dir, cart(small))
+	if err != nil {
+		return err
+	}
+	const writers, each = 8, 25
+	fmt.Printf("| %d processes on one session | increments a second | lost of %d |\n|---|---|---|\n", writers, writers*each)
+	for _, one := range all {
+		if one.isFloor() {
+			continue
+		}
+		start := time.Now()
+		errs := make(chan error, writers)
+		var wait sync.WaitGroup
+		for range writers {
+			wait.Go(func() {
+				for range each {
+					if _, err := one.do(incr).time(); err != nil {
+						errs <- err
+						return
+					}
+				}
+			})
+		}
+		wait.Wait()
+		took := time.Since(start)
+		close(errs)
+		// A peer may even break the session; then it has lost all.
+		broke := <-errs
+		n, err := one.visits()
+		if broke != nil || err != nil {
+			n = 1
+		}
+		fmt.Printf("| %s | %.0f | %d |\n", one.name, writers*each/took.Seconds(), writers*each-(n-1))
+	}
+	return nil
+}
+
+func names(all []contestant) (names []string) {
+	for _, one := range all {
+		names = append(names, one.name)
+	}
+	return names
+}
+
+// table prints a column of times for each title, and how many times the first
+// row's each time is.
+func table(corner string, rows, titles []string, columns [][]time.Duration) {
+	fmt.Printf("| %s | %s |\n|---%s|\n", corner, strings.Join(titles, " | "), strings.Repeat("|---:", len(titles)))
+	for i, row := range rows {
+		fmt.Printf("| %s |", row)
+		for _, column := range columns {
+			fmt.Printf(" %.2f ms, %.2f × |", column[i].Seconds()*1000, float64(column[i])/float64(column[0]))
+		}
+		fmt.Println()
+	}
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// A process is a command and its environment.
+type process struct {
+	args []string
+	env  []string
+}
+
+// empty is where processes read from and write to while the clock runs.
+var empty = func() uintptr {
+	f, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		panic(err)
+	}
+	return f.Fd()
+}()
+
+// time returns how long the process takes, from its start to its end.
+func (p process) time() (time.Duration, error) {
+	path, err := exec.LookPath(p.args[0])
+	if err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	pid, err := syscall.ForkExec(path, p.args, &syscall.ProcAttr{Env: p.env, Files: []uintptr{empty, empty, 2}})
+	if err != nil {
+		return 0, err
+	}
+	var status syscall.WaitStatus
+	for {
+		_, err = syscall.Wait4(pid, &status, 0, nil)
+		if err != syscall.EINTR {
+			break
+		}
+	}
+	took := time.Since(start)
+	if err == nil && status != 0 {
+		err = fmt.Errorf("%v: wait status %#x", p.args, status)
+	}
+	return took, err
+}
+
+// output returns what the process prints.
+func (p process) output(stdin []byte) (string, error) {
+	c := exec.Command(p.args[0], p.args[1:]...)
+	c.Env, c.Stdin, c.Stderr = p.env, bytes.NewReader(stdin), os.Stderr
+	text, err := c.Output()
+	if err != nil {
+		err = fmt.Errorf("%v: %w", p.args, err)
+	}
+	return strings.ReplaceAll(string(text), "\r\n", "\n"), err
+}
+
+// race gives each process a turn in each round, and returns the medians.
+func race(rounds int, processes []process) ([]time.Duration, error) {
+	all := make([][]time.Duration, len(processes))
+	for range rounds {
+		for _, i := range rand.Perm(len(processes)) {
+			took, err := processes[i].time()
+			if err != nil {
+				return nil, err
+			}
+			all[i] = append(all[i], took)
+		}
+	}
+	var medians []time.Duration
+	for _, times := range all {
+		medians = append(medians, median(times))
+	}
+	return medians, nil
+}
+
+func median(times []time.Duration) time.Duration {
+	slices.Sort(times)
+	return times[len(times)/2]
+}
