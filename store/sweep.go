@@ -37,8 +37,9 @@ type Swept struct {
 // shards is how many directories sessions are in.
 const shards = 256
 
-// sweepers is how many directories are swept at a time.
-const sweepers = 2
+// sweepers is how many directories are swept at a time: removing is mostly
+// waiting.
+const sweepers = 8
 
 // Sweep removes the sessions that were idle for too long, and what else is as
 // old: files in which nothing was stored, corrupt ones, entries of the index of

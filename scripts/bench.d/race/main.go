@@ -46,6 +46,10 @@ func main() {
 	flag.Parse()
 	c.peers = strings.FieldsFunc(*peers, func(r rune) bool { return r == ',' })
 	os.Setenv("PATH", c.bin+":"+os.Getenv("PATH"))
+	var err error
+	if empty, err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err != nil {
+		log.Fatal(err)
+	}
 
 	fmt.Printf("%d processors, %s, %s, %d rounds\n", runtime.NumCPU(), kernel(), runtime.Version(), c.rounds)
 	for _, name := range flag.Args() {
@@ -69,8 +73,14 @@ func kernel() string {
 	return "Linux " + strings.TrimSpace(string(release))
 }
 
-// room makes a directory of its own for a part's sessions.
+// room makes a directory of its own for a part's sessions. It has what
+// cgisession makes there, once and for all, for its first hundreds of sessions.
 func (c *course) room(name string) (string, error) {
 	dir := filepath.Join(c.dir, name)
-	return dir, os.MkdirAll(dir, 0o700)
+	for i := range 256 {
+		if err := os.MkdirAll(fmt.Sprintf("%s/%02x", dir, i), 0o700); err != nil {
+			return "", err
+		}
+	}
+	return dir, nil
 }

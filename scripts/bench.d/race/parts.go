@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -51,7 +52,23 @@ func (c *course) calls() error {
 		}
 	}
 	table("one call", names(all), []string{"read one key", "increment and save", "first visit"}, columns)
+	lead(all, columns)
 	return nil
+}
+
+// lead says how far cgisession is before its peers.
+func lead(all []contestant, columns [][]time.Duration) {
+	fmt.Println()
+	ours := slices.IndexFunc(all, func(c contestant) bool { return c.name == "cgisession" })
+	for i := ours + 1; i < len(all); i++ {
+		var least float64
+		for _, column := range columns {
+			if ratio := float64(column[i]) / float64(column[ours]); least == 0 || ratio < least {
+				least = ratio
+			}
+		}
+		fmt.Printf("- at least %.1f times as fast as %s\n", least, all[i].name)
+	}
 }
 
 // verbs measures some of cgisession's own.
@@ -101,6 +118,29 @@ func (c *course) verbs() error {
 	}
 	medians[6] -= medians[7] // exec keeps the process
 	table("one call", rows, []string{"time"}, [][]time.Duration{medians[:7]})
+	return c.large()
+}
+
+// large measures how one key of a session of 1 MB is read.
+func (c *course) large() error {
+	dir, err := c.room("large")
+	if err != nil {
+		return err
+	}
+	us, err := c.ours(dir, cart(1_000_000), 0)
+	if err != nil {
+		return err
+	}
+	floors, err := c.floors(us)
+	if err != nil {
+		return err
+	}
+	medians, err := race(c.rounds, []process{floors[0].do(get), us.do(get)})
+	if err != nil {
+		return err
+	}
+	fmt.Println()
+	table("a session of 1 MB", []string{"Go floor", "`get name`"}, []string{"time"}, [][]time.Duration{medians})
 	return nil
 }
 

@@ -155,10 +155,10 @@ server.modules = ("mod_cgi", "mod_setenv")
 server.document-root = %q
 server.bind = %q
 server.port = %s
-server.errorlog = "/dev/stderr"
+server.errorlog = %q
 cgi.assign = (".cgi" => "", ".php" => "/usr/bin/php-cgi")
 setenv.add-environment = ("PATH" => %q, "CGISESSION_DATA_DIR" => %q)
-`, c.pages, host, port, os.Getenv("PATH"), dir)
+`, c.pages, host, port, filepath.Join(c.dir, "lighttpd.log"), os.Getenv("PATH"), dir)
 	for which, how := range peerCommands {
 		config += fmt.Sprintf("$HTTP[\"url\"] =~ \"^/%s\" { setenv.add-environment += (\"BENCH_DIR\" => %q) }\n", how.page, filepath.Join(dir, which))
 	}
