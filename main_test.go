@@ -18,8 +18,10 @@ func TestMain(m *testing.M) {
 }
 
 // TestScript runs the scripts in testdata/script, each by a real process a call.
-func TestScript(t *testing.T) {
-	testscript.Run(t, testscript.Params{
+func TestScript(t *testing.T) { testscript.Run(t, params()) }
+
+func params() testscript.Params {
+	return testscript.Params{
 		Dir:                "testdata/script",
 		RequireUniqueNames: true,
 		Setup: func(e *testscript.Env) error {
@@ -40,7 +42,7 @@ func TestScript(t *testing.T) {
 			"browser": browser,
 			"fails":   fails,
 		},
-	})
+	}
 }
 
 // age DURATION FILE… sets the files' modification times back. FILE may be a pattern,

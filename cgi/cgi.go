@@ -17,6 +17,7 @@ type Env struct {
 	TempDir    string // TMPDIR, or /tmp
 	RuntimeDir string // XDG_RUNTIME_DIR, or empty
 	LockFD     int    // CGISESSION_LOCK_FD: a descriptor that holds the session's lock; 0: none
+	LockToken  string // CGISESSION_LOCK_TOKEN: the session's lock where that is no descriptor; empty: none
 	Request    Request
 }
 
@@ -44,6 +45,7 @@ func Read(lookup func(string) (string, bool)) (Env, error) {
 		Script:     get("SCRIPT_FILENAME"),
 		TempDir:    get("TMPDIR"),
 		RuntimeDir: get("XDG_RUNTIME_DIR"),
+		LockToken:  get("CGISESSION_LOCK_TOKEN"),
 	}
 	if e.TempDir == "" {
 		e.TempDir = "/tmp"

@@ -321,7 +321,7 @@ func (c *call) prepare() (err error) {
 	if err = c.checkCookie(); err != nil {
 		return err
 	}
-	return c.file.CheckLockFD()
+	return c.store.CheckLock()
 }
 
 // findStore reads the environment and finds the store.
@@ -332,11 +332,8 @@ func (c *call) findStore() (err error) {
 	if c.env, err = cgi.Read(os.LookupEnv); err != nil {
 		return usageError{err}
 	}
-	if c.file, err = c.open(c.env, c.log); err != nil {
-		return err
-	}
-	c.store = c.file
-	return nil
+	c.store, err = c.open(c.env, c.log)
+	return err
 }
 
 // checkCookie refuses a cookie that no browser would keep, before anything is

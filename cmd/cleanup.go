@@ -30,11 +30,14 @@ func cleanupCommand(c *call) *cli.Command {
 		ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
 		defer stop()
 		start := time.Now()
-		done, err := c.file.Sweep(ctx, how)
+		done, err := c.store.Sweep(ctx, how)
 		if how.Progress != nil {
 			fmt.Fprint(c.stderr, "\r\x1b[K")
 		}
 		printSwept(c.stdout, done, time.Since(start), json)
+		if !c.inFiles() && !json {
+			fmt.Fprintln(c.stdout, "the server ends sessions that have a --timeout or --lifetime by itself; these had none, and the index of users is mended")
+		}
 		return err
 	},
 		&cli.GenericFlag{Name: "max-time", Usage: "stop after `TIME`; the next run goes on from there", Value: duration(&how.MaxTime)},

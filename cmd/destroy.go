@@ -116,7 +116,7 @@ func (u *userSessions) destroy() error {
 	quiet := 0
 	for range maxPasses {
 		quiet++
-		err := u.c.file.UserHandles(u.user, func(handle string) error {
+		err := u.c.store.UserHandles(u.user, func(handle string) error {
 			if u.destroyOne(handle) {
 				quiet = 0
 			}

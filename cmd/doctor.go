@@ -23,7 +23,12 @@ func doctorCommand(c *call) *cli.Command {
 		if err := noArguments(args); err != nil {
 			return err
 		}
-		d.checkDirectory()
+		if files, ok := c.store.(*store.File); ok {
+			d.files = files
+			d.checkDirectory()
+		} else {
+			d.checkServer()
+		}
 		d.checkCookies()
 		d.checkLimits()
 		if d.deep || d.repair {
@@ -41,6 +46,7 @@ func doctorCommand(c *call) *cli.Command {
 // doctor collects what it finds.
 type doctor struct {
 	c                  *call
+	files              *store.File // nil: sessions are not in files
 	deep, repair, json bool
 	lockOnce           string // the other process's part in the check of locks
 	findings           []finding
@@ -91,7 +97,7 @@ func (d *doctor) report() error {
 // checkDirectory checks the data directory and its file system.
 func (d *doctor) checkDirectory() {
 	dir := d.c.directory(d.c.env)
-	err := d.c.file.Check()
+	err := d.files.Check()
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		d.say(warn, "directory", "%s does not exist; the first session makes it, with mode 0700", dir)
@@ -119,25 +125,25 @@ func (d *doctor) checkModes(dir string) {
 	if info, err := os.Stat(parent); err == nil && info.Mode().Perm()&0o002 != 0 && info.Mode()&os.ModeSticky == 0 {
 		d.say(fail, "directory", "all users may rename it, since they may write to %s; chmod o-w %s", parent, parent)
 	}
-	for _, err := range d.c.file.CheckDirs() {
+	for _, err := range d.files.CheckDirs() {
 		d.say(fail, "directory", "%v; the sessions in it are out of reach", err)
 	}
 }
 
 func (d *doctor) checkFileSystem() {
-	switch system := d.c.file.Space().System; system {
+	switch system := d.files.Space().System; system {
 	case "":
 	case "memory":
 		d.say(warn, "file system", "it is in memory: sessions end when the machine does; that is what --type memory is for")
 	default:
 		d.say(warn, "file system", "it is %s: locks and syncs are only as good as its server's; a local disk is better", system)
 	}
-	if err := d.c.file.TryLock(otherProcess); err != nil {
+	if err := d.files.TryLock(otherProcess); err != nil {
 		d.say(fail, "locks", "flock(2) does not work between processes here (%v); choose a --data-dir on a local disk", err)
 	} else {
 		d.say(fine, "locks", "flock(2) works between processes")
 	}
-	if err := d.c.file.TryExchange(); err != nil {
+	if err := d.files.TryExchange(); err != nil {
 		d.say(warn, "exchange", "two names cannot be exchanged here (%v); leave out regenerate --grace", err)
 	}
 }
@@ -174,7 +180,7 @@ func lockOnce(path string) error {
 const littleRoom = 5
 
 func (d *doctor) checkSpace() {
-	s := d.c.file.Space()
+	s := d.files.Space()
 	if s.Inodes > 0 && s.FreeInodes*100 < s.Inodes*littleRoom {
 		d.say(fail, "inodes", "%d of %d are left, and a session needs one; run cleanup more often, or make room", s.FreeInodes, s.Inodes)
 	}
@@ -188,7 +194,7 @@ const maxSkew = 5 * time.Second
 
 // checkClock checks the times of files. It reports false where none can be made.
 func (d *doctor) checkClock() bool {
-	skew, err := d.c.file.ClockSkew()
+	skew, err := d.files.ClockSkew()
 	switch {
 	case err != nil:
 		d.say(fail, "directory", "no file can be made in it: %v", err)
@@ -234,7 +240,7 @@ func (d *doctor) checkLimits() {
 
 // checkCleanup checks that somebody cleans up.
 func (d *doctor) checkCleanup() {
-	last := d.c.file.LastSweep()
+	last := d.files.LastSweep()
 	if last.At.IsZero() || time.Since(last.At) > 7*24*time.Hour {
 		d.say(warn, "cleanup", "none in the last 7 days; run it from cron or a timer")
 	}
@@ -243,7 +249,7 @@ func (d *doctor) checkCleanup() {
 // scan reads every session, and with --repair mends what it can.
 func (d *doctor) scan() {
 	seen, damaged, users, mend := 0, 0, 0, d.repair
-	err := d.c.file.Each(func(s *store.Session, state store.State, wrong error) error {
+	err := d.c.store.Each(func(s *store.Session, state store.State, wrong error) error {
 		seen++
 		about := "session " + s.Handle
 		future := time.Now().Add(maxSkew)
@@ -259,7 +265,7 @@ func (d *doctor) scan() {
 		}
 		if s.User != "" && mend {
 			users++
-			if err := d.c.file.MendUser(s); err != nil {
+			if err := d.c.store.MendUser(s); err != nil {
 				d.say(fail, "index of users", "%v", err)
 				mend = false
 			}
@@ -284,10 +290,12 @@ func (d *doctor) damaged(s *store.Session, about string, state store.State, wron
 		d.say(fail, about, "%v: %s", wrong, s.Path)
 	case ok: // too large, or the disk's error
 		d.say(fail, about, "%v", unread)
+	case d.files == nil:
+		d.say(fail, about, "%v; destroy ends it", wrong)
 	case !d.repair:
 		d.say(fail, about, "%v; doctor --repair moves %s out of the way", wrong, s.Path)
 	default:
-		aside, err := d.c.file.SetAside(s.Handle)
+		aside, err := d.files.SetAside(s.Handle)
 		switch {
 		case absent(err):
 		case err != nil:

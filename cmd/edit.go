@@ -22,11 +22,13 @@ func editCommand(c *call) *cli.Command {
 		if err != nil {
 			return err
 		}
-		_, err = c.change(policy{}, func(s *store.Session) (store.Outcome, error) {
-			s.Data, err = filter(path, args, s.Data, 2*c.maxSize)
-			return store.Save, err
+		return c.underLock(func() error {
+			_, err := c.change(policy{}, func(s *store.Session) (_ store.Outcome, err error) {
+				s.Data, err = filter(path, args, s.Data, 2*c.maxSize)
+				return store.Save, err
+			})
+			return err
 		})
-		return err
 	})
 }
 

@@ -17,10 +17,10 @@ const (
 	exitConflict    = 11 // --if-version: another version is stored
 	exitUsage       = 64 // EX_USAGE: bad flag, argument or variable
 	exitData        = 65 // EX_DATAERR: bad JSON, too much data, corrupt file
-	exitUnavailable = 69 // EX_UNAVAILABLE: the store cannot do it
+	exitUnavailable = 69 // EX_UNAVAILABLE: the store cannot do it, or be reached
 	exitInternal    = 70 // EX_SOFTWARE: a bug
 	exitIO          = 74 // EX_IOERR: also a full or broken stdout
-	exitLocked      = 75 // EX_TEMPFAIL: lock timeout
+	exitLocked      = 75 // EX_TEMPFAIL: lock timeout, or lock lost
 	exitUnsafe      = 77 // EX_NOPERM: unsafe path or no permission
 	exitConfig      = 78 // EX_CONFIG: configuration or key file
 
@@ -69,11 +69,11 @@ func exitCode(err error) int {
 	case errors.Is(err, store.ErrBadJSON), errors.Is(err, store.ErrBadStep),
 		errors.Is(err, store.ErrTooLarge), errors.Is(err, store.ErrCorrupt), errors.Is(err, errVariable):
 		return exitData
-	case errors.Is(err, store.ErrUnsupported):
+	case errors.Is(err, store.ErrUnsupported), errors.Is(err, store.ErrUnavailable):
 		return exitUnavailable
 	case errors.Is(err, errInternal):
 		return exitInternal
-	case errors.Is(err, store.ErrLocked):
+	case errors.Is(err, store.ErrLocked), errors.Is(err, store.ErrLockLost):
 		return exitLocked
 	case errors.Is(err, store.ErrConfig):
 		return exitConfig

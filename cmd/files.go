@@ -58,9 +58,17 @@ func readKeys(file string, lookup func(string) (string, bool)) (cookie.Keys, err
 // maxKeyFile bounds a key file, in bytes.
 const maxKeyFile = 64 << 10
 
-// readKeyFile reads a key file that only this user, and root, can have written
-// or read.
 func readKeyFile(file string) (cookie.Keys, error) {
+	text, err := readSecretFile(file)
+	if err != nil {
+		return nil, err
+	}
+	return cookie.ParseKeys(text)
+}
+
+// readSecretFile reads a file that only this user, and root, can have written
+// or read.
+func readSecretFile(file string) ([]byte, error) {
 	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, plain(err)
@@ -81,10 +89,7 @@ func readKeyFile(file string) (cookie.Keys, error) {
 		return nil, fmt.Errorf("larger than %d bytes", maxKeyFile)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxKeyFile))
-	if err != nil {
-		return nil, plain(err)
-	}
-	return cookie.ParseKeys(text)
+	return text, plain(err)
 }
 
 // readLimited reads all of r, or says that it is larger than limit bytes, not

@@ -57,8 +57,8 @@ func optionRows() []row {
 		{"secure in capitals", "cookie-secure", "Always", "must be one of auto, always, never"},
 		{"same site that is none", "cookie-same-site", "nil", badSameSite},
 		{"same site with more", "cookie-same-site", "Lax; Domain=evil.example", badSameSite},
-		{"store that is none", "type", "redis", "must be one of file, dbm, memory"},
-		{"store of nothing", "type", "", "must be one of file, dbm, memory"},
+		{"store that is none", "type", "mysql", "must be one of file, dbm, memory, redis"},
+		{"store of nothing", "type", "", "must be one of file, dbm, memory, redis"},
 		{"directory of nothing", "data-dir", "", "must not be empty"},
 		{"name of nothing", "cookie-name", "", "must not be empty"},
 		{"path of nothing", "cookie-path", "", "must not be empty"},
@@ -190,7 +190,7 @@ func optionRows() []row {
 func settingRows() []row {
 	var rows []row
 	for _, bad := range []struct{ variable, value, message string }{
-		{"TYPE", "redis", "must be one of file, dbm, memory"},
+		{"TYPE", "mysql", "must be one of file, dbm, memory, redis"},
 		{"DATA_DIR", "a\nb", "must be one line"},
 		{"COOKIE_NAME", "a\r\nb", "must be one line"},
 		{"USE_COOKIES", "maybe", badBoolean},

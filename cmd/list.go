@@ -25,7 +25,7 @@ func listCommand(c *call) *cli.Command {
 		if user != "" {
 			return c.eachOfUser(user, visit)
 		}
-		return c.file.Each(visit)
+		return c.store.Each(visit)
 	}, userFlag(&user, "list the sessions of user `NAME` only"), jsonFlag(&json))
 }
 
@@ -42,7 +42,7 @@ func showCommand(c *call) *cli.Command {
 		if err != nil {
 			return err
 		}
-		err = c.file.Look(handle, func(s *store.Session, state store.State, wrong error) error {
+		err = c.store.Look(handle, func(s *store.Session, state store.State, wrong error) error {
 			c.show(s, state, wrong, data)
 			return nil
 		})
@@ -83,8 +83,8 @@ func parseUser(text string) (string, error) {
 
 // eachOfUser visits the sessions that are the user's.
 func (c *call) eachOfUser(user string, visit store.Visit) error {
-	return c.file.UserHandles(user, func(handle string) error {
-		err := c.file.Look(handle, func(s *store.Session, state store.State, wrong error) error {
+	return c.store.UserHandles(user, func(handle string) error {
+		err := c.store.Look(handle, func(s *store.Session, state store.State, wrong error) error {
 			if s.User != user {
 				return nil
 			}

@@ -7,10 +7,14 @@ import (
 	"os/exec"
 	"os/signal"
 	"strconv"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
+
+	"cgisession/store"
 )
 
 func lockCommand(c *call) *cli.Command {
@@ -32,9 +36,9 @@ func lockCommand(c *call) *cli.Command {
 			return err
 		}
 		if closeInChild {
-			return runClosed(path, args, held)
+			return c.runClosed(path, args, held)
 		}
-		return c.exec(path, args, []setting{lockSetting(held)})
+		return c.exec(path, args, []setting{lockSetting(held)}, held)
 	},
 		fdFlag("fd", fdUsage, &fd),
 		&cli.BoolFlag{Name: "close-in-child", Usage: "keep the lock from the command and what it leaves running; it ends with this program", Destination: &closeInChild})
@@ -49,6 +53,10 @@ func unlockCommand(c *call) *cli.Command {
 		if fd == 0 {
 			return usagef("--fd N missing")
 		}
+		files, err := c.files()
+		if err != nil {
+			return err
+		}
 		who, err := c.identify()
 		if err != nil {
 			return err
@@ -57,7 +65,7 @@ func unlockCommand(c *call) *cli.Command {
 		if who.id != "" {
 			handle = c.handle(who.id)
 		}
-		return c.file.Unlock(handle, fd)
+		return files.Unlock(handle, fd)
 	}, fdFlag("fd", fdUsage, &fd))
 }
 
@@ -66,11 +74,15 @@ func lockPathCommand(c *call) *cli.Command {
 		if err := noArguments(args); err != nil {
 			return err
 		}
+		files, err := c.files()
+		if err != nil {
+			return err
+		}
 		who, err := c.present()
 		if err != nil {
 			return err
 		}
-		path, err := c.file.LockPath(c.handle(who.id), c.mayCreate(who))
+		path, err := files.LockPath(c.handle(who.id), c.mayCreate(who))
 		if err != nil {
 			return c.noneToLock(who, err)
 		}
@@ -97,32 +109,49 @@ func (c *call) lockFD(fd int, args []string) error {
 	if err := noArguments(args); err != nil {
 		return err
 	}
+	if _, err := c.files(); err != nil {
+		return err
+	}
 	c.env.LockFD = fd
 	var err error
-	if c.file, err = c.open(c.env, c.log); err != nil {
+	if c.store, err = c.open(c.env, c.log); err != nil {
 		return err
 	}
-	if err := c.file.CheckLockFD(); err != nil {
+	if err := c.store.CheckLock(); err != nil {
 		return err
 	}
-	if c.file.LockLost() {
+	if c.store.LockLost() {
 		return errGone
 	}
 	_, err = c.hold()
 	return err
 }
 
-// hold takes the session's lock and leaves it on the descriptor that it returns.
-func (c *call) hold() (int, error) {
+// inFiles reports whether sessions are in files.
+func (c *call) inFiles() bool {
+	_, ok := c.store.(*store.File)
+	return ok
+}
+
+// files returns the store, for the verbs that work on a session's file.
+func (c *call) files() (*store.File, error) {
+	if f, ok := c.store.(*store.File); ok {
+		return f, nil
+	}
+	return nil, usagef("with --type %s a session is no file, and has no descriptor; use lock COMMAND or run --lock", c.storeType)
+}
+
+// hold takes the session's lock, which stays with what it returns.
+func (c *call) hold() (store.Lock, error) {
 	who, err := c.present()
 	if err != nil {
-		return 0, err
+		return store.Lock{}, err
 	}
-	fd, err := c.file.Hold(c.handle(who.id), c.mayCreate(who))
+	held, err := c.store.Hold(c.handle(who.id), c.mayCreate(who))
 	if err != nil {
-		return 0, c.noneToLock(who, err)
+		return store.Lock{}, c.noneToLock(who, err)
 	}
-	return fd, nil
+	return held, nil
 }
 
 // present returns the session that the request means; none is errNo.
@@ -149,18 +178,89 @@ func (c *call) noneToLock(who named, err error) error {
 	return errNo
 }
 
-func lockSetting(fd int) setting { return setting{"CGISESSION_LOCK_FD", strconv.Itoa(fd)} }
+func lockSetting(held store.Lock) setting { return setting{held.Name, held.Value} }
+
+// release gives up a lock that this program would have to renew; one on a
+// descriptor ends with the program.
+func release(held store.Lock) {
+	if held.Lease != nil {
+		held.Lease.Release()
+	}
+}
 
 // childExit is how a command that was waited for ended.
 type childExit struct{ code int }
 
 func (e childExit) Error() string { return "exit status " + strconv.Itoa(e.code) }
 
-// runClosed runs the command without the lock's descriptor, and waits for it
-// with the lock. Signals that ask this program to end go to the command.
-func runClosed(path string, args []string, held int) error {
-	unix.CloseOnExec(held)
-	env := environment([]setting{{"CGISESSION_LOCK_FD", ""}})
+// runClosed runs the command without the lock, which this program keeps while it
+// waits.
+func (c *call) runClosed(path string, args []string, held store.Lock) error {
+	env := environment([]setting{{held.Name, ""}})
+	if held.Lease != nil {
+		return c.runLeased(path, args, env, held.Lease)
+	}
+	unix.CloseOnExec(held.FD)
+	return runAndWait(path, args, env)
+}
+
+// runLeased runs the command and renews the lock until that ends.
+func (c *call) runLeased(path string, args, env []string, lease *store.Lease) error {
+	return c.renewing(lease, func() error { return runAndWait(path, args, env) })
+}
+
+// underLock does something that must not be done twice: a store that makes a
+// change again where another process was faster takes the lock for it first.
+func (c *call) underLock(do func() error) error {
+	if c.inFiles() {
+		return do()
+	}
+	held, err := c.hold()
+	if err != nil {
+		return err
+	}
+	return c.renewing(held.Lease, do)
+}
+
+// renewing does something, renews the lock meanwhile, and then releases it. A lock
+// that is lost is told of once; the store refuses what is done with it.
+func (c *call) renewing(lease *store.Lease, do func() error) error {
+	stop := make(chan struct{})
+	var renewing sync.WaitGroup
+	renewing.Go(func() {
+		tick := time.NewTicker(lease.Every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+			}
+			if err := lease.Renew(); errors.Is(err, store.ErrLockLost) || errors.Is(err, store.ErrNotFound) {
+				fmt.Fprintf(c.stderr, "cgisession: %s\n", printable(err.Error()))
+				return
+			}
+		}
+	})
+	err := do()
+	close(stop)
+	renewing.Wait()
+	lease.Release() // else it ends by itself
+	return err
+}
+
+// runAndWait runs the command and returns how it ended. Signals that ask this
+// program to end go to the command. A script without "#!" is run by sh, as
+// execvp(3) has it.
+func runAndWait(path string, args, env []string) error {
+	err := runOnce(path, args, env)
+	if notRun, ok := errors.AsType[commandError](err); ok && errors.Is(notRun.err, unix.ENOEXEC) {
+		err = runOnce("/bin/sh", append([]string{"sh", path}, args[1:]...), env)
+	}
+	return err
+}
+
+func runOnce(path string, args, env []string) error {
 	command := exec.Cmd{Path: path, Args: args, Env: env, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	signals := make(chan os.Signal, 1)
 	for _, s := range []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP} {

@@ -20,9 +20,11 @@ func (c *call) operatorCommand(name, arguments, usage string, run func(args []st
 		if err := c.findStore(); err != nil {
 			return err
 		}
-		c.dataDir = c.directory(c.env) // whose default depends on the user
-		if err := becomeOwner(c.dataDir); err != nil {
-			return err
+		if c.inFiles() {
+			c.dataDir = c.directory(c.env) // whose default depends on the user
+			if err := becomeOwner(c.dataDir); err != nil {
+				return err
+			}
 		}
 		return run(args)
 	})
@@ -58,7 +60,7 @@ func (c *call) findHandle(arg string) (string, error) {
 	if len(arg) < store.MinHandle || !isHandle(arg) {
 		return "", usagef("a HANDLE is %d to 64 digits 0-9 a-f, as list prints them", store.MinHandle)
 	}
-	handle, err := c.file.Find(arg)
+	handle, err := c.store.Find(arg)
 	if errors.Is(err, store.ErrAmbiguous) {
 		err = usagef("handle %s %w", arg, err)
 	}

@@ -32,14 +32,19 @@ type options struct {
 	noLock, durable    bool
 	maxSize            int
 	logFile            string
+	redis              redisOptions
 
 	anyLock     bool  // CGISESSION_LOCK_FD may be on another session than the verb's
 	badVariable error // the first one's
 }
 
+// redisOptions say where the servers are that have the sessions.
+type redisOptions struct{ url, passwordFile, caFile, prefix string }
+
 func defaults() options {
 	return options{
 		storeType:   "file",
+		redis:       redisOptions{prefix: "cgisession:"},
 		cookieName:  "cgisession_id",
 		useCookies:  true,
 		cookie:      cookie.Attributes{Path: "/", HTTPOnly: true},
@@ -57,7 +62,11 @@ func (o *options) sessionFlags() []cli.Flag { return append(o.storeFlags(), o.co
 func (o *options) storeFlags() []cli.Flag {
 	return []cli.Flag{
 		o.option("data-dir", "`DIR` that holds the sessions", "$TMPDIR/cgisession-UID", text(&o.dataDir)),
-		o.option("type", "keep sessions as `TYPE`: file (also called dbm), or memory: on a RAM file system", "file", choice(&o.storeType, "file", "dbm", "memory")),
+		o.option("type", "keep sessions as `TYPE`: file (also called dbm); memory: on a RAM file system; redis: in Redis or Valkey", "file", choice(&o.storeType, "file", "dbm", "memory", "redis")),
+		o.option("redis-url", "`URL` of the server, such as redis://HOST:PORT/0, without its password", "none", text(&o.redis.url)),
+		o.option("redis-password-file", "`FILE` that holds the server's password", "none", text(&o.redis.passwordFile)),
+		o.option("redis-ca-file", "`FILE` of the certificates, in PEM, that TLS trusts", "the system's", text(&o.redis.caFile)),
+		o.option("redis-prefix", "`PREFIX` of all keys", "cgisession:", text(&o.redis.prefix)),
 		o.option("timeout", "longest `TIME` between accesses, as 1800 (seconds), 30m or 7d; 0: no limit", "0", duration(&o.timeout)),
 		o.option("lifetime", "longest `TIME` since the session was created; 0: no limit", "0", duration(&o.lifetime)),
 		o.switchOn("invalidate-corrupt", "take a corrupt session for a timed-out one, instead of failing", &o.invalidateCorrupt),
@@ -236,16 +245,20 @@ func (o *options) directory(env cgi.Env) string {
 }
 
 // open returns the store that the options name.
-func (o *options) open(env cgi.Env, log func(event, handle string)) (*store.File, error) {
+func (o *options) open(env cgi.Env, log func(event, handle string)) (store.Keeper, error) {
+	opts := store.Options{
+		Timeout: o.timeout, Lifetime: o.lifetime, LockTimeout: o.lockTimeout, MaxSize: o.maxSize,
+		Durable: o.durable, InvalidateCorrupt: o.invalidateCorrupt,
+		LockFD: env.LockFD, LockToken: env.LockToken, LockElsewhere: o.anyLock, Log: log,
+	}
+	if o.storeType == "redis" {
+		return o.openRedis(opts)
+	}
 	dir := o.directory(env)
 	if o.storeType == "memory" {
 		if err := store.CheckMemory(dir); err != nil {
 			return nil, err
 		}
 	}
-	return store.NewFile(dir, store.Options{
-		Timeout: o.timeout, Lifetime: o.lifetime, LockTimeout: o.lockTimeout, MaxSize: o.maxSize,
-		Durable: o.durable, InvalidateCorrupt: o.invalidateCorrupt,
-		LockFD: env.LockFD, LockFDElsewhere: o.anyLock, Log: log,
-	}), nil
+	return store.NewFile(dir, opts), nil
 }

@@ -39,12 +39,12 @@ func runCommand(c *call) *cli.Command {
 			return err
 		}
 		settings := r.exports()
+		var held store.Lock
 		if locked {
-			fd, err := c.holdLoaded(r)
-			if err != nil {
+			if held, err = c.holdLoaded(r); err != nil {
 				return err
 			}
-			settings = append(settings, lockSetting(fd))
+			settings = append(settings, lockSetting(held))
 		}
 		if data {
 			settings = append(settings, setting{"CGISESSION_DATA", string(r.session.Data)})
@@ -55,11 +55,12 @@ func runCommand(c *call) *cli.Command {
 		total := 0
 		for _, s := range settings {
 			if total += len(s.value); len(s.value) > maxVariable || total > maxVariables {
+				release(held)
 				return fmt.Errorf("variable %s of %d bytes, %d in all: %w: at most %d in one, %d in all; use get instead", s.name, len(s.value), total, errVariable, maxVariable, maxVariables)
 			}
 		}
 		c.stdout.printHeaders(r, false)
-		return c.exec(path, args, settings)
+		return c.exec(path, args, settings, held)
 	},
 		&cli.BoolFlag{Name: "lock", Usage: "keep the session locked until the command ends", Destination: &locked},
 		&cli.BoolFlag{Name: "data", Usage: "give the command the data as CGISESSION_DATA", Destination: &data},
@@ -68,15 +69,15 @@ func runCommand(c *call) *cli.Command {
 
 // holdLoaded takes the lock of the session that was loaded, and brings the
 // session up to what it is under the lock.
-func (c *call) holdLoaded(r *result) (int, error) {
-	fd, err := c.file.Hold(r.session.Handle, false)
+func (c *call) holdLoaded(r *result) (store.Lock, error) {
+	held, err := c.store.Hold(r.session.Handle, false)
 	if err == nil {
-		r.session, err = c.file.Read(r.session.Handle, store.Peek)
+		r.session, err = c.store.Read(r.session.Handle, store.Peek)
 	}
 	if absent(err) {
 		err = errGone
 	}
-	return fd, err
+	return held, err
 }
 
 // parsePrefix reads the beginning of variables' names.
@@ -105,12 +106,16 @@ func isScalar(v store.Value) bool { return !strings.ContainsRune("{[n", rune(v[0
 // withoutNUL leaves out what no variable can hold.
 func withoutNUL(text string) string { return strings.ReplaceAll(text, "\x00", "") }
 
-// exec prints what there is to print and becomes the command.
-func (c *call) exec(path string, args []string, settings []setting) error {
+// exec prints what there is to print and becomes the command, or, where a lock
+// has to be renewed, its parent.
+func (c *call) exec(path string, args []string, settings []setting, held store.Lock) error {
 	if err := c.stdout.flush(); err != nil {
 		return err
 	}
 	env := environment(settings)
+	if held.Lease != nil {
+		return c.runLeased(path, args, env, held.Lease)
+	}
 	err := unix.Exec(path, args, env)
 	if err == unix.ENOEXEC { // a script without "#!", as execvp(3) has it
 		err = unix.Exec("/bin/sh", append([]string{"sh", path}, args[1:]...), env)

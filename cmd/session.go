@@ -17,8 +17,7 @@ type call struct {
 	options
 	env    cgi.Env
 	keys   cookie.Keys // nil: ids are not signed
-	store  store.Store
-	file   *store.File // the same, for what only files have
+	store  store.Keeper
 	stdin  io.Reader
 	stdout *output // help and answers; written out when all went well
 	stderr io.Writer
@@ -110,13 +109,13 @@ func (c *call) update(who named, p policy, change store.Change) (*result, error)
 // it locked was ended.
 func (c *call) mayCreate(who named) bool {
 	own := who.minted && !who.bound
-	return own || (who.minted || who.adopted) && !c.file.LockLost()
+	return own || (who.minted || who.adopted) && !c.store.LockLost()
 }
 
 // gone reports whether an absent session of who was there earlier in this
 // request, which made it or locked it.
 func (c *call) gone(who named) bool {
-	return who.bound && !who.minted || c.file.LockLost()
+	return who.bound && !who.minted || c.store.LockLost()
 }
 
 // begin makes a new session under the id of who, or, if that is enough, only

@@ -19,11 +19,15 @@ func statsCommand(c *call) *cli.Command {
 		if json && prometheus {
 			return usagef("--json and --prometheus exclude each other")
 		}
-		count, err := c.file.Count()
+		count, err := c.store.Count()
 		if err != nil {
 			return err
 		}
-		s := stats{count, c.file.Space(), c.file.LastSweep()}
+		s := stats{Count: count, last: c.store.LastSweep()}
+		if files, ok := c.store.(*store.File); ok {
+			space := files.Space()
+			s.space = &space
+		}
 		switch {
 		case json:
 			c.stdout.Write(append(s.json(), '\n'))
@@ -40,7 +44,7 @@ func statsCommand(c *call) *cli.Command {
 
 type stats struct {
 	*store.Count
-	space store.Space
+	space *store.Space // nil: not in files
 	last  store.LastSweep
 }
 
@@ -56,7 +60,11 @@ func (s stats) text(out *output) {
 	for i, name := range ageNames() {
 		fmt.Fprintf(out, "%-16s %d\n", name, s.Ages[i])
 	}
-	fmt.Fprintf(out, "bytes %d\nfree inodes %d of %d\nfree bytes %d\n", s.Bytes, s.space.FreeInodes, s.space.Inodes, s.space.FreeBytes)
+	fmt.Fprintf(out, "bytes %d\n", s.Bytes)
+	if s.space == nil {
+		return
+	}
+	fmt.Fprintf(out, "free inodes %d of %d\nfree bytes %d\n", s.space.FreeInodes, s.space.Inodes, s.space.FreeBytes)
 	if s.last.At.IsZero() {
 		fmt.Fprintln(out, "last cleanup never")
 		return
@@ -80,6 +88,9 @@ func (s stats) json() []byte {
 	o.raw("states", states.end())
 	o.raw("ages", ages.end())
 	o.int("bytes", s.Bytes)
+	if s.space == nil {
+		return o.end()
+	}
 	o.int("free_inodes", s.space.FreeInodes)
 	o.int("inodes", s.space.Inodes)
 	o.int("free_bytes", s.space.FreeBytes)
@@ -108,19 +119,26 @@ func (s stats) prometheus(out *output) {
 		sample(out, "cgisession_idle_sessions", "under", strconv.Itoa(int(bound/time.Second))+"s", s.Ages[i])
 	}
 	sample(out, "cgisession_idle_sessions", "under", "inf", s.Ages[len(store.Ages())])
+	single(out, "cgisession_size_bytes", "Size of all session files.", s.Bytes)
+	if s.space == nil {
+		return
+	}
 	for _, m := range []struct {
 		name, help string
 		value      int64
 	}{
-		{"cgisession_size_bytes", "Size of all session files.", s.Bytes},
 		{"cgisession_free_inodes", "Inodes left on the file system.", s.space.FreeInodes},
 		{"cgisession_free_bytes", "Space left on the file system.", s.space.FreeBytes},
 		{"cgisession_last_cleanup_timestamp_seconds", "When the last cleanup ended, 0 if never.", unixOrZero(s.last.At)},
 		{"cgisession_last_cleanup_removed_sessions", "Sessions that the last cleanup removed.", s.last.Removed},
 	} {
-		metric(out, m.name, m.help)
-		fmt.Fprintf(out, "%s %d\n", m.name, m.value)
+		single(out, m.name, m.help, m.value)
 	}
+}
+
+func single(out *output, name, help string, value int64) {
+	metric(out, name, help)
+	fmt.Fprintf(out, "%s %d\n", name, value)
 }
 
 func metric(out *output, name, help string) {

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,8 +22,8 @@ const pollEvery = time.Millisecond
 // inherit: LockFD, if that is on the session's file, else a new one, which is
 // LockFD from then on. Where there is no session and create is set, an empty
 // file is made for it. LockFD on another file is ErrOtherLock.
-func (f *File) Hold(handle string, create bool) (fd int, err error) {
-	_, err = f.follow(handle, create, func(handle string, create bool) (*Session, error) {
+func (f *File) Hold(handle string, create bool) (Lock, error) {
+	_, err := f.follow(handle, create, func(handle string, create bool) (*Session, error) {
 		e, err := f.lock(handle, kept, create)
 		if err != nil {
 			return nil, err
@@ -36,7 +37,8 @@ func (f *File) Hold(handle string, create bool) (fd int, err error) {
 		f.opts.LockFD, e.release = e.lockFD, func() {}
 		return s, nil
 	})
-	return f.opts.LockFD, err
+	fd := f.opts.LockFD
+	return Lock{Name: "CGISESSION_LOCK_FD", Value: strconv.Itoa(fd), FD: fd}, err
 }
 
 // Unlock releases the lock on descriptor fd, which must be on the session's
@@ -96,15 +98,15 @@ func (f *File) emptyFile(e *entry) (string, error) {
 	return f.Path(e.handle), nil
 }
 
-// LockLost reports whether LockFD is on a file that was removed: the session
+// LockLost implements [Store]: it reports whether LockFD is on a file that was removed: the session
 // that the caller locked has ended.
 func (f *File) LockLost() bool {
 	st, ok := f.lockStat()
 	return ok && st.Nlink == 0
 }
 
-// CheckLockFD reports as ErrOtherLock that LockFD is not open.
-func (f *File) CheckLockFD() error {
+// CheckLock reports as ErrOtherLock that LockFD is not open.
+func (f *File) CheckLock() error {
 	if _, ok := f.lockStat(); f.opts.LockFD != 0 && !ok {
 		return ErrOtherLock
 	}
@@ -122,7 +124,7 @@ func (f *File) lockStat() (st unix.Stat_t, ok bool) {
 // holdsOther reports whether LockFD is on another file than st's.
 func (f *File) holdsOther(st *unix.Stat_t) bool {
 	held, ok := f.lockStat()
-	return ok && !f.opts.LockFDElsewhere && held.Nlink > 0 && inodeOf(&held) != inodeOf(st)
+	return ok && !f.opts.LockElsewhere && held.Nlink > 0 && inodeOf(&held) != inodeOf(st)
 }
 
 // namesHeld reports whether LockFD is on the file that the entry's name leads to.

@@ -298,9 +298,9 @@ func TestNewFileLockedUnderWaiter(t *testing.T) {
 		"create": waiter(t, s.Path, func() (*store.Session, error) { return f.Update(s.Handle, true, count) }),
 		"Hold": waiter(t, s.Path, func() (*store.Session, error) {
 			g := store.NewFile(dir, patient)
-			fd, err := g.Hold(s.Handle, false)
+			held, err := g.Hold(s.Handle, false)
 			if err == nil {
-				unix.Close(fd)
+				unix.Close(held.FD)
 			}
 			return nil, err
 		}),

@@ -1,8 +1,9 @@
 // Package store keeps sessions by handle, safe against crashes and against
 // other processes that use the same sessions.
 //
-// Its one implementation so far, [File], keeps a session in a file. The
-// argument for why a session survives a crash at any moment:
+// [File] keeps a session in a file; package redis keeps it in a server that
+// many machines share. The argument for why a session in a file survives a crash
+// at any moment:
 //
 // A session's file holds lines, each a record of the whole session with a
 // version and a checksum. The session is the record with the highest version
@@ -25,6 +26,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"time"
 )
@@ -44,6 +46,12 @@ var (
 	ErrTooLarge = errors.New("larger than --max-size")
 	// ErrLocked says that another process held the lock past LockTimeout.
 	ErrLocked = errors.New("locked by another process")
+	// ErrLockLost says that Options.LockToken is no lock of this session, or
+	// no longer.
+	ErrLockLost = errors.New("CGISESSION_LOCK_TOKEN has no lock on this session: it was not renewed in time, or is another session's")
+	// ErrUnavailable says that the servers that have the sessions cannot be
+	// reached, or cannot do what was asked.
+	ErrUnavailable = errors.New("store unavailable")
 	// ErrOtherLock says that Options.LockFD is no lock of this session.
 	ErrOtherLock = errors.New("CGISESSION_LOCK_FD is a descriptor of another file; pass on the one that was locked, or unset it")
 	// ErrUnsafe says that a directory or file is not this user's alone.
@@ -77,8 +85,9 @@ const (
 )
 
 // A Change looks at a session, may set its Data, and says what is to be done.
-// A store may call it again if the first try came to nothing, so it must not
-// act on anything but the session. With an error nothing is done.
+// A store may call it again, with what is stored by then, if the first try came
+// to nothing, so it must not act on anything but the session. With an error
+// nothing is done.
 type Change func(*Session) (Outcome, error)
 
 // Reading says how a session is read.
@@ -97,8 +106,8 @@ type Store interface {
 	// Read returns the session.
 	Read(handle string, how Reading) (*Session, error)
 
-	// Update shows the session to change under its exclusive lock and does
-	// what change says, in one step that no other process can come between.
+	// Update shows the session to change and does what change says, in one
+	// step that no other process can come between.
 	// Where there is none and create is set, change gets a new session with
 	// Version 0 and empty Data. It returns the session as it now is.
 	Update(handle string, create bool, change Change) (*Session, error)
@@ -108,6 +117,69 @@ type Store interface {
 	// must be new. For grace, unless that is 0, it can still be reached by
 	// the old handle too; else that is gone at once. It marks the access.
 	Move(from, to string, grace time.Duration, change Change) (*Session, error)
+
+	// Hold takes the session's lock and keeps it when the call is over: all
+	// other calls but snapshots wait for it, up to ErrLocked, unless they were
+	// handed the lock. Where there is no session and create is set, the lock is
+	// on one to come. From then on this store works under the lock.
+	Hold(handle string, create bool) (Lock, error)
+
+	// LockLost reports whether the session that the lock handed down was on has
+	// ended, as far as is known: with a file at once, else once a method said
+	// ErrNotFound of it.
+	LockLost() bool
+
+	// CheckLock reports as ErrOtherLock that what was handed down is no lock.
+	CheckLock() error
+}
+
+// A Lock is what Hold took.
+type Lock struct {
+	Name, Value string // the variable that hands it on
+	FD          int    // the descriptor that has it; 0: none
+	Lease       *Lease // nil: the lock lasts as long as a process has FD
+}
+
+// A Lease is a lock that ends unless it is renewed. Both functions return
+// ErrLockLost once it is another's.
+type Lease struct {
+	Every   time.Duration
+	Renew   func() error
+	Release func() error
+}
+
+// Keeper is a store as operators see it. Nothing that reads takes a lock or
+// marks an access.
+type Keeper interface {
+	Store
+
+	// Each calls visit with every session, in no order, one at a time. It
+	// stops at the first error that visit returns.
+	Each(visit Visit) error
+
+	// Look is Each for the session with this very handle, or returns
+	// ErrNotFound. It does not go on from a tombstone.
+	Look(handle string, visit Visit) error
+
+	// Find returns the one handle that begins with prefix, of at least MinHandle
+	// hex digits. None is ErrNotFound, several are ErrAmbiguous.
+	Find(prefix string) (string, error)
+
+	// UserHandles calls visit with the handle of each session that may be the
+	// user's: whose it is, the session says.
+	UserHandles(user string, visit func(handle string) error) error
+
+	// MendUser makes sure that UserHandles finds the session.
+	MendUser(s *Session) error
+
+	// Count counts the sessions without reading their data.
+	Count() (*Count, error)
+
+	// Sweep removes what has been idle for too long.
+	Sweep(ctx context.Context, how Sweep) (Swept, error)
+
+	// LastSweep returns what is known of the last sweep.
+	LastSweep() LastSweep
 }
 
 // Options are a store's settings. The zero value of each is safe.
@@ -123,9 +195,13 @@ type Options struct {
 	// the caller has locked or will lock by it; 0: none. It takes the place
 	// of the lock, and is never closed or unlocked. On a file that was
 	// removed it has no meaning; on another session's file it is ErrOtherLock
-	// unless LockFDElsewhere is set.
-	LockFD          int
-	LockFDElsewhere bool
+	// unless LockElsewhere is set.
+	LockFD        int
+	LockElsewhere bool
+
+	// LockToken is a lease that was handed down; empty: none. On another
+	// session than it was taken on it is ErrLockLost, unless LockElsewhere is set.
+	LockToken string
 
 	// Log, if set, is told what no error reports: an event and a handle.
 	Log func(event, handle string)

@@ -142,11 +142,34 @@ func (f *File) state(s *Session, r record, err error) State {
 	return Live
 }
 
-// Count is what stat tells of the directory.
+// Count is how many sessions there are.
 type Count struct {
 	Files map[State]int64 // Live, Idle, Moved, Over, Unused and Unsafe
 	Ages  []int64         // sessions by time since the last access, as Ages has it
 	Bytes int64
+}
+
+// NewCount returns a count of nothing.
+func NewCount() *Count {
+	return &Count{Files: make(map[State]int64), Ages: make([]int64, len(Ages())+1)}
+}
+
+// Add counts a session in this state.
+func (c *Count) Add(s *Session, state State, now time.Time) {
+	c.Files[state]++
+	c.Bytes += s.Size
+	if state == Live || state == Idle || state == Old {
+		c.Ages[ageClass(s.Accessed, now)]++
+	}
+}
+
+// ageClass returns which of Ages, or beyond, the time since an access is in.
+func ageClass(accessed, now time.Time) int {
+	age := 0
+	for age < len(Ages()) && now.Sub(accessed) > Ages()[age] {
+		age++
+	}
+	return age
 }
 
 // Ages are the upper bounds of Count.Ages; what is older comes last.
@@ -157,7 +180,7 @@ func Ages() []time.Duration {
 // Count counts the sessions' files by stat alone: it cannot tell a corrupt one
 // from a whole one, or how long ago a session was created.
 func (f *File) Count() (*Count, error) {
-	c := &Count{Files: make(map[State]int64), Ages: make([]int64, len(Ages())+1)}
+	c := NewCount()
 	now := time.Now()
 	err := f.eachEntry(func(e *entry) error {
 		if err := e.statName(); err == unix.ENOENT {
@@ -184,11 +207,7 @@ func (c *Count) add(st *unix.Stat_t, o Options, now time.Time) {
 	case st.Size == 0:
 		c.Files[Unused]++
 	default:
-		age := 0
-		for age < len(Ages()) && now.Sub(accessed) > Ages()[age] {
-			age++
-		}
-		c.Ages[age]++
+		c.Ages[ageClass(accessed, now)]++
 		if o.idle(&Session{Accessed: accessed}, now) {
 			c.Files[Idle]++
 		} else {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,6 +23,10 @@ type Backend struct {
 	// Age makes the session look as if the last access to it was idle ago
 	// and its creation age ago. It may count up the version.
 	Age func(t *testing.T, handle string, idle, age time.Duration)
+
+	// Optimistic says that a change is made without the lock, and made again
+	// if another process was faster.
+	Optimistic bool
 }
 
 const (
@@ -65,6 +70,10 @@ func Run(t *testing.T, b Backend) {
 		{"GraceThenNone", graceThenNone},
 		{"GraceRemove", graceRemove},
 		{"Locked", locked},
+		{"ChangedMeanwhile", changedMeanwhile},
+		{"Held", held},
+		{"HeldThrough", heldThrough},
+		{"HeldToCome", heldToCome},
 		{"Counter", counter},
 		{"CounterOfMoving", counterOfMoving},
 		{"CreateRace", createRace},
@@ -706,6 +715,9 @@ func graceRemove(t *testing.T, b suite) {
 
 // locked looks at a session from within a change of it.
 func locked(t *testing.T, b suite) {
+	if b.Optimistic {
+		t.Skip("a change is made without the lock; Held is about locks that stay")
+	}
 	impatient := b.Open(t, store.Options{MaxSize: maxSize})
 	h := b.begin(t, `{"a":1}`)
 	b.Age(t, h, time.Hour, time.Hour)
@@ -740,6 +752,162 @@ func locked(t *testing.T, b suite) {
 	b.holds(t, h, was.Version+1, `{"a":2}`)
 	if _, err := impatient.Update(h, false, only(store.Keep)); err != nil {
 		t.Errorf("Update after the lock was released: %v", err)
+	}
+}
+
+// changedMeanwhile has the session changed, moved or ended from within a change of
+// it, where that is possible: the change is made again of what is then stored.
+func changedMeanwhile(t *testing.T, b suite) {
+	if !b.Optimistic {
+		t.Skip("no other process comes between")
+	}
+	for name, tt := range map[string]struct {
+		meanwhile func(h, to string) error
+		err       error
+	}{
+		"changed":    {func(h, _ string) error { _, err := b.Update(h, false, set(`{"n":10}`)); return err }, nil},
+		"moved":      {func(h, to string) error { _, err := b.Move(h, to, never, set(`{"n":10}`)); return err }, nil},
+		"moved away": {func(h, to string) error { _, err := b.Move(h, to, 0, nil); return err }, store.ErrNotFound},
+		"ended":      {func(h, _ string) error { _, err := b.Update(h, false, only(store.Remove)); return err }, store.ErrNotFound},
+	} {
+		h, to := b.begin(t, `{"n":1}`), handle()
+		tries := 0
+		s, err := b.Update(h, false, func(s *store.Session) (store.Outcome, error) {
+			if tries++; tries == 1 {
+				if err := tt.meanwhile(h, to); err != nil {
+					t.Errorf("%s meanwhile: %v", name, err)
+				}
+			}
+			return increment(s)
+		})
+		switch {
+		case !errors.Is(err, tt.err):
+			t.Errorf("%s meanwhile: %v; want %v", name, err, tt.err)
+		case err == nil && (tries != 2 || string(s.Data) != `{"n":11}`):
+			t.Errorf("%s meanwhile: %s after %d tries; want 11 after 2", name, s.Data, tries)
+		case err == nil:
+			b.holds(t, s.Handle, 3, `{"n":11}`)
+		}
+	}
+}
+
+// handed returns options that work under the lock.
+func handed(lock store.Lock) store.Options {
+	opts := store.Options{MaxSize: maxSize, LockTimeout: patience, LockFD: lock.FD}
+	if lock.Lease != nil {
+		opts.LockToken = lock.Value
+	}
+	return opts
+}
+
+// hold has a store take the lock, and releases it when the test ends.
+func hold(t *testing.T, s store.Store, h string, create bool) (store.Lock, func()) {
+	t.Helper()
+	lock, err := s.Hold(h, create)
+	if err != nil {
+		t.Fatal(err)
+	}
+	release := func() { syscall.Close(lock.FD) }
+	if lock.Lease != nil {
+		if err := lock.Lease.Renew(); err != nil {
+			t.Errorf("Renew: %v", err)
+		}
+		release = func() {
+			if err := lock.Lease.Release(); err != nil {
+				t.Errorf("Release: %v", err)
+			}
+		}
+	}
+	return lock, release
+}
+
+// held keeps others out of a session while its lock is held, and them alone.
+func held(t *testing.T, b suite) {
+	impatient := b.Open(t, store.Options{MaxSize: maxSize})
+	h := b.begin(t, `{"a":1}`)
+	lock, release := hold(t, b.Open(t, store.Options{MaxSize: maxSize}), h, false)
+	if lock.Name == "" || lock.Value == "" {
+		t.Errorf("a lock that cannot be handed on: %+v", lock)
+	}
+	to := handle()
+	for name, try := range map[string]func() (*store.Session, error){
+		"Peek":   func() (*store.Session, error) { return impatient.Read(h, store.Peek) },
+		"Touch":  func() (*store.Session, error) { return impatient.Read(h, store.Touch) },
+		"Update": func() (*store.Session, error) { return impatient.Update(h, true, mustNotBeCalled(t)) },
+		"Move":   func() (*store.Session, error) { return impatient.Move(h, to, 0, nil) },
+		"Hold":   func() (*store.Session, error) { _, err := impatient.Hold(h, true); return nil, err },
+	} {
+		if s, err := try(); !errors.Is(err, store.ErrLocked) {
+			t.Errorf("%s of a held session = %+v, %v; want %v", name, s, err, store.ErrLocked)
+		}
+	}
+	if s, err := impatient.Read(h, store.Snapshot); err != nil || string(s.Data) != `{"a":1}` {
+		t.Errorf("Snapshot of a held session = %+v, %v", s, err)
+	}
+	holder := b.Open(t, handed(lock))
+	if err := holder.CheckLock(); err != nil {
+		t.Errorf("CheckLock: %v", err)
+	}
+	if s, err := holder.Update(h, false, set(`{"a":2}`)); err != nil || s.Version != 2 {
+		t.Errorf("Update by the holder = %+v, %v", s, err)
+	}
+	release()
+	if s, err := impatient.Update(h, false, set(`{"a":3}`)); err != nil || s.Version != 3 {
+		t.Errorf("Update after the lock = %+v, %v", s, err)
+	}
+}
+
+// heldThrough has the holder move the session, and end it.
+func heldThrough(t *testing.T, b suite) {
+	impatient := b.Open(t, store.Options{MaxSize: maxSize})
+	h, to := b.begin(t, `{"a":1}`), handle()
+	lock, release := hold(t, b.Open(t, store.Options{MaxSize: maxSize}), h, false)
+	holder := b.Open(t, handed(lock))
+	if _, err := holder.Move(h, to, 0, nil); err != nil {
+		t.Fatalf("Move by the holder: %v", err)
+	}
+	if _, err := impatient.Update(to, false, mustNotBeCalled(t)); !errors.Is(err, store.ErrLocked) {
+		t.Errorf("after the move others get %v; want %v", err, store.ErrLocked)
+	}
+	if _, err := holder.Update(to, false, set(`{"a":2}`)); err != nil {
+		t.Errorf("after the move the holder gets %v", err)
+	}
+	if lock.Lease != nil {
+		if err := lock.Lease.Renew(); err != nil {
+			t.Errorf("Renew after the move: %v", err)
+		}
+	}
+	if _, err := holder.Update(to, false, only(store.Remove)); err != nil {
+		t.Errorf("Remove by the holder: %v", err)
+	}
+	if _, err := holder.Update(to, false, mustNotBeCalled(t)); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("of the session that ended the holder gets %v; want %v", err, store.ErrNotFound)
+	}
+	if !holder.LockLost() {
+		t.Error("the session of the lock has ended, and LockLost does not know")
+	}
+	release()
+	b.gone(t, to)
+}
+
+// heldToCome locks a session before there is one.
+func heldToCome(t *testing.T, b suite) {
+	impatient := b.Open(t, store.Options{MaxSize: maxSize})
+	h := handle()
+	if _, err := impatient.Hold(h, false); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Hold of no session: %v; want %v", err, store.ErrNotFound)
+	}
+	lock, release := hold(t, b.Open(t, store.Options{MaxSize: maxSize}), h, true)
+	defer release()
+	if _, err := impatient.Update(h, true, mustNotBeCalled(t)); !errors.Is(err, store.ErrLocked) {
+		t.Errorf("others get %v; want %v", err, store.ErrLocked)
+	}
+	holder := b.Open(t, handed(lock))
+	if s, err := holder.Update(h, true, set(`{"a":1}`)); err != nil || s.Version != 1 {
+		t.Errorf("created by the holder: %+v, %v", s, err)
+	}
+	if _, err := impatient.Read(h, store.Peek); !errors.Is(err, store.ErrLocked) {
+		t.Errorf("then others get %v; want %v", err, store.ErrLocked)
 	}
 }
 

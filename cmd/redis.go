@@ -1,0 +1,48 @@
+//go:build redis
+
+package cmd
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"cgisession/store"
+	"cgisession/store/redis"
+)
+
+// openRedis returns the store in Redis. Its password comes from a file or from the
+// environment, never from the command line, where ps shows it.
+func (o *options) openRedis(opts store.Options) (store.Keeper, error) {
+	if o.redis.url == "" {
+		return nil, fmt.Errorf("%w: --type redis needs --redis-url or CGISESSION_REDIS_URL", store.ErrConfig)
+	}
+	if redis.HasPassword(o.redis.url) && os.Getenv(variable("redis-url")) != o.redis.url {
+		return nil, usagef("--redis-url holds a password, which other users can see; set CGISESSION_REDIS_URL or --redis-password-file")
+	}
+	config := redis.Config{URL: o.redis.url, Prefix: o.redis.prefix}
+	if o.redis.passwordFile != "" {
+		text, err := readSecretFile(o.redis.passwordFile)
+		if err != nil {
+			return nil, fmt.Errorf("%w: password file %s: %w", store.ErrConfig, o.redis.passwordFile, err)
+		}
+		if config.Password = strings.TrimRight(string(text), "\r\n"); config.Password == "" {
+			return nil, fmt.Errorf("%w: password file %s: it is empty", store.ErrConfig, o.redis.passwordFile)
+		}
+	}
+	if o.redis.caFile != "" {
+		var err error
+		if config.CA, err = os.ReadFile(o.redis.caFile); err != nil {
+			return nil, fmt.Errorf("%w: CA file %s: %w", store.ErrConfig, o.redis.caFile, plain(err))
+		}
+	}
+	return redis.Open(config, opts)
+}
+
+// checkServer checks the server that has the sessions.
+func (d *doctor) checkServer() {
+	for _, f := range d.c.store.(*redis.Store).Examine() {
+		level := map[redis.Level]level{redis.Fine: fine, redis.Warning: warn, redis.Problem: fail}[f.Level]
+		d.say(level, f.About, "%s", f.Text)
+	}
+}

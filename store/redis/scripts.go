@@ -1,0 +1,257 @@
+//go:build redis
+
+package redis
+
+import (
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Every script works on one key, the session's hash, since a cluster may be
+// moving the slot of that key while it runs. Arguments 1 to 4 and the reply's
+// first word, the state of the session, are common to all:
+//
+//	live      it is there, and what was asked for is done
+//	missing   no session is there
+//	ended     the same, and the caller's lock is on the one that ended
+//	moved     a tombstone leads on; the handle follows
+//	expired   it is past its limits by the server's clock
+//	corrupt   another program wrote there
+//	busy      another process has the lock
+//	lost      the caller's token is not that of the lock, or no longer
+//	conflict  another version than expected is stored
+//	landed    this very change was stored before, and its answer lost
+//	unknown   too many changes came after to tell
+const prelude = `
+local key = KEYS[1]
+local token, elsewhere = ARGV[1], ARGV[2] == '1'
+local timeout, lifetime = tonumber(ARGV[3]), tonumber(ARGV[4]) -- ms, 0: none; s, -1: none
+local LEASE, RIDS, RID = %d, %d, 16
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local f = redis.call('HMGET', key, 'version', 'created', 'accessed', 'user', 'rids',
+	'lock', 'leased', 'ended', 'moved', 'until', 'pending')
+local version, created, accessed, user, rids = tonumber(f[1] or ''), tonumber(f[2] or ''), tonumber(f[3] or ''), f[4] or '', f[5] or ''
+local lock, leased, ended, moved, moveid = f[6], tonumber(f[7] or '') or 0, f[8], f[9], f[11]
+local over = tonumber(f[10] or '') or 0
+local mine = lock and lock == token
+local held = lock and not mine and leased > now
+
+local function text(n) return string.format('%%.0f', n) end
+
+local function expired()
+	return timeout > 0 and now - accessed > timeout or lifetime >= 0 and math.floor(now / 1000) - created > lifetime
+end
+
+-- state judges what is there; a snapshot asks for no lock.
+local function state(snapshot)
+	if moved then return over > now and 'moved' or 'missing' end
+	if not snapshot then
+		if held and not ended then return (token == '' or elsewhere) and 'busy' or 'lost' end
+		if f[1] and token ~= '' and not mine and not elsewhere then return 'lost' end
+	end
+	if not f[1] then return mine and ended and 'ended' or 'missing' end
+	if not (version and created and accessed) then return 'corrupt' end
+	if expired() then return 'expired' end
+	return 'live'
+end
+
+-- expire has the server remove the session when the shorter of its limits is
+-- over, but no lock while it is held.
+local function expire(used, made)
+	local left
+	if timeout > 0 then left = used + timeout - now end
+	if lifetime >= 0 then
+		local absolute = (made + lifetime + 1) * 1000 - now
+		if not left or absolute < left then left = absolute end
+	end
+	if not left then return redis.call('PERSIST', key) end
+	if lock and leased - now > left then left = leased - now end
+	redis.call('PEXPIRE', key, text(math.max(left, 1)))
+end
+
+-- mark notes the access. A server whose memory is full cannot, and the session
+-- is read all the same.
+local function mark()
+	local made = math.min(created, math.floor(now / 1000))
+	local done = redis.pcall('HSET', key, 'accessed', text(now), 'created', text(made))
+	if type(done) == 'table' and done.err and not string.find(done.err, 'OOM', 1, true) then return done end
+	redis.call('HDEL', key, 'pending')
+	expire(now, made)
+end
+
+-- drop ends the session. The lock of the caller stays, and says so.
+local function drop()
+	redis.call('DEL', key)
+	if mine then
+		redis.call('HSET', key, 'lock', token, 'leased', text(now + LEASE), 'ended', '1')
+		redis.call('PEXPIRE', key, LEASE)
+	end
+end
+
+-- landed returns which version the change of this request made.
+local function landed(rid)
+	local at = rid ~= '' and string.find(rids, rid, 1, true)
+	return at and version and version - math.floor((at - 1) / RID)
+end
+
+local function remember(rid) return string.sub(rid .. rids, 1, RIDS * RID) end
+`
+
+func script(body string) *redis.Script {
+	return redis.NewScript(fmt.Sprintf(prelude, leaseTime.Milliseconds(), ridsKept) + body)
+}
+
+var (
+	// readScript: how (snapshot, peek, touch, update), rid.
+	readScript = script(`
+local how = ARGV[5]
+local s = state(how == 'snapshot')
+if s == 'moved' then return {s, moved} end
+if how == 'update' then
+	local at = landed(ARGV[6])
+	if at then return {'landed', text(at)} end
+	if s == 'expired' then drop() end
+end
+if s ~= 'live' then return {s, text(now)} end
+local data = redis.call('HGET', key, 'data')
+if not data then return {'corrupt', text(now)} end
+if how == 'touch' or how == 'update' then
+	local failed = mark()
+	if failed then return failed end
+end
+return {s, text(now), f[1], f[2], f[3], user, data}
+`)
+
+	// restoreScript: the access that update marked, the one before.
+	restoreScript = script(`
+if f[3] == ARGV[5] then
+	redis.call('HSET', key, 'accessed', ARGV[6])
+	expire(tonumber(ARGV[6]), created)
+end
+return {'live'}
+`)
+
+	// saveScript: expected version (0: create), rid, whether it is sent again,
+	// created, user, data.
+	saveScript = script(`
+local expected, rid, again, made = tonumber(ARGV[5]), ARGV[6], ARGV[7] == '1', tonumber(ARGV[8])
+local s = state(false)
+local at = landed(rid)
+if at then
+	redis.call('HSET', key, 'rids', rids) -- else WAIT would have nothing to wait for
+	return {'landed', text(at)}
+end
+if s == 'moved' then return {s, moved} end
+if s == 'missing' and expected == 0 then
+	redis.call('DEL', key)
+	version, rids = 0, ''
+	if token ~= '' and not elsewhere then
+		mine, lock, leased = true, token, now + LEASE
+		redis.call('HSET', key, 'lock', lock, 'leased', text(leased))
+	end
+elseif s ~= 'live' then
+	return {s}
+elseif version ~= expected then
+	if again and version - expected > RIDS then return {'unknown'} end
+	return {'conflict'}
+end
+made = math.min(made, math.floor(now / 1000))
+redis.call('HSET', key, 'version', text(version + 1), 'created', text(made), 'accessed', text(now),
+	'user', ARGV[9], 'data', ARGV[10], 'rids', remember(rid))
+redis.call('HDEL', key, 'pending')
+if not mine then redis.call('HDEL', key, 'lock', 'leased', 'ended') end
+expire(now, made)
+return {'live', text(version + 1)}
+`)
+
+	// removeScript: expected version.
+	removeScript = script(`
+local s = state(false)
+if s == 'moved' then return {s, moved} end
+if s == 'live' then
+	if version ~= tonumber(ARGV[5]) then return {'conflict'} end
+	drop()
+end
+return {s}
+`)
+
+	// purgeScript removes what is no session.
+	purgeScript = redis.NewScript(`redis.call('DEL', KEYS[1]) return {'live'}`)
+
+	// placeScript, the first step of a move, at the new key: move's id, how long
+	// it lasts if that comes to nothing, version, created, user, data, rids, lock.
+	placeScript = script(`
+if redis.call('EXISTS', key) == 1 and moveid ~= ARGV[5] then return {'taken'} end
+redis.call('DEL', key)
+redis.call('HSET', key, 'version', ARGV[7], 'created', ARGV[8], 'accessed', text(now), 'user', ARGV[9],
+	'data', ARGV[10], 'rids', ARGV[11], 'pending', ARGV[5])
+if token ~= '' then redis.call('HSET', key, 'lock', token, 'leased', text(now + LEASE)) end
+redis.call('PEXPIRE', key, ARGV[6])
+return {'live'}
+`)
+
+	// leaveScript, the second step and the commit, at the old key: expected
+	// version, new handle, grace, how long a tombstone without grace is kept.
+	leaveScript = script(`
+if moved and moved == ARGV[6] then return {'live'} end
+local s = state(false)
+if s == 'moved' then return {s, moved} end
+if s ~= 'live' then return {s} end
+if version ~= tonumber(ARGV[5]) then return {'conflict'} end
+local grace, keep = tonumber(ARGV[7]), tonumber(ARGV[8])
+redis.call('DEL', key)
+redis.call('HSET', key, 'moved', ARGV[6], 'until', text(grace > 0 and now + grace or 0))
+if mine then redis.call('HSET', key, 'lock', token) end
+redis.call('PEXPIRE', key, text(math.max(grace, keep)))
+return {'live'}
+`)
+
+	// confirmScript, the last step, at the new key.
+	confirmScript = script(`
+if not version then return {'missing'} end
+local failed = mark()
+if failed then return failed end
+return {'live'}
+`)
+
+	// undoScript takes back a first step: move's id.
+	undoScript = script(`
+if moveid and moveid == ARGV[5] then redis.call('DEL', key) end
+return {'live'}
+`)
+
+	// holdScript: whether a lock may be on a session to come, a new token.
+	holdScript = script(`
+local s = state(false)
+if s == 'moved' then return {s, moved} end
+if s == 'expired' then drop() end
+if s ~= 'live' and not (s == 'missing' and ARGV[5] == '1') then return {s} end
+if moved or ended then redis.call('DEL', key) end
+leased = now + LEASE
+lock = mine and token or ARGV[6]
+redis.call('HSET', key, 'lock', lock, 'leased', text(leased))
+if s == 'live' then mark() else redis.call('PEXPIRE', key, LEASE) end
+return {'live', lock}
+`)
+
+	// renewScript: nothing more.
+	renewScript = script(`
+if moved and lock == token then return {'moved', moved} end
+if not mine then return {'lost'} end
+redis.call('HSET', key, 'leased', text(now + LEASE))
+local left = redis.call('PTTL', key)
+if left >= 0 and left < LEASE then redis.call('PEXPIRE', key, LEASE) end
+return {'live'}
+`)
+
+	// releaseScript: nothing more.
+	releaseScript = script(`
+if moved and lock == token then return {'moved', moved} end
+if not mine then return {'lost'} end
+if f[1] then redis.call('HDEL', key, 'lock', 'leased', 'ended') else redis.call('DEL', key) end
+return {'live'}
+`)
+)
