@@ -3,7 +3,9 @@ package cmd
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/signal"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -27,7 +29,7 @@ func cleanupCommand(c *call) *cli.Command {
 		if term.IsTerminal(unix.Stderr) {
 			how.Progress = c.showProgress
 		}
-		ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
+		ctx, stop := untilTerminated()
 		defer stop()
 		start := time.Now()
 		done, err := c.store.Sweep(ctx, how)
@@ -44,6 +46,17 @@ func cleanupCommand(c *call) *cli.Command {
 		&cli.GenericFlag{Name: "max-delete", Usage: "stop after `N` sessions; the next run goes on from there", Value: parsed(&how.MaxDelete, parseCount)},
 		&cli.BoolFlag{Name: "dry-run", Usage: "remove nothing, only count", Destination: &how.DryRun},
 		jsonFlag(&json))
+}
+
+// untilTerminated returns what ends by the signals that ask a program to end,
+// unless they are ignored, as under nohup.
+func untilTerminated() (context.Context, context.CancelFunc) {
+	signals := []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP}
+	signals = slices.DeleteFunc(signals, signal.Ignored)
+	if len(signals) == 0 {
+		return context.WithCancel(context.Background())
+	}
+	return signal.NotifyContext(context.Background(), signals...)
 }
 
 func (c *call) showProgress(s store.Swept) {

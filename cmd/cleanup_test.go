@@ -462,6 +462,12 @@ func TestCleanupsAtOnce(t *testing.T) {
 // cannot have removed all: it says so in a log that nobody reads on.
 func halfway(t *testing.T, r request, act func(p *os.Process)) ended {
 	t.Helper()
+	return halfwayIn(t, r, act, program, "cleanup", "--timeout", "1h")
+}
+
+// halfwayIn is halfway for a cleanup that a command becomes.
+func halfwayIn(t *testing.T, r request, act func(p *os.Process), name string, args ...string) ended {
+	t.Helper()
 	fifo := filepath.Join(t.TempDir(), "log")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
@@ -472,7 +478,7 @@ func halfway(t *testing.T, r request, act func(p *os.Process)) ended {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	c := r.with("CGISESSION_LOG_FILE="+fifo).command(program, "cleanup", "--timeout", "1h")
+	c := r.with("CGISESSION_LOG_FILE="+fifo).command(name, args...)
 	var stdout, stderr bytes.Buffer
 	c.Stdout, c.Stderr = &stdout, &stderr
 	if err := c.Start(); err != nil {
@@ -507,6 +513,23 @@ func TestCleanupTerminated(t *testing.T) {
 	}
 	if second := r.call(t, "cleanup", "--timeout", "1h").swept(t); !second.done || first.removed+second.removed != moreThanAPipe {
 		t.Errorf("the next: %+v after %+v", second, first)
+	}
+}
+
+// What is ignored when it starts, as under nohup, does not end it.
+func TestCleanupIgnoresIgnored(t *testing.T) {
+	r := plant(t, moreThanAPipe, all)
+	for signals, code := range map[string]string{"HUP": "1", "INT TERM HUP": "1 2 15"} {
+		got := halfwayIn(t, r, func(p *os.Process) {
+			for _, n := range strings.Fields(code) {
+				number, _ := strconv.Atoi(n)
+				p.Signal(syscall.Signal(number))
+			}
+		}, "sh", "-c", "trap '' "+signals+"; exec cgisession cleanup --timeout 1h").swept(t)
+		if !got.done || got.removed != moreThanAPipe {
+			t.Errorf("signals %s were ignored: %+v", signals, got)
+		}
+		r = plant(t, moreThanAPipe, all)
 	}
 }
 

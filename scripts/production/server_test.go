@@ -25,15 +25,19 @@ import (
 type server struct {
 	name     string
 	programs []string
-	https    bool // it can do that itself
 	start    func(t *testing.T, m *machine, https bool) []*exec.Cmd
+
+	// What the README says of it.
+	https       bool // it can do that itself
+	underscores bool // header fields with underscores come through
+	proxy       bool // the header field Proxy comes through
 }
 
 var servers = []server{
-	{"apache", []string{"apache2"}, true, apache},
-	{"nginx", []string{"nginx", "fcgiwrap"}, true, nginx},
-	{"lighttpd", []string{"lighttpd"}, true, lighttpd},
-	{"busybox", []string{"busybox"}, false, busybox},
+	{"apache", []string{"apache2"}, apache, true, false, false},
+	{"nginx", []string{"nginx", "fcgiwrap"}, nginx, true, false, false},
+	{"lighttpd", []string{"lighttpd"}, lighttpd, true, true, false},
+	{"busybox", []string{"busybox"}, busybox, false, true, true},
 }
 
 func apache(t *testing.T, m *machine, https bool) []*exec.Cmd {
@@ -233,7 +237,7 @@ func (m *machine) browse(t *testing.T, scheme string) browser {
 }
 
 // onEach runs a test on each server.
-func onEach(t *testing.T, https bool, test func(t *testing.T, m *machine)) {
+func onEach(t *testing.T, https bool, test func(t *testing.T, m *machine, v server)) {
 	for _, v := range servers {
 		t.Run(v.name, func(t *testing.T) {
 			needs(t, append(v.programs, "curl")...)
@@ -242,13 +246,13 @@ func onEach(t *testing.T, https bool, test func(t *testing.T, m *machine)) {
 			}
 			m := newMachine(t)
 			m.serve(t, v, https)
-			test(t, m)
+			test(t, m, v)
 		})
 	}
 }
 
 func TestServers(t *testing.T) {
-	onEach(t, false, func(t *testing.T, m *machine) {
+	onEach(t, false, func(t *testing.T, m *machine, v server) {
 		b := m.browse(t, "http")
 		first, attributes := b.get(t, 1)
 		if !strings.Contains(first, ".") || strings.Contains(attributes, "Secure") {
@@ -291,9 +295,39 @@ func TestServers(t *testing.T) {
 	})
 }
 
+const environment = `#!/bin/sh
+printf 'Content-Type: text/plain\n\n'
+env
+`
+
+// The servers pass header fields on as the README says.
+func TestHeaderVariables(t *testing.T) {
+	onEach(t, false, func(t *testing.T, m *machine, v server) {
+		for _, dir := range []string{"/usr/lib/cgi-bin", "/var/www/cgi-bin"} {
+			write(t, m.path(dir+"/env.sh"), environment, 0o755)
+		}
+		url := "http://" + m.address() + "/cgi-bin/env.sh"
+		env := m.run(t, "curl", "--disable", "--silent", "--show-error", "--max-time", "60", "--noproxy", "*", url,
+			"--header", "X-Dash: client", "--header", "X_Under: client", "--header", "Proxy: client", "--header", "Https: client")
+		for variable, want := range map[string]bool{"HTTP_X_DASH": true, "HTTP_X_UNDER": v.underscores, "HTTP_PROXY": v.proxy, "HTTPS": false, "X_DASH": false} {
+			if got := strings.Contains(env, "\n"+variable+"=client\n"); got != want {
+				t.Errorf("%s is set by the client: %v", variable, got)
+			}
+		}
+		for _, setting := range []string{"CGISESSION_TIMEOUT=30m", "CGISESSION_DATA_DIR=" + m.path("/var/lib/cgisession")} {
+			if !strings.Contains(env, "\n"+setting+"\n") {
+				t.Errorf("no %s", setting)
+			}
+		}
+		if t.Failed() {
+			t.Log(env)
+		}
+	})
+}
+
 // Whatever the client calls a header, it sets no variable of ours.
 func TestHeaders(t *testing.T) {
-	onEach(t, false, func(t *testing.T, m *machine) {
+	onEach(t, false, func(t *testing.T, m *machine, v server) {
 		b := m.browse(t, "http")
 		elsewhere := m.path("/tmp/elsewhere")
 		var headers []string
@@ -320,7 +354,7 @@ func TestHeaders(t *testing.T) {
 
 // Over https the servers say HTTPS=on, and the cookie is for https only.
 func TestHTTPS(t *testing.T) {
-	onEach(t, true, func(t *testing.T, m *machine) {
+	onEach(t, true, func(t *testing.T, m *machine, v server) {
 		b := m.browse(t, "https")
 		if _, attributes := b.get(t, 1); !strings.Contains(attributes, "; Secure") {
 			t.Errorf("the cookie has %s", attributes)
