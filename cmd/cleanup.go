@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -48,13 +47,14 @@ func cleanupCommand(c *call) *cli.Command {
 		jsonFlag(&json))
 }
 
-// untilTerminated returns what ends by the signals that ask a program to end,
-// unless they are ignored, as under nohup.
+// untilTerminated returns what ends by SIGTERM, and by SIGINT and SIGHUP unless
+// they are ignored, as under nohup.
 func untilTerminated() (context.Context, context.CancelFunc) {
-	signals := []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP}
-	signals = slices.DeleteFunc(signals, signal.Ignored)
-	if len(signals) == 0 {
-		return context.WithCancel(context.Background())
+	signals := []os.Signal{unix.SIGTERM}
+	for _, s := range []os.Signal{unix.SIGINT, unix.SIGHUP} {
+		if !signal.Ignored(s) {
+			signals = append(signals, s)
+		}
 	}
 	return signal.NotifyContext(context.Background(), signals...)
 }

@@ -21,13 +21,7 @@ import (
 // three people. Besides what the row expects, check wants of every row that no
 // session is harmed and that nothing appears outside of the sessions.
 func TestHostile(t *testing.T) {
-	dir := t.TempDir()
-	program := filepath.Join(dir, "cgisession")
-	build := exec.Command("go", "build", "-buildvcs=false", "-tags", "urfave_cli_no_docs", "-o", program, "cgisession")
-	if text, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, text)
-	}
-	sessions := makeSessions(t, site{program, dir})
+	sessions := makeSessions(t, site{program, t.TempDir()})
 	for name, rows := range map[string][]row{
 		"cookie":  cookieRows(),
 		"log":     logRows(),

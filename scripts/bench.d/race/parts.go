@@ -101,23 +101,25 @@ func (c *course) verbs() error {
 	signed = append(signed, "HTTP_COOKIE="+cookieLine.FindStringSubmatch(text)[1])
 	known := append(us.env[:len(us.env):len(us.env)], "HTTP_COOKIE="+us.cookie)
 
-	rows := []string{"Go floor", "`get name`", "`get name`, signed id", "`set name=Ann`", "`incr visits`", "`load`, new session", "`run true`, without `true`"}
+	rows := []string{"Go floor", "`get name`", "`get name`, signed id", "`set name=Ann`", "`incr visits`", "`run true`, without `true`", "`load`, new session", "Go floor, making a file"}
 	processes := []process{
 		floors[0].do(get),
 		{[]string{"cgisession", "get", "name"}, known},
 		{[]string{"cgisession", "get", "name"}, signed},
 		{[]string{"cgisession", "set", "name=Ann"}, known},
 		{[]string{"cgisession", "incr", "visits"}, known},
-		{[]string{"cgisession", "load"}, us.env},
 		{[]string{"cgisession", "run", "/bin/true"}, known},
+		{[]string{"cgisession", "load"}, us.env},
+		{[]string{filepath.Join(c.bin, "floor"), dir + "/"}, us.env},
 		{[]string{"/bin/true"}, known},
 	}
 	medians, err := race(2*c.rounds, processes)
 	if err != nil {
 		return err
 	}
-	medians[6] -= medians[7] // exec keeps the process
-	table("one call", rows, []string{"time"}, [][]time.Duration{medians[:7]})
+	last := len(rows)
+	medians[5] -= medians[last] // exec keeps the process
+	table("one call", rows, []string{"time"}, [][]time.Duration{medians[:last]})
 	return c.large()
 }
 

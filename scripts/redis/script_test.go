@@ -1,6 +1,6 @@
 //go:build redis && linux
 
-package main
+package redis_test
 
 import (
 	"fmt"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"cgisession/scripts/scripttest"
 	"cgisession/store/redis/redistest"
 )
 
@@ -31,6 +32,7 @@ var aboutFiles = map[string]string{
 	"lock":       "descriptors",
 	"log":        "a damaged file",
 	"memory":     "a file system in memory",
+	"redis":      "the program that has no client",
 	"sh":         "prints all variables, of which here are more",
 	"stats":      "inodes, empty files",
 	"users":      "modes of files",
@@ -58,32 +60,32 @@ redis-cli -p %d eval "
 true
 `
 
-// TestScriptRedis runs the scripts of TestScript with the sessions in Redis. Each
+// TestScript runs the scripts in testdata/script with the sessions in Redis. Each
 // has a prefix of its own. A "find" that comes first in PATH lists sessions for files.
-func TestScriptRedis(t *testing.T) {
+func TestScript(t *testing.T) {
 	server := redistest.Start(t)
-	scripts, err := filepath.Glob("testdata/script/*.txtar")
+	scripts, err := filepath.Glob("../../testdata/script/*.txtar")
 	if err != nil {
 		t.Fatal(err)
 	}
 	scripts = slices.DeleteFunc(scripts, func(file string) bool {
 		return aboutFiles[strings.TrimSuffix(filepath.Base(file), ".txtar")] != ""
 	})
-	p := redisParams(t, server)
-	p.Dir, p.Files = "", scripts
+	p := scriptParams(t, server)
+	p.Files = scripts
 	testscript.Run(t, p)
 }
 
 // TestRedisScript runs the scripts in testdata/redis, about what Redis alone has.
 func TestRedisScript(t *testing.T) {
-	p := redisParams(t, redistest.Start(t))
-	p.Dir = "testdata/redis"
+	p := scriptParams(t, redistest.Start(t))
+	p.Dir = "../../testdata/redis"
 	testscript.Run(t, p)
 }
 
-// redisParams are those of scripts whose sessions are in the server.
-func redisParams(t *testing.T, server *redistest.Server) testscript.Params {
-	p := params()
+// scriptParams are those of scripts whose sessions are in the server.
+func scriptParams(t *testing.T, server *redistest.Server) testscript.Params {
+	p := scripttest.Params("")
 	setup := p.Setup
 	p.Setup = func(e *testscript.Env) error {
 		if err := setup(e); err != nil {
@@ -97,7 +99,7 @@ func redisParams(t *testing.T, server *redistest.Server) testscript.Params {
 		if err := os.Mkdir(bin, 0o700); err != nil {
 			return err
 		}
-		e.Setenv("PATH", bin+":"+e.Getenv("PATH"))
+		e.Setenv("PATH", bin+":"+filepath.Dir(program)+":"+e.Getenv("PATH"))
 		cli := fmt.Appendf(nil, "#!/bin/sh\nexec redis-cli -p %d \"$@\"\n", server.Port)
 		if err := os.WriteFile(filepath.Join(bin, "redis"), cli, 0o700); err != nil {
 			return err
@@ -106,7 +108,7 @@ func redisParams(t *testing.T, server *redistest.Server) testscript.Params {
 	}
 	p.Cmds["age"] = func(ts *testscript.TestScript, neg bool, args []string) {
 		if ts.Getenv("CGISESSION_TYPE") != "redis" {
-			age(ts, neg, args)
+			scripttest.Age(ts, neg, args)
 			return
 		}
 		by, err := time.ParseDuration(args[0])
