@@ -1,0 +1,128 @@
+package store
+
+import (
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// move renames the session's file and carries out a change, under its lock: in
+// this order, so that what a log-in stores is never found by the old handle
+// alone. The index of users leads to the new handle before the session is there.
+func (e *entry) move(s *Session, at found, to string, grace time.Duration, change Change) error {
+	outcome := Keep
+	if change != nil {
+		var err error
+		if outcome, err = change(s); err != nil {
+			return err
+		}
+	}
+	if err := e.f.addUser(s.User, to); err != nil {
+		return err
+	}
+	shard, err := e.f.openShard(to, true)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(shard)
+	if grace > 0 {
+		err = e.leaveTombstone(shard, to, grace)
+	} else if err = renameat(e.shard, e.handle, shard, to); err == unix.ENOENT {
+		err = ErrNotFound // removed by one who takes no lock
+	} else if err != nil {
+		err = e.fail("rename", err)
+	}
+	if err != nil {
+		return err
+	}
+	if err = e.syncDirs(shard); err == nil {
+		moved := *e
+		moved.shard, moved.handle = shard, to
+		err = moved.carryOut(outcome, s, at)
+	}
+	if err != nil {
+		e.moveBack(shard, to, grace)
+		return err
+	}
+	e.f.dropUser(s.User, e.handle)
+	return nil
+}
+
+// moveBack undoes a move that will be reported as not done: the client would
+// never learn the new id.
+func (e *entry) moveBack(shard int, to string, grace time.Duration) {
+	if grace == 0 {
+		renameat(shard, to, e.shard, e.handle)
+		return
+	}
+	if exchange(e.shard, e.handle, shard, to) == nil {
+		unlinkat(shard, to)
+	}
+}
+
+// leaveTombstone moves the session and leaves a tombstone at the old handle. It
+// is whole on the disk before the exchange that brings it there, so that a crash
+// leaves either the session where it was, or the tombstone in its place.
+func (e *entry) leaveTombstone(shard int, to string, grace time.Duration) error {
+	until := time.Now().Add(grace)
+	t := entry{f: e.f, handle: to, shard: shard, release: func() {}}
+	if err := t.makeTombstone(record{version: 1, created: time.Now().Unix(), moved: to, until: until.Unix() + 1}); err != nil {
+		return err
+	}
+	if err := exchange(e.shard, e.handle, shard, to); err != nil {
+		unlinkat(shard, to)
+		switch err {
+		case unix.ENOENT:
+			return ErrNotFound // removed by one who takes no lock
+		case unix.ENOSYS, unix.EINVAL:
+			err = fmt.Errorf("%w: it cannot exchange two names; leave out --grace", ErrUnsupported)
+		}
+		return e.fail("exchange", err)
+	}
+	return nil
+}
+
+// makeTombstone writes the record to a new file and syncs it and its directory.
+// To stat, mode 0400 and a time in the past are a tombstone that is over, so the
+// file gets the time first and then the mode.
+func (e *entry) makeTombstone(r record) error {
+	var err error
+	e.fd, err = createat(e.shard, e.handle, unix.O_EXCL, 0o600)
+	if err != nil {
+		return e.fail("create", err)
+	}
+	e.fresh = true
+	defer unix.Close(e.fd)
+	err = pwriteAll(e.fd, r.encode(), 0)
+	if err == nil {
+		err = setTime(e.shard, e.handle, time.Unix(r.until, 0))
+	}
+	if err == nil {
+		err = fchmod(e.fd, 0o400)
+	}
+	if err == nil {
+		err = fsync(e.fd)
+	}
+	if err == nil {
+		err = fsync(e.shard)
+	}
+	if err != nil {
+		e.discard()
+		return e.fail("make a tombstone at", err)
+	}
+	return nil
+}
+
+// syncDirs puts a rename on the disk: both directories, if they are two. The
+// file goes first: btrfs writes a file's old and new names together then, while
+// a power cut between the directories would leave it under both.
+func (e *entry) syncDirs(to int) error {
+	if err := e.syncDir(e.fd); err != nil {
+		return err
+	}
+	if err := e.syncDir(to); err != nil {
+		return err
+	}
+	return e.syncDir(e.shard)
+}
