@@ -51,7 +51,7 @@ func snippets(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	here = slices.DeleteFunc(here, func(name string) bool { return strings.HasSuffix(name, ".go") })
-	return append(here, "../cron/cgisession", "../systemd/cgisession-cleanup.service", "../systemd/cgisession-cleanup.timer")
+	return append(here, "../cron/cgisession", "../cron/cgisession-stats", "../systemd/cgisession-cleanup.service", "../systemd/cgisession-cleanup.timer")
 }
 
 func TestREADME(t *testing.T) {
@@ -193,10 +193,10 @@ func (m *machine) age(t *testing.T, unused time.Duration) {
 	}
 }
 
-// cron runs the command of the crontab line.
-func (m *machine) cron(t *testing.T) {
+// cron runs the command of a crontab's line.
+func (m *machine) cron(t *testing.T, name string) {
 	t.Helper()
-	lines := regexp.MustCompile(`(?m)^\*/10 \* \* \* \* root (.+)$`).FindAllStringSubmatch(read(t, m.install(t, "../cron/cgisession")), -1)
+	lines := regexp.MustCompile(`(?m)^\*/[0-9]+ \* \* \* \* root (.+)$`).FindAllStringSubmatch(read(t, m.install(t, name)), -1)
 	if len(lines) != 1 {
 		t.Fatalf("the crontab has %d lines of the kind that is wanted", len(lines))
 	}
@@ -251,10 +251,28 @@ func TestSetup(t *testing.T) {
 	if read(t, m.path("/etc/cgisession.key")) != key {
 		t.Error("a second set-up makes a new key")
 	}
-	m.cron(t)
+	m.cron(t, "../cron/cgisession")
 	found := m.run(t, "cgisession", "doctor", "--data-dir", m.path("/var/lib/cgisession"), "--secret-file", m.path("/etc/cgisession.key"), "--timeout", "30m", "--cookie-secure", "always")
 	if strings.Contains(found, "problem") {
 		t.Errorf("doctor says:\n%s", found)
+	}
+}
+
+// The numbers come to where node_exporter reads them, in its format.
+func TestStats(t *testing.T) {
+	needs(t, "promtool")
+	m := newMachine(t)
+	dir := m.path("/var/lib/prometheus/node-exporter")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	m.run(t, "setpriv", "--reuid=www-data", "--regid=www-data", "--clear-groups", "cgisession", "load", "--data-dir", m.path("/var/lib/cgisession"))
+	m.cron(t, "../cron/cgisession-stats")
+	if text := read(t, dir+"/cgisession.prom"); !strings.Contains(text, "\ncgisession_files{state=\"live\"} 1\n") {
+		t.Errorf("the numbers are\n%s", text)
+	}
+	if text := m.run(t, "sh", "-c", "promtool check metrics <"+dir+"/cgisession.prom"); text != "" {
+		t.Error(text)
 	}
 }
 

@@ -258,6 +258,9 @@ func TestServers(t *testing.T) {
 		if !strings.Contains(first, ".") || strings.Contains(attributes, "Secure") {
 			t.Errorf("not a signed cookie for http: %s%s", first, attributes)
 		}
+		if m.examine(t, "http") {
+			t.Error("doctor does not see that this is not https")
+		}
 		if again, _ := b.get(t, 2); again != "" {
 			t.Error("a second cookie")
 		}
@@ -280,10 +283,10 @@ func TestServers(t *testing.T) {
 		}
 
 		// Cleanup removes what is idle, and nothing else.
-		m.cron(t)
+		m.cron(t, "../cron/cgisession")
 		b.get(t, 2)
 		m.age(t, 31*time.Minute)
-		m.cron(t)
+		m.cron(t, "../cron/cgisession")
 		if files := m.sessions(t); len(files) != 0 || m.count(t, "removed") != 1 {
 			t.Errorf("after cleanup: %q; %d removed in the log", files, m.count(t, "removed"))
 		}
@@ -293,6 +296,25 @@ func TestServers(t *testing.T) {
 		}
 		b.get(t, 2)
 	})
+}
+
+const examination = `#!/bin/sh
+printf 'Content-Type: text/plain\n\n'
+cgisession doctor
+`
+
+// examine runs doctor as a script of the site, and reports whether it finds the
+// set-up fit for the scheme by which it was called.
+func (m *machine) examine(t *testing.T, scheme string) (fit bool) {
+	t.Helper()
+	for _, dir := range []string{"/usr/lib/cgi-bin", "/var/www/cgi-bin"} {
+		write(t, m.path(dir+"/doctor.sh"), examination, 0o755)
+	}
+	found := m.run(t, "curl", "--disable", "--silent", "--show-error", "--insecure", "--max-time", "60", "--noproxy", "*", scheme+"://"+m.address()+"/cgi-bin/doctor.sh")
+	if !strings.Contains(found, "ok       key file: 1 keys") || strings.Contains(found, "problem") || strings.Contains(found, "timeout") {
+		t.Errorf("doctor says:\n%s", found)
+	}
+	return !strings.Contains(found, "--cookie-secure auto goes by the variable HTTPS, which is not on here")
 }
 
 const environment = `#!/bin/sh
@@ -358,6 +380,9 @@ func TestHTTPS(t *testing.T) {
 		b := m.browse(t, "https")
 		if _, attributes := b.get(t, 1); !strings.Contains(attributes, "; Secure") {
 			t.Errorf("the cookie has %s", attributes)
+		}
+		if !m.examine(t, "https") {
+			t.Error("doctor does not see that this is https")
 		}
 		b.get(t, 2)
 	})
