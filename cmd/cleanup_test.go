@@ -337,6 +337,37 @@ func TestCleanupAsOwner(t *testing.T) {
 	}
 }
 
+// A file that its owner may not read is an error at the end, and stays.
+func TestCleanupUnreadable(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("not root")
+	}
+	r := plant(t, 10, all)
+	dir := open(t)
+	if err := os.Rename(r.dir+"/sessions", dir+"/sessions"); err != nil {
+		t.Fatal(err)
+	}
+	r.dir = dir
+	giveAway(t, dir+"/sessions")
+	if err := os.Chmod(r.planted(0), 0); err != nil {
+		t.Fatal(err)
+	}
+	got := r.call(t, "cleanup", "--timeout", "1h")
+	if got.code != 77 || got.stderr != "cgisession: cleanup: open "+r.planted(0)+": permission denied\n" {
+		t.Errorf("%+v", got)
+	}
+	if olds, _ := r.left(10, all); olds != 1 {
+		t.Errorf("%d are left", olds)
+	}
+	list := r.call(t, "list")
+	if list.code != 0 || strings.Count(list.stdout, "\n") != 1 || !strings.HasSuffix(list.stdout, " unsafe\n") {
+		t.Errorf("list: %+v", list)
+	}
+	if found := r.call(t, "doctor", "--deep"); found.code != 1 || !strings.Contains(found.stdout, ": permission denied: "+r.planted(0)+"\n") {
+		t.Errorf("doctor: %+v", found)
+	}
+}
+
 // Whoever has the session locked, for reading or for writing, has it in use.
 func TestCleanupSkipsBusy(t *testing.T) {
 	for what, how := range map[string]int{"a writer": syscall.LOCK_EX, "a reader": syscall.LOCK_SH} {
@@ -554,7 +585,7 @@ func TestCleanupGoesOn(t *testing.T) {
 	const n, atMost = 1000, 90
 	r := plant(t, n, all)
 	log := filepath.Join(t.TempDir(), "log")
-	removed, last := 0, ""
+	removed, start := 0, "00"
 	for run := 1; ; run++ {
 		os.Remove(log)
 		got := r.with("CGISESSION_LOG_FILE="+log).call(t, "cleanup", "--timeout", "1h", "--max-delete", strconv.Itoa(atMost)).swept(t)
@@ -574,11 +605,14 @@ func TestCleanupGoesOn(t *testing.T) {
 			_, handle, _ := strings.Cut(line, "handle=")
 			handles = append(handles, handle[:2])
 		}
-		if first := slices.Min(handles); first < last {
-			t.Errorf("run %d begins in %s, before the start of the last, %s", run, first, last)
-		} else {
-			last = first
+		if first := slices.Min(handles); first < start {
+			t.Errorf("run %d begins in %s; the last stopped in %s", run, first, start)
 		}
+		note, err := os.ReadFile(r.dir + "/sessions/.cleanup")
+		if err != nil || string(note[:2]) < start {
+			t.Errorf("run %d began in %s and stopped in %q, %v", run, start, note, err)
+		}
+		start = string(note[:2])
 	}
 	if olds, _ := r.left(n, all); removed != n || olds != 0 {
 		t.Errorf("%d of %d removed, %d left", removed, n, olds)

@@ -131,9 +131,9 @@ func (d *doctor) checkModes(dir string) {
 }
 
 func (d *doctor) checkFileSystem() {
-	switch system := d.files.Space().System; system {
-	case "":
-	case "memory":
+	switch system := d.files.Space().System; {
+	case system == "", system == "memory" && d.c.storeType == "memory":
+	case system == "memory":
 		d.say(warn, "file system", "it is in memory: sessions end when the machine does; that is what --type memory is for")
 	default:
 		d.say(warn, "file system", "it is %s: locks and syncs are only as good as its server's; a local disk is better", system)

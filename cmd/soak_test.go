@@ -32,10 +32,16 @@ const (
 	soakSessions = 6
 )
 
-// A soaked session is one that all soakers share. Its id changes as they work.
+// A soaked session is one that all soakers share. Its id changes as they work, but
+// not so often during one call that this would need more hops than are followed.
 type soaked struct {
-	id atomic.Pointer[string]
+	id    atomic.Pointer[string]
+	calls sync.RWMutex // read-locked during a call
+	moves int          // since there was no call that began before
 }
+
+// mostMoves is under the number of hops that are followed from an old id.
+const mostMoves = 6
 
 // Sixteen processes at a time change shared sessions, each its own keys, while
 // calls are killed, ids changed, sessions ended and files cleaned up. Each soaker
@@ -87,6 +93,7 @@ func (r request) soak(t *testing.T, worker int, sessions []*soaked, stop chan st
 	model := make([]int, len(sessions))
 	for !stopped(t, stop) {
 		i := rand.IntN(len(sessions))
+		sessions[i].calls.RLock()
 		s := r.bound(*sessions[i].id.Load())
 		steps++
 		switch rand.IntN(4) {
@@ -113,6 +120,7 @@ func (r request) soak(t *testing.T, worker int, sessions []*soaked, stop chan st
 				t.Errorf("%s is %d, want %d", key, n, model[i])
 			}
 		}
+		sessions[i].calls.RUnlock()
 	}
 	for i, s := range sessions {
 		if n := r.bound(*s.id.Load()).number(t, key); n != model[i] {
@@ -158,6 +166,11 @@ func (r request) soakMoves(t *testing.T, sessions []*soaked, stop chan struct{})
 			return
 		}
 		s.id.Store(&ids[0])
+		if s.moves++; s.moves == mostMoves {
+			s.calls.Lock() // once all calls by older ids are over
+			s.moves = 0
+			s.calls.Unlock()
+		}
 	}
 }
 

@@ -211,7 +211,10 @@ func modified(st *unix.Stat_t) time.Time { return time.Unix(st.Mtim.Unix()) }
 func (w *sweep) remove(e *entry) error {
 	if err := e.open(unix.O_RDONLY | noAtime); err != nil {
 		w.kept.Add(1)
-		return nil // gone, or replaced by what is no session's file
+		if err != unix.ENOENT && !errors.Is(err, ErrUnsafe) { // replaced meanwhile
+			w.failed(e.fail("open", err))
+		}
+		return nil
 	}
 	err := setLock(e.fd, unix.LOCK_EX|unix.LOCK_NB)
 	if err == unix.EWOULDBLOCK {

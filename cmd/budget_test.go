@@ -1,0 +1,146 @@
+package cmd_test
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A call takes about a millisecond, most of which the Go runtime and the packages
+// take to start. These tests keep it so by counting, which no busy machine can
+// disturb. scripts/bench measures the time itself.
+
+// linked are the packages of other modules that the program is made of.
+var linked = []string{
+	"github.com/go-json-experiment/json/internal",
+	"github.com/go-json-experiment/json/internal/jsonflags",
+	"github.com/go-json-experiment/json/internal/jsonopts",
+	"github.com/go-json-experiment/json/internal/jsonwire",
+	"github.com/go-json-experiment/json/jsontext",
+	"github.com/gofrs/flock",
+	"github.com/urfave/cli/v2",
+	"github.com/xrash/smetrics",
+	"golang.org/x/sys/unix",
+	"golang.org/x/term",
+}
+
+// TestPackages keeps out what would take its time at each start: an HTTP or TLS
+// library, Markdown, another JSON library, logging.
+func TestPackages(t *testing.T) {
+	list := exec.Command("go", "list", "-deps", "-tags", "urfave_cli_no_docs", "-f", "{{.ImportPath}} {{.Standard}}", "cgisession")
+	list.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
+	text, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var others []string
+	standard := 0
+	for line := range strings.Lines(string(text)) {
+		path, isStandard, _ := strings.Cut(strings.TrimSpace(line), " ")
+		switch {
+		case isStandard == "true":
+			standard++
+			for _, heavy := range []string{"net", "net/http", "crypto/tls", "crypto/x509", "html/template", "go/parser", "log", "log/slog", "os/user"} {
+				if path == heavy {
+					t.Errorf("%s is linked in", path)
+				}
+			}
+		case path != "cgisession" && !strings.HasPrefix(path, "cgisession/"):
+			others = append(others, path)
+		}
+	}
+	slices.Sort(others)
+	if !slices.Equal(others, linked) {
+		t.Errorf("packages of other modules: %q\nwant %q", others, linked)
+	}
+	if most := 130; standard > most {
+		t.Errorf("%d packages of Go's own, want at most %d", standard, most)
+	}
+}
+
+var initLine = regexp.MustCompile(`(?m)^init \S+ @.*, (\d+) bytes, (\d+) allocs$`)
+
+// TestInit bounds what packages allocate before main begins.
+func TestInit(t *testing.T) {
+	got := begin(t, `{"name":"Ann"}`).with("GODEBUG=inittrace=1").call(t, "get", "name")
+	bytes, allocs := 0, 0
+	for _, found := range initLine.FindAllStringSubmatch(got.stderr, -1) {
+		var b, a int
+		fmt.Sscan(found[1], &b)
+		fmt.Sscan(found[2], &a)
+		bytes, allocs = bytes+b, allocs+a
+	}
+	if bytes == 0 {
+		t.Fatalf("no trace: %+v", got)
+	}
+	t.Logf("%d bytes, %d allocations", bytes, allocs)
+	if bytes > 32<<10 || allocs > 180 {
+		t.Errorf("%d bytes and %d allocations before main, want at most 32768 and 180", bytes, allocs)
+	}
+}
+
+// TestSystemCalls counts what a call asks of the system for its session: from
+// where it first opens the data directory.
+func TestSystemCalls(t *testing.T) {
+	needStrace(t)
+	for _, row := range []struct {
+		args []string
+		want map[string]int // of those that are about files and locks
+		most int            // of all, but for what the Go runtime does for itself
+	}{
+		{[]string{"get", "name"}, map[string]int{"openat": 4, "fstat": 4, "flock": 2, "pread64": 1, "utimensat": 1, "write": 1}, 30},
+		{[]string{"set", "name=Bob"}, map[string]int{"openat": 4, "fstat": 5, "flock": 2, "pread64": 1, "pwrite64": 1}, 30},
+	} {
+		t.Run(row.args[0], func(t *testing.T) {
+			got, all := begin(t, `{"name":"Ann"}`).systemCalls(t, row.args...)
+			if !maps.Equal(got, row.want) {
+				t.Errorf("%v, want %v", got, row.want)
+			}
+			if all > row.most {
+				t.Errorf("%d system calls in all, want at most %d", all, row.most)
+			}
+		})
+	}
+}
+
+var tracedCall = regexp.MustCompile(`^\d+ +(\w+)\((.*)`)
+
+// systemCalls runs the program under strace(1) and counts the system calls that
+// are about files and locks, by name, and all that are not the Go runtime's own.
+func (r request) systemCalls(t *testing.T, args ...string) (files map[string]int, all int) {
+	t.Helper()
+	trace := filepath.Join(t.TempDir(), "trace")
+	// Memory, signals, threads and time are the runtime's.
+	skip := "trace=!%memory,%signal,%process,%clock,futex,nanosleep,clock_nanosleep,sched_yield,epoll_pwait,gettid,getpid,set_robust_list,rseq,restart_syscall"
+	strace := []string{"-f", "-qq", "-o", trace, "-e", skip, program}
+	r = r.with("GODEBUG=updatemaxprocs=0") // else the runtime may look at its control group
+	if got := finish(t, r.command("strace", append(strace, args...)...)); got.code != 0 {
+		t.Fatalf("%+v", got)
+	}
+	text, err := os.ReadFile(trace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := []string{
+		"openat", "fstat", "newfstatat", "flock", "pread64", "pwrite64", "utimensat", "read", "write", "ftruncate",
+		"fsync", "fdatasync", "renameat", "renameat2", "unlinkat", "mkdirat", "umask",
+	}
+	files = map[string]int{}
+	for line := range strings.Lines(string(text)) {
+		call := tracedCall.FindStringSubmatch(line)
+		if call == nil || all == 0 && !strings.Contains(call[2], r.dir+"/sessions") {
+			continue
+		}
+		all++
+		if slices.Contains(names, call[1]) {
+			files[call[1]]++
+		}
+	}
+	return files, all
+}
