@@ -136,6 +136,8 @@ type entry struct {
 	stored  bool        // holds a record that counts
 	lockFD  int         // where the lock is, if that is to be kept
 	release func()
+
+	text, last []byte // room to read into, for one entry after the other
 }
 
 func (e *entry) close() {
@@ -349,13 +351,16 @@ func (e *entry) session(r record, accessed time.Time) *Session {
 	}
 }
 
-// read returns the whole file. One too large to hold two sessions of MaxSize
-// is not read.
+// read returns the whole file, in e.text. One too large to hold two sessions of
+// MaxSize is not read.
 func (e *entry) read() ([]byte, error) {
 	if limit := 3*(int64(e.f.opts.MaxSize)+page) + page; e.stat.Size > limit {
 		return nil, e.fail("read", fmt.Errorf("file of %d bytes: %w allows; raise that, or remove the file", e.stat.Size, ErrTooLarge))
 	}
-	text := make([]byte, e.stat.Size)
+	if int64(cap(e.text)) < e.stat.Size {
+		e.text = make([]byte, e.stat.Size)
+	}
+	text := e.text[:e.stat.Size]
 	n, err := preadAll(e.fd, text)
 	if err != nil {
 		return nil, e.fail("read", err)
@@ -532,7 +537,7 @@ func (e *entry) stable() ([]byte, error) {
 		if try > 0 && string(text) == string(last) {
 			return text, e.stillNamed()
 		}
-		last = text
+		last, e.text, e.last = text, e.last, e.text
 		if err := fstat(e.fd, &e.stat); err != nil {
 			return nil, e.fail("stat", err)
 		}

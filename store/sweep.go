@@ -255,11 +255,18 @@ func (w *sweep) remove(e *entry) error {
 	return nil
 }
 
+// maxJudged bounds what is read of a file to count corrupt ones, in bytes, so
+// that memory is flat whatever is in the sessions. No tombstone is larger.
+const maxJudged = 64 << 10
+
 // judge reports whether the locked file holds a whole record, and whether it
 // may go. Only a tombstone's record says so before the file is old: one that is
 // being made is still empty, and one that was just made has not yet its time.
 func (w *sweep) judge(e *entry) (whole, over bool) {
 	old := modified(&e.stat).Before(w.before)
+	if e.stat.Size > maxJudged {
+		return true, old
+	}
 	text, err := e.read()
 	if err != nil {
 		return errors.Is(err, ErrTooLarge), old

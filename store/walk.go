@@ -39,7 +39,7 @@ const MinHandle = 4
 
 // A Visit is told of a session's file, its state, and what is wrong with it, in
 // words for an operator; nil for nothing. What cannot be read has no more than
-// its Handle and Path.
+// its Handle and Path. Data is there until it returns.
 type Visit func(s *Session, state State, wrong error) error
 
 // Each calls visit with every session's file, in no order, one at a time. It
@@ -217,7 +217,7 @@ func (c *Count) add(st *unix.Stat_t, o Options, now time.Time) {
 }
 
 // eachEntry calls visit with every file that has the place and the name of a
-// session's. None of them is open.
+// session's. None of them is open. It is one entry, used again for each.
 func (f *File) eachEntry(visit func(*entry) error) error {
 	if err := f.openRoot(false); err != nil {
 		if errors.Is(err, ErrNotFound) {
@@ -248,11 +248,13 @@ func (f *File) eachInShard(name string, visit func(*entry) error) error {
 	case err != nil:
 		return &dirError{f.dir + "/" + name, err}
 	}
+	e := &entry{f: f, shard: fd, release: func() {}}
 	return eachName(fd, f.dir+"/"+name, func(handle string) error {
 		if !validHandle(handle) || handle[:2] != name {
 			return nil
 		}
-		return visit(&entry{f: f, handle: handle, shard: fd, fd: -1, release: func() {}})
+		e.handle, e.fd = handle, -1
+		return visit(e)
 	})
 }
 

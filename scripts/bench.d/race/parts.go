@@ -13,8 +13,8 @@ import (
 // small is the size of the data in a session, in bytes, where size is no matter.
 const small = 300
 
-// measure races the contestants at a task and returns the medians.
-func (c *course) measure(all []contestant, task string) ([]time.Duration, error) {
+// measure races the contestants at a task.
+func (c *course) measure(all []contestant, task string) ([]result, error) {
 	var processes []process
 	for _, one := range all {
 		if err := one.check(task); err != nil {
@@ -35,20 +35,21 @@ func (c *course) calls() error {
 	if err != nil {
 		return err
 	}
-	var columns [][]time.Duration
+	var columns [][]result
 	for _, task := range []string{get, incr, first} {
-		medians, err := c.measure(all, task)
+		results, err := c.measure(all, task)
 		if err != nil {
 			return err
 		}
-		columns = append(columns, medians)
+		columns = append(columns, results)
 	}
-	for _, one := range all {
+	for i, one := range all {
 		if one.isFloor() {
 			continue
 		}
-		if n, err := one.visits(); err != nil || n != c.rounds+2 {
-			return fmt.Errorf("%s counted %d of %d increments: %v", one.name, n, c.rounds+2, err)
+		made := columns[1][i].turns + 2 // and the two by check and visits
+		if n, err := one.visits(); err != nil || n != made {
+			return fmt.Errorf("%s counted %d of %d increments: %v", one.name, n, made, err)
 		}
 	}
 	table("one call", names(all), []string{"read one key", "increment and save", "first visit"}, columns)
@@ -57,13 +58,13 @@ func (c *course) calls() error {
 }
 
 // lead says how far cgisession is before its peers.
-func lead(all []contestant, columns [][]time.Duration) {
+func lead(all []contestant, columns [][]result) {
 	fmt.Println()
 	ours := slices.IndexFunc(all, func(c contestant) bool { return c.name == "cgisession" })
 	for i := ours + 1; i < len(all); i++ {
 		var least float64
 		for _, column := range columns {
-			if ratio := float64(column[i]) / float64(column[ours]); least == 0 || ratio < least {
+			if ratio := float64(column[i].median) / float64(column[ours].median); least == 0 || ratio < least {
 				least = ratio
 			}
 		}
@@ -113,13 +114,13 @@ func (c *course) verbs() error {
 		{[]string{filepath.Join(c.bin, "floor"), dir + "/"}, us.env},
 		{[]string{"/bin/true"}, known},
 	}
-	medians, err := race(2*c.rounds, processes)
+	results, err := race(2*c.rounds, processes)
 	if err != nil {
 		return err
 	}
 	last := len(rows)
-	medians[5] -= medians[last] // exec keeps the process
-	table("one call", rows, []string{"time"}, [][]time.Duration{medians[:last]})
+	results[5].median -= results[last].median // exec keeps the process
+	table("one call", rows, []string{"time"}, [][]result{results[:last]})
 	return c.large()
 }
 
@@ -137,21 +138,21 @@ func (c *course) large() error {
 	if err != nil {
 		return err
 	}
-	medians, err := race(c.rounds, []process{floors[0].do(get), us.do(get)})
+	results, err := race(c.rounds, []process{floors[0].do(get), us.do(get)})
 	if err != nil {
 		return err
 	}
 	fmt.Println()
-	table("a session of 1 MB", []string{"Go floor", "`get name`"}, []string{"time"}, [][]time.Duration{medians})
+	table("a session of 1 MB", []string{"Go floor", "`get name`"}, []string{"time"}, [][]result{results})
 	return nil
 }
 
 // sizes measures sessions of 1 KB, 64 KB and 1 MB.
 func (c *course) sizes() error {
 	var titles, rows []string
-	var columns [][]time.Duration
+	var columns [][]result
 	rounds := c.rounds
-	c.rounds = max(rounds/4, 1)
+	c.rounds = max(rounds/2, 1)
 	defer func() { c.rounds = rounds }()
 	for _, size := range []struct {
 		name  string
@@ -167,11 +168,11 @@ func (c *course) sizes() error {
 		}
 		rows = names(all)
 		for _, task := range []string{get, incr} {
-			medians, err := c.measure(all, task)
+			results, err := c.measure(all, task)
 			if err != nil {
 				return err
 			}
-			columns = append(columns, medians)
+			columns = append(columns, results)
 			titles = append(titles, map[string]string{get: "read, ", incr: "increment, "}[task]+size.name)
 		}
 	}
@@ -202,13 +203,13 @@ func (c *course) directories() error {
 			processes = append(processes, us.do(task))
 		}
 	}
-	medians, err := race(c.rounds, processes)
+	results, err := race(c.rounds, processes)
 	if err != nil {
 		return err
 	}
-	columns := make([][]time.Duration, len(tasks))
-	for i, m := range medians {
-		columns[i%len(tasks)] = append(columns[i%len(tasks)], m)
+	columns := make([][]result, len(tasks))
+	for i, r := range results {
+		columns[i%len(tasks)] = append(columns[i%len(tasks)], r)
 	}
 	table("sessions in the directory", rows, []string{"read one key", "increment and save", "first visit"}, columns)
 	return nil
@@ -266,12 +267,12 @@ func names(all []contestant) (names []string) {
 
 // table prints a column of times for each title, and how many times the first
 // row's each time is.
-func table(corner string, rows, titles []string, columns [][]time.Duration) {
+func table(corner string, rows, titles []string, columns [][]result) {
 	fmt.Printf("| %s | %s |\n|---%s|\n", corner, strings.Join(titles, " | "), strings.Repeat("|---:", len(titles)))
 	for i, row := range rows {
 		fmt.Printf("| %s |", row)
 		for _, column := range columns {
-			fmt.Printf(" %.2f ms, %.2f × |", column[i].Seconds()*1000, float64(column[i])/float64(column[0]))
+			fmt.Printf(" %.2f ms, %.2f × |", column[i].median.Seconds()*1000, float64(column[i].median)/float64(column[0].median))
 		}
 		fmt.Println()
 	}

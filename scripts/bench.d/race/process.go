@@ -57,14 +57,20 @@ func (p process) output(stdin []byte) (string, error) {
 	return strings.ReplaceAll(string(text), "\r\n", "\n"), err
 }
 
-// race gives each process a turn in each round, and returns the medians. One
-// that has taken 20 seconds has no more turns after its third.
-func race(rounds int, processes []process) ([]time.Duration, error) {
+// A result is the median of a process's turns.
+type result struct {
+	median time.Duration
+	turns  int
+}
+
+// race gives each process a turn in each round. One that has taken half a minute
+// has no more turns after its third.
+func race(rounds int, processes []process) ([]result, error) {
 	all := make([][]time.Duration, len(processes))
 	spent := make([]time.Duration, len(processes))
 	for range rounds {
 		for _, i := range rand.Perm(len(processes)) {
-			if spent[i] > 20*time.Second && len(all[i]) >= 3 {
+			if spent[i] > 30*time.Second && len(all[i]) >= 3 {
 				continue
 			}
 			took, err := processes[i].time()
@@ -75,11 +81,11 @@ func race(rounds int, processes []process) ([]time.Duration, error) {
 			spent[i] += took
 		}
 	}
-	var medians []time.Duration
+	var results []result
 	for _, times := range all {
-		medians = append(medians, median(times))
+		results = append(results, result{median(times), len(times)})
 	}
-	return medians, nil
+	return results, nil
 }
 
 func median(times []time.Duration) time.Duration {
