@@ -13,7 +13,6 @@ import (
 type Env struct {
 	Cookie     string // HTTP_COOKIE: the request's Cookie header
 	HTTPS      bool   // HTTPS is "on" or "1"
-	Script     string // SCRIPT_FILENAME: the script's path, as the web server says
 	TempDir    string // TMPDIR, or /tmp
 	RuntimeDir string // XDG_RUNTIME_DIR, or empty
 	LockFD     int    // CGISESSION_LOCK_FD: a descriptor that holds the session's lock; 0: none
@@ -42,7 +41,6 @@ func Read(lookup func(string) (string, bool)) (Env, error) {
 	e := Env{
 		Cookie:     get("HTTP_COOKIE"),
 		HTTPS:      https == "on" || https == "ON" || https == "1",
-		Script:     get("SCRIPT_FILENAME"),
 		TempDir:    get("TMPDIR"),
 		RuntimeDir: get("XDG_RUNTIME_DIR"),
 		LockToken:  get("CGISESSION_LOCK_TOKEN"),

@@ -17,8 +17,8 @@ import (
 //	{"crc":"<8 hex>","version":12,"created":1764000000,"data":{…}}
 //
 // The crc is the CRC-32C (RFC 3720, appendix B.4) of all that follows its
-// comma up to the line feed. A session of a user has "user". A tombstone has "moved" and "until" in place of
-// data. Unknown members are passed over.
+// comma up to the line feed. A session of a user has "user". A tombstone has
+// "moved" and "until" in place of data. Unknown members are passed over.
 type record struct {
 	version uint64
 	created int64  // Unix seconds
