@@ -9,7 +9,7 @@ const (
 	badBoolean  = `must be true or false`
 	badSameSite = `--cookie-same-site "[^"]*" is not lax, strict or none`
 	badExpires  = `--cookie-expires "[^"]*" is not true, false, a time above zero .*`
-	badPath     = ` holds a space, a ';', a control or a non-ASCII character: write it percent-encoded, as URLs have it`
+	badPath     = ` holds a character that browsers send in another form: write it percent-encoded, as URLs have it`
 	badDomain   = ` is no host name: use labels of letters, digits, '-' and '_' \("example.com"\), or leave it out`
 	badName     = ` holds a character that none may: use letters, digits, '-' and '_' in --cookie-name`
 	badSize     = `must be bytes from 2 to 1073741824`

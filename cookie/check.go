@@ -18,9 +18,11 @@ const (
 //
 //   - a name that is no token (RFC 9110 §5.6.2), a value with anything but
 //     cookie-octets (RFC 6265 §4.1.1), or over 4096 bytes of both together;
-//   - a Path that does not begin with '/', or holds a space, a ';', a control
-//     or a non-ASCII character; a Domain that is no host name or IPv4 address;
-//     either of them over 1024 bytes;
+//   - a Path that does not begin with '/', or holds a character that browsers do
+//     not send as it is in a URL's path, so that the two would never be equal
+//     (the path percent-encode set of the URL Standard, ';', '\' and '|');
+//     a Domain that is no host name or IPv4 address; either of them over 1024
+//     bytes;
 //   - a name that begins with __Secure-, __Host- (RFC 6265bis §4.1.3), __Http-
 //     or __Host-Http- (draft-ietf-httpbis-layered-cookies), in any letter case,
 //     without the attributes which that prefix stands for;
@@ -62,7 +64,7 @@ func checkPath(path string) error {
 		return errors.New("--cookie-path " + strconv.Quote(path) + " does not begin with '/'")
 	case strings.ContainsFunc(path, notPath):
 		return errors.New("--cookie-path " + strconv.Quote(path) +
-			" holds a space, a ';', a control or a non-ASCII character: write it percent-encoded, as URLs have it")
+			" holds a character that browsers send in another form: write it percent-encoded, as URLs have it")
 	}
 	return nil
 }
@@ -138,7 +140,7 @@ func notCookieOctet(r rune) bool {
 }
 
 func notPath(r rune) bool {
-	return r <= ' ' || r >= 0x7f || r == ';'
+	return r <= ' ' || r >= 0x7f || strings.ContainsRune("\"#;<>?\\^`{|}", r)
 }
 
 func notLabel(r rune) bool {

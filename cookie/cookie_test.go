@@ -282,6 +282,7 @@ func FuzzSet(f *testing.F) {
 	f.Add("__Host-Http-n", "", "/", "", "false", uint8(0b000011), int64(0))
 	f.Add("n", "a.b-_", "/a/b", ".example.com", "36h", uint8(0b100101), int64(1764000000))
 	f.Add("n", "v", "/\r\nX: y", "a;b", "2027-01-31", uint8(0b010000), int64(1764000000))
+	f.Add("n", "v", "/\"", "0", "true", uint8(0b001101), int64(0))
 	f.Add("n", "v\n", "/ ", "::1", "1d12h", uint8(0xff), int64(1764000000))
 	f.Fuzz(func(t *testing.T, name, value, path, domain, until string, flags uint8, unix int64) {
 		e, err := cookie.ParseExpires(until)
