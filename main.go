@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"cgisession/cmd"
+	_ "cgisession/cmd/bigstack"
 )
 
 func main() { os.Exit(cmd.Run(os.Args)) }

@@ -76,6 +76,9 @@ func TestInit(t *testing.T) {
 		fmt.Sscan(found[2], &a)
 		bytes, allocs = bytes+b, allocs+a
 	}
+	if own, other := strings.Index(got.stderr, "init cgisession/cmd/bigstack "), strings.Index(got.stderr, "init errors "); own < 0 || own > other {
+		t.Errorf("the stack is not enlarged before other packages begin:\n%s", got.stderr)
+	}
 	if bytes == 0 {
 		t.Fatalf("no trace: %+v", got)
 	}
