@@ -85,7 +85,7 @@ func Run(args []string) (code int) {
 		return report("", fmt.Errorf("called by the web server as a CGI script: %w: move it out of the script directory", store.ErrConfig))
 	}
 	var out output
-	c := &call{options: defaults(), stdin: os.Stdin, stdout: &out, stderr: os.Stderr}
+	c := &call{options: defaults(), stdin: os.Stdin, stdout: &out, stderr: stderr()}
 	name, err := c.run(args)
 	if err == nil {
 		err = out.flush()
@@ -95,8 +95,21 @@ func Run(args []string) (code int) {
 
 // servedAsScript reports whether the web server took the program itself for the
 // script, which would make arguments of the query string (RFC 3875, section 4.4).
+// A script of the same name in another place is not it.
 func servedAsScript(program, script string) bool {
-	return script != "" && filepath.Base(script) == filepath.Base(program)
+	if script == "" || filepath.Base(script) != filepath.Base(program) {
+		return false
+	}
+	served, err := os.Stat(script)
+	if err != nil {
+		return true
+	}
+	path, err := os.Executable()
+	if err != nil {
+		return true
+	}
+	own, err := os.Stat(path)
+	return err != nil || os.SameFile(served, own)
 }
 
 // report says on stderr what went wrong, in one line, and returns the exit code.
@@ -106,7 +119,7 @@ func report(verb string, err error) int {
 		if verb != "" {
 			verb += ": "
 		}
-		fmt.Fprintf(os.Stderr, "cgisession: %s%s\n", verb, printable(err.Error()))
+		fmt.Fprintf(stderr(), "cgisession: %s%s\n", verb, printable(err.Error()))
 	}
 	return code
 }
@@ -134,7 +147,7 @@ func silent(err error) bool {
 func (c *call) run(args []string) (string, error) {
 	var known []cli.Flag
 	if len(args) > 1 && strings.HasPrefix(args[1], "-") {
-		known = new(options).sessionFlags() // only to tell which take a value
+		known = allFlags()
 	}
 	leading, err := split(args[1:], known, true)
 	if err != nil {
@@ -156,7 +169,24 @@ func (c *call) run(args []string) (string, error) {
 			return v.name, c.runLine(command, l)
 		}
 	}
-	return "", usagef("no verb %q; cgisession --help lists them", leading.others[0])
+	return "", noVerb(leading.others[0])
+}
+
+// noVerb repeats what is no verb, unless it is as long as an id.
+func noVerb(name string) error {
+	if len(name) >= store.MinID {
+		return usagef("the first argument is no verb; cgisession --help lists them")
+	}
+	return usagef("no verb %q; cgisession --help lists them", name)
+}
+
+// allFlags returns those of every verb, to tell which of them take a value.
+func allFlags() []cli.Flag {
+	flags := []cli.Flag{cli.VersionFlag}
+	for _, command := range (&call{stdout: new(output)}).commands() {
+		flags = append(flags, command.Flags...)
+	}
+	return flags
 }
 
 // app makes the program as the command-line library has it: for the help, and
@@ -193,8 +223,8 @@ type line struct {
 
 // split parts arguments into flags with their values and the others. It ends at
 // "--", which it drops, and, if leading is set, before the first argument that
-// is neither. What begins with a dash and is no known flag is an error, but not
-// if leading is set, since the verb may know it. So is a flag without its value.
+// is neither. What begins with a dash and is no known flag is an error. So is a
+// flag without its value.
 func split(args []string, known []cli.Flag, leading bool) (l line, err error) {
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
@@ -211,8 +241,8 @@ func split(args []string, known []cli.Flag, leading bool) (l line, err error) {
 			takes, err := l.add(name, known)
 			switch {
 			case name == "" || name[0] == '-':
-				return l, usagef("bad flag syntax: %s", arg)
-			case err != nil && !leading:
+				return l, usagef("bad flag syntax: write -name or --name, and =VALUE or VALUE after it")
+			case err != nil:
 				return l, err
 			case takes && !hasValue && i+1 == len(args), hasValue && value == "" && !takes:
 				return l, usagef("flag %s: its value is missing", arg)
@@ -244,7 +274,7 @@ func (l *line) add(name string, known []cli.Flag) (takesValue bool, err error) {
 	case before < 0:
 		l.named, l.names = append(l.named, f), append(l.names, name)
 	case l.names[before] != name:
-		err = usagef("Cannot use two forms of the same flag: %s %s", l.names[before], name)
+		err = usagef("two forms of the same flag: %s and %s; leave one out", l.names[before], name)
 	}
 	return takesValue, err
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
 
 	"cgisession/cookie"
 	"cgisession/store"
@@ -17,6 +18,9 @@ func csrfCommand(c *call) *cli.Command {
 	return c.sessionCommand("csrf", "", "print a token for a form, or check the one that came back", func(args []string) error {
 		if err := noArguments(args); err != nil {
 			return err
+		}
+		if check.given && check.fd != 0 {
+			return usagef("--check and --check-fd exclude each other")
 		}
 		token, err := check.read()
 		if err != nil {
@@ -58,6 +62,9 @@ func (t checkedToken) read() (string, error) {
 	if t.fd == 0 {
 		return t.token, nil
 	}
+	if !handedDown(t.fd) {
+		return "", usagef("--check-fd %d: %w", t.fd, unix.EBADF)
+	}
 	text, err := readLimited(os.NewFile(uintptr(t.fd), "descriptor"), maxToken)
 	if errors.Is(err, store.ErrTooLarge) {
 		return "", nil
@@ -66,4 +73,11 @@ func (t checkedToken) read() (string, error) {
 		return "", usagef("--check-fd %d: %w", t.fd, err)
 	}
 	return strings.TrimSuffix(string(text), "\n"), nil
+}
+
+// handedDown reports whether a descriptor is the caller's: those that the Go
+// runtime opens, at numbers which the caller left free, are closed at an exec.
+func handedDown(fd int) bool {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	return err == nil && flags&unix.FD_CLOEXEC == 0
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -59,12 +60,22 @@ func (b *limited) Write(p []byte) (int, error) {
 	return b.Buffer.Write(p)
 }
 
+// waitDelay is how long a filter's output may come after its end: what it left
+// running in the background does not hold the lock for longer.
+const waitDelay = time.Second
+
 // filter runs the command with the data on its standard input, and returns the
 // JSON object that it prints, in at most limit bytes.
 func filter(path string, args []string, data store.Data, limit int) (store.Data, error) {
 	stdout, stderr := limited{most: limit}, head{}
-	command := exec.Cmd{Path: path, Args: args, Stdin: bytes.NewReader(append(data[:len(data):len(data)], '\n')), Stdout: &stdout, Stderr: &stderr}
+	command := exec.Cmd{
+		Path: path, Args: args, WaitDelay: waitDelay,
+		Stdin: bytes.NewReader(append(data[:len(data):len(data)], '\n')), Stdout: &stdout, Stderr: &stderr,
+	}
 	err := command.Run()
+	if errors.Is(err, exec.ErrWaitDelay) { // it succeeded, and left others its pipes
+		err = nil
+	}
 	if notRun, ok := err.(*os.PathError); ok {
 		return nil, commandError{args[0], plain(notRun)}
 	}

@@ -35,7 +35,7 @@ var (
 	errProblems = errors.New("problems found")
 	errGone     = errors.New("the session is gone: ended or cleaned up during this request")
 	errConflict = errors.New("another version is stored")
-	errOutput   = errors.New("cannot write the answer, but what was changed is stored")
+	errOutput   = errors.New("cannot write the answer; what was changed, if anything, is stored")
 	errVariable = errors.New("more than fits in the environment")
 	errInternal = errors.New("internal error")
 )

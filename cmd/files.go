@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -19,7 +20,15 @@ func appendLine(file, line string, stderr io.Writer) error {
 		_, err := io.WriteString(stderr, line)
 		return err
 	}
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	// A FIFO that nobody reads is an error at once.
+	const how = os.O_WRONLY | os.O_APPEND | unix.O_NOFOLLOW | unix.O_NONBLOCK
+	f, err := os.OpenFile(file, how, 0)
+	if errors.Is(err, unix.ENOENT) {
+		f, err = os.OpenFile(file, how|os.O_CREATE, 0o600)
+		if err == nil {
+			err = f.Chmod(0o600) // whatever the mask is
+		}
+	}
 	if err != nil {
 		return err
 	}

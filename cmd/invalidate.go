@@ -1,6 +1,8 @@
 package cmd
 
 import (
+	"errors"
+
 	"github.com/urfave/cli/v2"
 
 	"cgisession/cookie"
@@ -13,20 +15,35 @@ func invalidateCommand(c *call) *cli.Command {
 		if err := noArguments(args); err != nil {
 			return nil, err
 		}
-		ended, err := c.changeExisting(func(*store.Session) (store.Outcome, error) { return store.Remove, nil })
-		if err != nil {
+		ended, err := c.end()
+		switch {
+		case err != nil:
 			return nil, err
-		}
-		if ended != nil {
-			c.log("removed", ended.session.Handle)
-		}
-		if expire {
+		case expire:
 			return c.expired()
 		}
-		next := named{id: store.NewID(), minted: true, ended: ended != nil}
+		next := named{id: store.NewID(), minted: true, ended: ended}
 		return c.begin(next, policy{create: true}, func(*store.Session) (store.Outcome, error) { return store.Save, nil })
 	},
 		&cli.BoolFlag{Name: "expire", Usage: "begin no new session, and tell the browser to drop the cookie (log out)", Destination: &expire})
+}
+
+// end removes the session, and reports whether there was one. An empty file that
+// stands for a session to come, which this request may hold locked, goes too.
+func (c *call) end() (bool, error) {
+	who, err := c.identify()
+	if err != nil {
+		return false, err
+	}
+	r, err := c.changeNamed(who, policy{create: who.minted}, func(*store.Session) (store.Outcome, error) { return store.Remove, nil })
+	if errors.Is(err, errNo) {
+		return false, nil
+	}
+	if err != nil || r.session.Version == 0 {
+		return false, err
+	}
+	c.log("removed", r.session.Handle)
+	return true, nil
 }
 
 // expired is the result without a session, with the line that makes the browser

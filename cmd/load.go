@@ -1,8 +1,6 @@
 package cmd
 
 import (
-	"errors"
-
 	"github.com/urfave/cli/v2"
 
 	"cgisession/store"
@@ -45,15 +43,31 @@ func loadCommand(c *call) *cli.Command {
 
 // load loads the session, or makes a new one.
 func (c *call) load(p policy) (*result, error) {
-	if c.noLock {
-		if r, err := c.view(store.Snapshot); !errors.Is(err, errNo) {
-			return r, err
+	who, err := c.identify()
+	if err != nil {
+		return nil, err
+	}
+	if c.noLock && who.id != "" {
+		if s, err := c.store.Read(c.handle(who.id), store.Snapshot); !absent(err) {
+			return c.loaded(who, p, s, err)
 		}
 	}
-	return c.change(p, func(s *store.Session) (store.Outcome, error) {
-		if s.Version == 0 {
-			return store.Save, nil
-		}
-		return store.Keep, nil
-	})
+	return c.changeNamed(who, p, saveNew)
+}
+
+// saveNew stores a session that is not stored yet.
+func saveNew(s *store.Session) (store.Outcome, error) {
+	if s.Version == 0 {
+		return store.Save, nil
+	}
+	return store.Keep, nil
+}
+
+// loaded returns the session that was read without its lock.
+func (c *call) loaded(who named, p policy, s *store.Session, err error) (*result, error) {
+	if err != nil {
+		return nil, err
+	}
+	r := c.result(who, s)
+	return r, c.addCookie(r, c.refreshes(who, p))
 }

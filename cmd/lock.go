@@ -250,12 +250,11 @@ func (c *call) renewing(lease *store.Lease, do func() error) error {
 }
 
 // runAndWait runs the command and returns how it ended. Signals that ask this
-// program to end go to the command. A script without "#!" is run by sh, as
-// execvp(3) has it.
+// program to end go to the command.
 func runAndWait(path string, args, env []string) error {
 	err := runOnce(path, args, env)
-	if notRun, ok := errors.AsType[commandError](err); ok && errors.Is(notRun.err, unix.ENOEXEC) {
-		err = runOnce("/bin/sh", append([]string{"sh", path}, args[1:]...), env)
+	if notRun, ok := errors.AsType[commandError](err); ok && errors.Is(notRun.err, unix.ENOEXEC) && isText(path) {
+		err = runOnce(shell, shellArgs(path, args), env)
 	}
 	return err
 }

@@ -20,7 +20,8 @@ import (
 // options are what flags and variables set, each bound in flags.
 type options struct {
 	dataDir, storeType string
-	cookieName, id     string
+	cookieName         string
+	id                 *string // nil: none, which an empty one is not
 	adoptID            string
 	useCookies         bool
 	timeout, lifetime  time.Duration
@@ -115,7 +116,7 @@ func variable(name string) string {
 }
 
 // option sets an option from its variable, and makes the flag that goes before
-// that. The flag's Sources are for the help.
+// that. The flag's EnvVars are for the help.
 func (o *options) option(name, usage, byDefault string, v *value, aliases ...string) cli.Flag {
 	o.readVariable(name, v)
 	return &cli.GenericFlag{Name: name, Aliases: aliases, EnvVars: []string{variable(name)}, Usage: usage, DefaultText: byDefault, Value: v}
@@ -127,14 +128,15 @@ func (o *options) switchOn(name, usage string, on *bool) cli.Flag {
 	return &cli.BoolFlag{Name: name, EnvVars: []string{variable(name)}, Usage: usage, Destination: on}
 }
 
-// readVariable reads an option's variable. An empty one is as good as none.
+// readVariable reads an option's variable. An empty one is as good as none. What
+// it holds is not repeated, for it may be a password.
 func (o *options) readVariable(name string, v *value) {
 	text := os.Getenv(variable(name))
 	if text == "" {
 		return
 	}
 	if err := v.Set(text); err != nil && o.badVariable == nil {
-		o.badVariable = usagef("could not parse %q from environment variable %q for flag %s: %w", text, variable(name), name, err)
+		o.badVariable = usagef("variable %s, for --%s: %w", variable(name), name, err)
 	}
 }
 
@@ -171,8 +173,8 @@ func text(to *string) *value {
 }
 
 // clientText is what a client sent: any text at all.
-func clientText(to *string) *value {
-	return parsed(to, func(text string) (string, error) { return text, nil })
+func clientText(to **string) *value {
+	return parsed(to, func(text string) (*string, error) { return &text, nil })
 }
 
 func choice(to *string, words ...string) *value {

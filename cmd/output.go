@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 
@@ -37,20 +38,36 @@ func (o *output) stream() error {
 	return o.flush()
 }
 
-// flush writes all of it to stdout. It goes around os.Stdout, by which Go ends
-// the program on a broken pipe before it could say so in its exit code.
+// flush writes all of it to stdout.
 func (o *output) flush() error {
-	for len(o.text) > 0 {
-		n, err := unix.Write(unix.Stdout, o.text)
-		switch err {
-		case nil:
-			o.text = o.text[n:]
-		case unix.EINTR, unix.EAGAIN:
-		default:
-			return fmt.Errorf("%w: %w", errOutput, err)
-		}
+	n, err := descriptor(unix.Stdout).Write(o.text)
+	o.text = o.text[n:]
+	if err != nil {
+		return fmt.Errorf("%w: %w", errOutput, err)
 	}
 	return nil
+}
+
+// A descriptor is written to around os.File, by which Go ends the program on a
+// broken pipe to stdout or stderr before it could say so in its exit code.
+type descriptor int
+
+func stderr() descriptor { return descriptor(os.Stderr.Fd()) }
+
+func (d descriptor) Write(text []byte) (written int, err error) {
+	for written < len(text) {
+		n, err := unix.Write(int(d), text[written:])
+		switch err {
+		case nil:
+			written += n
+		case unix.EINTR:
+		case unix.EAGAIN:
+			unix.Poll([]unix.PollFd{{Fd: int32(d), Events: unix.POLLOUT}}, -1)
+		default:
+			return written, err
+		}
+	}
+	return written, nil
 }
 
 // printHeaders writes the answer of a header verb: the lines themselves, or

@@ -37,6 +37,14 @@ func (c *call) regenerate(grace time.Duration, user string) (*result, error) {
 		s.User = user
 		return store.Save, nil
 	}
+	if who.adopted && c.store.LockLost() {
+		return nil, errGone
+	}
+	if who.minted { // not stored yet, perhaps; the lock goes with what is moved
+		if _, err := c.update(who, policy{create: true}, saveNew); err != nil && !absent(err) {
+			return nil, err
+		}
+	}
 	if who.id != "" {
 		s, err := c.store.Move(c.handle(who.id), c.handle(next.id), grace, setUser)
 		switch {

@@ -15,12 +15,9 @@ import (
 	"cgisession/store"
 )
 
-// What variables may hold, in bytes: Linux refuses to run a command with one over
-// 128 KiB, or as a rule with 2 MiB of them and arguments (execve(2)).
-const (
-	maxVariable  = 120 << 10
-	maxVariables = 3 << 19 // 1.5 MiB
-)
+// maxVariable bounds what one variable may hold, in bytes: Linux refuses to run a
+// command with one over 128 KiB, its name counted (execve(2)).
+const maxVariable = 120 << 10
 
 func runCommand(c *call) *cli.Command {
 	var prefix string
@@ -52,13 +49,6 @@ func runCommand(c *call) *cli.Command {
 		if prefix != "" {
 			settings = append(settings, scalars(prefix, r.session.Data)...)
 		}
-		total := 0
-		for _, s := range settings {
-			if total += len(s.value); len(s.value) > maxVariable || total > maxVariables {
-				release(held)
-				return fmt.Errorf("variable %s of %d bytes, %d in all: %w: at most %d in one, %d in all; use get instead", s.name, len(s.value), total, errVariable, maxVariable, maxVariables)
-			}
-		}
 		c.stdout.printHeaders(r, false)
 		return c.exec(path, args, settings, held)
 	},
@@ -72,7 +62,9 @@ func runCommand(c *call) *cli.Command {
 func (c *call) holdLoaded(r *result) (store.Lock, error) {
 	held, err := c.store.Hold(r.session.Handle, false)
 	if err == nil {
-		r.session, err = c.store.Read(r.session.Handle, store.Peek)
+		if r.session, err = c.store.Read(r.session.Handle, store.Peek); err != nil {
+			release(held)
+		}
 	}
 	if absent(err) {
 		err = errGone
@@ -109,18 +101,53 @@ func withoutNUL(text string) string { return strings.ReplaceAll(text, "\x00", ""
 // exec prints what there is to print and becomes the command, or, where a lock
 // has to be renewed, its parent.
 func (c *call) exec(path string, args []string, settings []setting, held store.Lock) error {
-	if err := c.stdout.flush(); err != nil {
-		return err
-	}
 	env := environment(settings)
-	if held.Lease != nil {
+	err := checkSizes(settings, args, env)
+	if err == nil {
+		err = c.stdout.flush()
+	}
+	switch {
+	case err != nil:
+		release(held)
+		return err
+	case held.Lease != nil:
 		return c.runLeased(path, args, env, held.Lease)
 	}
-	err := unix.Exec(path, args, env)
-	if err == unix.ENOEXEC { // a script without "#!", as execvp(3) has it
-		err = unix.Exec("/bin/sh", append([]string{"sh", path}, args[1:]...), env)
+	err = unix.Exec(path, args, env)
+	if err == unix.ENOEXEC && isText(path) {
+		err = unix.Exec(shell, shellArgs(path, args), env)
 	}
 	return commandError{args[0], err}
+}
+
+// checkSizes reports what execve(2) would refuse once the header lines are out:
+// too long a variable, or too much in all, which Linux bounds by a quarter of the
+// stack's limit, between 128 KiB and 6 MiB.
+func checkSizes(settings []setting, args, env []string) error {
+	for _, s := range settings {
+		if len(s.value) > maxVariable {
+			return fmt.Errorf("variable %s of %d bytes: %w: at most %d in one; use get instead", s.name, len(s.value), errVariable, maxVariable)
+		}
+	}
+	const pointer = 8
+	total := page // for what else is there
+	for _, text := range slices.Concat(args, env) {
+		total += len(text) + 1 + pointer
+	}
+	if most := mostArguments(); total > most {
+		return fmt.Errorf("arguments and variables of %d bytes: %w: at most %d in all; use get instead", total, errVariable, most)
+	}
+	return nil
+}
+
+const page = 4096
+
+func mostArguments() int {
+	var stack unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_STACK, &stack) != nil {
+		return 128 << 10
+	}
+	return int(max(128<<10, min(uint64(stack.Cur)/4, 6<<20)))
 }
 
 // environment returns the program's own with the settings in place of what it
@@ -166,27 +193,78 @@ func lookCommand(name string) (string, error) {
 		return "", commandError{name, err}
 	}
 	if err := checkInterpreter(path); err != nil {
-		return "", commandError{name, fmt.Errorf("its interpreter: %w", err)}
+		return "", commandError{name, err}
 	}
 	return path, nil
 }
 
-// checkInterpreter reports that the interpreter which a script names after "#!"
-// cannot be run. execve(2) would say so too, but only once the session is loaded
-// and its header lines are out.
+// checkInterpreter reports that the interpreter which a script names after "#!",
+// or the interpreter of that, cannot be run. execve(2) would say so too, but only
+// once the session is loaded and its header lines are out.
 func checkInterpreter(path string) error {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	const deepest = 5 // as Linux has it
+	for range deepest {
+		name := interpreter(path)
+		if name == "" {
+			return nil
+		}
+		if err := checkExecutable(name); err != nil {
+			return fmt.Errorf("its interpreter %q: %w", name, err)
+		}
+		path = name
+	}
+	return unix.ELOOP
+}
+
+func checkExecutable(path string) error {
+	var st unix.Stat_t
+	err := unix.Stat(path, &st)
+	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
+		err = unix.EACCES
+	}
+	if err == nil {
+		err = unix.Access(path, unix.X_OK)
+	}
+	return err
+}
+
+// interpreter returns what the program names after "#!", "" if it is no script.
+// Only blanks end it: in a script with DOS line ends it has the CR, and is not
+// found.
+func interpreter(path string) string {
+	line, _, _ := strings.Cut(firstBytes(path), "\n")
+	rest, script := strings.CutPrefix(line, "#!")
+	if !script {
+		return ""
+	}
+	name, _, _ := strings.Cut(strings.TrimLeft(rest, " \t"), " ")
+	name, _, _ = strings.Cut(name, "\t")
+	return name
+}
+
+// firstBytes returns the beginning of a program as the kernel looks at it, or "" if it
+// may be run but not read.
+func firstBytes(path string) string {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil // a program that may be run but not read
+		return ""
 	}
 	defer unix.Close(fd)
-	var head [256]byte
-	n, _ := unix.Read(fd, head[:])
-	line, _, _ := strings.Cut(string(head[:max(n, 0)]), "\n")
-	rest, script := strings.CutPrefix(line, "#!")
-	words := strings.Fields(rest)
-	if !script || len(words) == 0 {
-		return nil
-	}
-	return unix.Access(words[0], unix.X_OK)
+	var text [256]byte
+	n, _ := unix.Read(fd, text[:])
+	return string(text[:max(n, 0)])
+}
+
+// shell runs a script without "#!", as execvp(3) has it.
+const shell = "/bin/sh"
+
+func shellArgs(path string, args []string) []string {
+	return append([]string{"sh", path}, args[1:]...)
+}
+
+// isText reports whether a program that the kernel does not know may be a script
+// for the shell, which a file with a NUL in its first line is not.
+func isText(path string) bool {
+	line, _, _ := strings.Cut(firstBytes(path), "\n")
+	return !strings.Contains(line, "\x00")
 }

@@ -1,10 +1,12 @@
 package cmd
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"cgisession/cgi"
@@ -59,6 +61,14 @@ func (c *call) change(p policy, change store.Change) (*result, error) {
 	if err != nil {
 		return nil, err
 	}
+	return c.changeNamed(who, p, change)
+}
+
+// changeNamed is change from the id on.
+func (c *call) changeNamed(who named, p policy, change store.Change) (*result, error) {
+	if who.adopted && c.store.LockLost() { // what has the name now is another's
+		return nil, errGone
+	}
 	ended := false
 	if who.id != "" {
 		r, err := c.update(who, p, change)
@@ -88,20 +98,27 @@ func (c *call) change(p policy, change store.Change) (*result, error) {
 // script named may be made on the way.
 func (c *call) update(who named, p policy, change store.Change) (*result, error) {
 	mayCreate := p.create && !p.lazy && c.mayCreate(who)
-	created := false
+	absent := false
 	s, err := c.store.Update(c.handle(who.id), mayCreate, func(s *store.Session) (store.Outcome, error) {
-		created = s.Version == 0
+		absent = s.Version == 0
 		return change(s)
 	})
 	if err != nil {
 		return nil, err
 	}
+	created := absent && s.Version > 0
 	if created {
 		c.log("created", s.Handle)
 	}
 	r := c.result(who, s)
 	r.isNew = r.isNew || created
-	return r, c.addCookie(r, created || who.resign || p.slide && !who.bound && c.cookie.Expires.Persistent())
+	return r, c.addCookie(r, created || c.refreshes(who, p))
+}
+
+// refreshes reports whether the client is to get its cookie again: under a newer
+// key, or with a later expiry date.
+func (c *call) refreshes(who named, p policy) bool {
+	return who.resign || p.slide && !who.bound && c.cookie.Expires.Persistent()
 }
 
 // mayCreate reports whether the session of who may come into being: under an id
@@ -210,55 +227,65 @@ func (c *call) identify() (named, error) {
 	switch {
 	case c.adoptID != "":
 		return named{id: c.adoptID, adopted: true}, nil
-	case c.id != "":
-		return c.choose([]string{c.id})
+	case c.id != nil:
+		return c.choose([]string{*c.id})
 	case c.useCookies:
 		return c.choose(cookie.Values(c.env.Cookie, c.cookieName))
 	}
 	return named{}, nil
 }
 
-// maxClaims bounds how many different ids of one request are looked up.
+// maxClaims bounds how many different ids of one request are looked up, and how
+// many refused tokens are logged.
 const maxClaims = 8
 
 // choose returns the session that the client's tokens name. Of several valid
 // ones only one may lead to a session: who plants a second cookie gets none.
 func (c *call) choose(tokens []string) (named, error) {
 	var claims []named
+	refused := 0
 	for _, token := range tokens {
 		claim, ok := c.judge(token)
 		known := slices.ContainsFunc(claims, func(other named) bool { return other.id == claim.id })
-		if ok && !known {
+		switch {
+		case !ok:
+			if refused++; refused <= maxClaims {
+				c.log("refused token", c.handle(claim.id))
+			}
+		case known:
+		case len(claims) == maxClaims:
+			c.log("ambiguous cookies", c.handle(claim.id))
+			return named{}, nil
+		default:
 			claims = append(claims, claim)
 		}
 	}
-	switch {
-	case len(claims) == 0:
+	switch len(claims) {
+	case 0:
 		return named{}, nil
-	case len(claims) == 1:
+	case 1:
 		return claims[0], nil
-	case len(claims) > maxClaims:
-		c.log("ambiguous cookies", c.handle(claims[0].id))
-		return named{}, nil
 	}
 	return c.chooseLive(claims)
 }
 
-// chooseLive returns the one claim of several that leads to a session.
+// chooseLive returns the one claim of several that leads to a session. What is
+// wrong with another's is no matter then.
 func (c *call) chooseLive(claims []named) (named, error) {
 	var live []named
+	var failed error
 	for _, claim := range claims {
 		_, err := c.store.Read(c.handle(claim.id), store.Snapshot)
 		switch {
 		case err == nil:
 			live = append(live, claim)
 		case !absent(err):
-			return named{}, err
+			failed = cmp.Or(failed, err)
 		}
 	}
 	switch len(live) {
 	case 0:
-		return named{}, nil
+		return named{}, failed
 	case 1:
 		return live[0], nil
 	}
@@ -271,15 +298,14 @@ func (c *call) chooseLive(claims []named) (named, error) {
 // judge returns the session that a client's token claims, and whether the
 // client may claim it.
 func (c *call) judge(token string) (named, bool) {
-	id, newest, ok := token, true, true
-	if c.keys != nil {
-		id, newest, ok = c.keys.Verify(c.cookieName, token)
+	if c.keys == nil {
+		return named{id: token}, store.ValidID(token)
 	}
-	if !ok || !store.ValidID(id) {
-		c.log("refused token", c.handle(token))
-		return named{}, false
+	id, newest, ok := c.keys.Verify(c.cookieName, token)
+	if !ok {
+		id, _, _ = strings.Cut(token, ".") // for its handle in the log
 	}
-	return named{id: id, resign: !newest}, true
+	return named{id: id, resign: !newest}, ok && store.ValidID(id)
 }
 
 // logAbsent says why a session that was asked for is not there.
@@ -300,6 +326,6 @@ func (c *call) log(event, handle string) {
 	}
 	line := fmt.Sprintf("time=%s event=%q handle=%s\n", time.Now().UTC().Format(time.RFC3339), event, handle)
 	if err := appendLine(c.logFile, line, c.stderr); err != nil {
-		fmt.Fprintf(c.stderr, "cgisession: log file: %v\n", err)
+		fmt.Fprintf(c.stderr, "cgisession: log file: %s\n", printable(err.Error()))
 	}
 }

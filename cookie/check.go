@@ -3,6 +3,7 @@ package cookie
 import (
 	"cmp"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -20,7 +21,8 @@ const (
 //     cookie-octets (RFC 6265 §4.1.1), or over 4096 bytes of both together;
 //   - a Path that does not begin with '/', or holds a character that browsers do
 //     not send as it is in a URL's path, so that the two would never be equal
-//     (the path percent-encode set of the URL Standard, ';', '\' and '|');
+//     (the path percent-encode set of the URL Standard, ';', '\' and '|'), or a
+//     segment . or .., which they resolve;
 //     a Domain that is no host name or IPv4 address; either of them over 1024
 //     bytes;
 //   - a name that begins with __Secure-, __Host- (RFC 6265bis §4.1.3), __Http-
@@ -65,6 +67,8 @@ func checkPath(path string) error {
 	case strings.ContainsFunc(path, notPath):
 		return errors.New("--cookie-path " + strconv.Quote(path) +
 			" holds a character that browsers send in another form: write it percent-encoded, as URLs have it")
+	case slices.ContainsFunc(strings.Split(path, "/"), isDots):
+		return errors.New("--cookie-path " + strconv.Quote(path) + " holds . or .. for a segment, which browsers resolve: leave it out")
 	}
 	return nil
 }
@@ -141,6 +145,13 @@ func notCookieOctet(r rune) bool {
 
 func notPath(r rune) bool {
 	return r <= ' ' || r >= 0x7f || strings.ContainsRune("\"#;<>?\\^`{|}", r)
+}
+
+// isDots reports whether browsers resolve a segment of a path: "." or "..", also
+// percent-encoded.
+func isDots(segment string) bool {
+	plain := strings.ReplaceAll(strings.ToLower(segment), "%2e", ".")
+	return plain == "." || plain == ".."
 }
 
 func notLabel(r rune) bool {

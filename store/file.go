@@ -53,6 +53,26 @@ func (f *File) Close() error {
 
 // Read implements [Store].
 func (f *File) Read(handle string, how Reading) (*Session, error) {
+	s, err := f.read(handle, how)
+	if err == nil && how == Touch && s.Created > time.Now().Unix() {
+		f.mendCreated(s)
+	}
+	return s, err
+}
+
+// mendCreated stores that a session was created now: a clock was set back, and
+// with a time in the future it would never grow old. If it cannot be stored, the
+// session is read all the same.
+func (f *File) mendCreated(s *Session) {
+	mended, err := f.Update(s.Handle, false, func(*Session) (Outcome, error) { return Keep, nil })
+	if err != nil {
+		f.opts.log("time of creation in the future not mended: "+err.Error(), s.Handle)
+		return
+	}
+	s.Created, s.Version = mended.Created, mended.Version
+}
+
+func (f *File) read(handle string, how Reading) (*Session, error) {
 	return f.follow(handle, false, func(handle string, _ bool) (*Session, error) {
 		if how == Snapshot {
 			return f.snapshot(handle)
@@ -78,7 +98,8 @@ func (f *File) Update(handle string, create bool, change Change) (*Session, erro
 			return nil, err
 		}
 		defer e.close()
-		return e.update(create, change)
+		s, err := e.update(create, change)
+		return s, e.finish(err)
 	})
 }
 
@@ -94,7 +115,7 @@ func (f *File) Move(from, to string, grace time.Duration, change Change) (*Sessi
 		if err != nil {
 			return nil, e.invalidate(err)
 		}
-		if err := e.move(s, at, to, grace, change); err != nil {
+		if err := e.finish(e.move(s, at, to, grace, change)); err != nil {
 			return nil, err
 		}
 		s.Handle, s.Path = to, f.Path(to)
@@ -141,7 +162,7 @@ type entry struct {
 }
 
 func (e *entry) close() {
-	unix.Close(e.fd)
+	e.closeData()
 	unix.Close(e.shard)
 	e.release()
 }
@@ -266,11 +287,22 @@ func (e *entry) open(access int) error {
 	return checkFile(&e.stat)
 }
 
-func (e *entry) closeData() {
-	if e.fd >= 0 {
-		unix.Close(e.fd)
-		e.fd = -1
+// finish closes the file after a change, of which some file systems say only
+// then that they could not store it (close(2)).
+func (e *entry) finish(err error) error {
+	if closing := e.closeData(); err == nil && closing != nil && closing != unix.EINTR {
+		err = e.fail("close", closing)
 	}
+	return err
+}
+
+func (e *entry) closeData() error {
+	if e.fd < 0 {
+		return nil
+	}
+	fd := e.fd
+	e.fd = -1
+	return unix.Close(fd)
 }
 
 // check is open without keeping the file: whether it is worth waiting for.
@@ -400,6 +432,9 @@ func (e *entry) update(create bool, change Change) (*Session, error) {
 		return nil, e.invalidate(err)
 	}
 	outcome, err := change(s)
+	if err == nil && s.User != at.user { // found before it is there
+		err = e.f.addUser(s.User, e.handle)
+	}
 	if err == nil {
 		err = e.carryOut(outcome, s, at)
 	}
@@ -411,8 +446,7 @@ func (e *entry) update(create bool, change Change) (*Session, error) {
 
 // carryOut does what a change says.
 func (e *entry) carryOut(outcome Outcome, s *Session, at found) error {
-	if now := time.Now().Unix(); s.Created > now {
-		// A clock was set back: from the future, it would never grow old.
+	if now := time.Now().Unix(); s.Created > now { // see mendCreated
 		s.Created = now
 		if outcome == Keep && e.stored {
 			s.User, s.Data, outcome = at.user, at.data, Save
@@ -420,8 +454,11 @@ func (e *entry) carryOut(outcome Outcome, s *Session, at found) error {
 	}
 	switch {
 	case outcome == Remove:
-		e.f.dropUser(s.User, e.handle)
-		return e.remove()
+		err := e.remove()
+		if err == nil {
+			e.f.dropUser(s.User, e.handle)
+		}
+		return err
 	case outcome != Keep:
 		return e.save(s, at, outcome)
 	case e.stored:
@@ -482,7 +519,10 @@ func (e *entry) touch(s *Session) error {
 
 // setTime sets the times of a file, which is no symbolic link, in directory dir.
 func setTime(dir int, name string, t time.Time) error {
-	ts := unix.NsecToTimespec(t.UnixNano())
+	ts, err := unix.TimeToTimespec(t)
+	if err != nil {
+		return err
+	}
 	return retry(func() error {
 		return unix.UtimesNanoAt(dir, name, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
 	})

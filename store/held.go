@@ -196,7 +196,7 @@ func (e *entry) takeToKeep(access int, deadline time.Time) (inode, func(), error
 		return inode{}, nil, err
 	}
 	e.lockFD = own.fd
-	return inodeOf(&own.stat), own.closeData, nil
+	return inodeOf(&own.stat), func() { own.closeData() }, nil
 }
 
 // busy says who holds the lock, where the system tells.

@@ -28,7 +28,7 @@ func (e *entry) move(s *Session, at found, to string, grace time.Duration, chang
 	defer unix.Close(shard)
 	if grace > 0 {
 		err = e.leaveTombstone(shard, to, grace)
-	} else if err = renameat(e.shard, e.handle, shard, to); err == unix.ENOENT {
+	} else if err = renameNew(e.shard, e.handle, shard, to); err == unix.ENOENT {
 		err = ErrNotFound // removed by one who takes no lock
 	} else if err != nil {
 		err = e.fail("rename", err)
@@ -50,14 +50,17 @@ func (e *entry) move(s *Session, at found, to string, grace time.Duration, chang
 }
 
 // moveBack undoes a move that will be reported as not done: the client would
-// never learn the new id.
+// never learn the new id. It does not replace a session that was made at the
+// old handle meanwhile.
 func (e *entry) moveBack(shard int, to string, grace time.Duration) {
+	var err error
 	if grace == 0 {
-		renameat(shard, to, e.shard, e.handle)
-		return
-	}
-	if exchange(e.shard, e.handle, shard, to) == nil {
+		err = renameNew(shard, to, e.shard, e.handle)
+	} else if err = exchange(e.shard, e.handle, shard, to); err == nil {
 		unlinkat(shard, to)
+	}
+	if err != nil {
+		e.f.opts.log("not moved back: "+err.Error(), to)
 	}
 }
 

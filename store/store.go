@@ -218,7 +218,7 @@ func (o Options) idle(s *Session, now time.Time) bool {
 
 // old reports whether the session was created longer than Lifetime ago.
 func (o Options) old(s *Session, now time.Time) bool {
-	return o.Lifetime > 0 && now.Unix()-s.Created > int64(o.Lifetime/time.Second)
+	return o.Lifetime > 0 && s.Created < now.Unix()-int64(o.Lifetime/time.Second)
 }
 
 func (o Options) log(event, handle string) {

@@ -62,7 +62,7 @@ func TestSyncs(t *testing.T) {
 		{"access", "keep", "durable", []int{100}, "utimensat"},
 		{"wipe", "wipe", "", []int{100, 100}, "pwrite64 fdatasync pwrite64"},
 		{"remove", "remove", "", []int{100}, "unlinkat fsync"},
-		{"move", "move", "", []int{100}, "renameat fsync fsync fsync utimensat"},
+		{"move", "move", "", []int{100}, "renameat2 fsync fsync fsync utimensat"},
 		// The tombstone and its name, before the exchange.
 		{"move with grace", "grace", "", []int{100}, "pwrite64 utimensat fsync fsync renameat2 fsync fsync fsync utimensat"},
 	} {

@@ -24,6 +24,17 @@ func exchange(fromDir int, from string, toDir int, to string) error {
 	return retry(func() error { return unix.Renameat2(fromDir, from, toDir, to, unix.RENAME_EXCHANGE) })
 }
 
+// renameNew renames a file to a name that no other has (renameat2(2)). Where the
+// file system cannot refuse that, the name is known to be new by its 160 random
+// bits alone.
+func renameNew(fromDir int, from string, toDir int, to string) error {
+	err := retry(func() error { return unix.Renameat2(fromDir, from, toDir, to, unix.RENAME_NOREPLACE) })
+	if err == unix.EINVAL || err == unix.ENOSYS {
+		err = renameat(fromDir, from, toDir, to)
+	}
+	return err
+}
+
 // inMemory reports whether path is on a file system that lives in memory.
 func inMemory(path string) (bool, error) {
 	var fs unix.Statfs_t

@@ -13,6 +13,12 @@ func fdatasync(fd int) error { return fsync(fd) }
 // exchange is not to be had here.
 func exchange(int, string, int, string) error { return unix.ENOSYS }
 
+// renameNew renames a file to a name that no other has, as its 160 random bits
+// make sure.
+func renameNew(fromDir int, from string, toDir int, to string) error {
+	return renameat(fromDir, from, toDir, to)
+}
+
 // inMemory reports false: no way to tell is known here.
 func inMemory(string) (bool, error) { return false, nil }
 
