@@ -18,10 +18,10 @@ import (
 // to the caller's descriptor afterwards.
 const pollEvery = time.Millisecond
 
-// Hold takes the session's lock and leaves it on a descriptor that commands
-// inherit: LockFD, if that is on the session's file, else a new one, which is
-// LockFD from then on. Where there is no session and create is set, an empty
-// file is made for it. LockFD on another file is ErrOtherLock.
+// Hold takes the session's lock, marks the access, and leaves the lock on a
+// descriptor that commands inherit: LockFD, if that is on the session's file, else
+// a new one, which is LockFD from then on. Where there is no session and create is
+// set, an empty file is made for it. LockFD on another file is ErrOtherLock.
 func (f *File) Hold(handle string, create bool) (Lock, error) {
 	_, err := f.follow(handle, create, func(handle string, create bool) (*Session, error) {
 		e, err := f.lock(handle, kept, create)
@@ -33,6 +33,11 @@ func (f *File) Hold(handle string, create bool) (Lock, error) {
 		if err != nil && (err != ErrNotFound || s == nil || !create) {
 			e.discard()
 			return nil, e.invalidate(err)
+		}
+		if e.stored {
+			if err := e.touch(s); err != nil {
+				return nil, err
+			}
 		}
 		f.opts.LockFD, e.release = e.lockFD, func() {}
 		return s, nil

@@ -110,6 +110,8 @@ func TestLogin(t *testing.T) {
 		b.post(t, login, "action=log-in", "name=Eva", "password=sesame").want(t, "too old")
 		in := b.post(t, login, "csrf="+csrf, "action=log-in", `name=<b>"Zoë" & 'co'`, "password=sesame")
 		in.want(t, "logged in as <b>&lt;b&gt;&quot;Zoë&quot; &amp; &#39;co&#39;</b>")
+		in.want(t, "<p>Welcome, &lt;b&gt;&quot;Zoë")
+		b.get(t, login).wantNot(t, "Welcome")
 		if len(in.cookies()) != 1 || b.cookie(t) == before {
 			t.Error("the log-in gave no new id")
 		}

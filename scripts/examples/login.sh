@@ -11,7 +11,7 @@ log_in() {
 	new=$(cgisession regenerate --sh) || exit 1
 	echo 'Status: 303 See Other' # before any Set-Cookie: busybox httpd wants it first
 	eval "$new"
-	cgisession set user="$1" || exit 1
+	cgisession set user="$1" flash="Welcome, $1." || exit 1
 }
 
 log_out() {
@@ -45,6 +45,9 @@ if [ "$REQUEST_METHOD" = POST ]; then
 		message='Wrong name or password.'
 	fi
 fi
+
+# A one-time message: the first page after the log-in takes it.
+[ -n "$message" ] || message=$(html "$(cgisession pop --raw flash)")
 
 page 'Log in'
 echo "<p>$message</p>"
