@@ -78,26 +78,17 @@ func (c *crowd) regenerate(t *testing.T) {
 // that is called over and over, and must leave no trace.
 type company []func(*testing.T, *crowd) func()
 
-// companies are those in which the tests are run, and whether often. Each alone
-// tells, if all together fail, which it is.
+// companies are those in which the tests are run. Each alone tells, if all
+// together fail, which it is.
 var companies = []struct {
-	name  string
-	often bool
+	name string
 	company
 }{
-	{"alone", true, nil},
-	{"read without a lock", false, company{reading}},
-	{"regenerate", false, company{regenerating}},
-	{"find -delete", false, company{deletingOld}},
-	{"all of them", true, company{reading, regenerating, deletingOld}},
-}
-
-// rounds returns how often each process does its work.
-func rounds(often bool, few, many int) int {
-	if often {
-		return full(few, many)
-	}
-	return few
+	{"alone", nil},
+	{"read without a lock", company{reading}},
+	{"regenerate", company{regenerating}},
+	{"find -delete", company{deletingOld}},
+	{"all of them", company{reading, regenerating, deletingOld}},
 }
 
 // regenerating gives the session another id; those who have the old one go on.
@@ -199,7 +190,7 @@ func TestIncr(t *testing.T) {
 	for _, in := range companies {
 		t.Run(in.name, func(t *testing.T) {
 			c := newCrowd(t, `{}`)
-			processes, rounds := 8, rounds(in.often, 25, 500)
+			processes, rounds := 8, full(25, 500)
 			sums := make([][]string, processes)
 			c.among(t, in.company, processes, rounds, func(worker, round int) {
 				got := c.change(t, round, "incr", "n")
@@ -233,7 +224,7 @@ func TestSet(t *testing.T) {
 	for _, in := range companies {
 		t.Run(in.name, func(t *testing.T) {
 			c := newCrowd(t, `{}`)
-			processes, rounds := 20, rounds(in.often, 5, 100)
+			processes, rounds := 20, full(5, 100)
 			want := make(map[string]int)
 			c.among(t, in.company, processes, rounds, func(worker, round int) {
 				got := c.change(t, round, "set", fmt.Sprintf("key%d-%d:=%d", worker, round, round))
