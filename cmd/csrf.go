@@ -31,9 +31,9 @@ func csrfCommand(c *call) *cli.Command {
 		case err != nil:
 			return err
 		case !check.wanted():
-			_, err = fmt.Fprintln(c.stdout, cookie.CSRFToken(r.id))
+			_, err = fmt.Fprintln(c.stdout, cookie.CSRFToken(r.token))
 			return err
-		case !cookie.CheckCSRFToken(r.id, token):
+		case !cookie.CheckCSRFToken(r.token, token):
 			c.log("refused CSRF token", r.session.Handle)
 			return errNo
 		}

@@ -1,0 +1,241 @@
+package cmd_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/cgi"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// A snippet is a block of code in the README.
+type snippet struct {
+	heading, language, code string
+}
+
+// snippets returns the README's blocks in a language that scripts are written in.
+func snippets(t *testing.T) (found []snippet) {
+	t.Helper()
+	text, err := os.ReadFile("../README.md")
+	must(t, err)
+	var s snippet
+	inside := false
+	for line := range strings.Lines(string(text)) {
+		fence, ok := strings.CutPrefix(line, "```")
+		switch {
+		case ok && !inside:
+			s.language, s.code, inside = strings.TrimSpace(fence), "", true
+		case ok:
+			if s.language == "sh" || s.language == "perl" {
+				found = append(found, s)
+			}
+			inside = false
+		case inside:
+			s.code += line
+		case strings.HasPrefix(line, "#"):
+			s.heading = strings.TrimSpace(strings.TrimLeft(line, "#"))
+		}
+	}
+	return found
+}
+
+// Each script of the README does what it is there to show, word for word as it
+// stands there. Those for servers are files that scripts/production runs.
+func TestREADME(t *testing.T) {
+	tests := map[string]func(*testing.T, string){
+		"A session in twelve lines, sh": greets,
+		"Scripts under run, sh":         countsUnderRun,
+		"Locks, sh":                     locksInShell,
+		"Locks, perl":                   locksInPerl,
+	}
+	elsewhere := productionScripts(t)
+	for _, s := range snippets(t) {
+		name := s.heading + ", " + s.language
+		test, ok := tests[name]
+		switch {
+		case slices.Contains(elsewhere, s.code):
+			continue
+		case !ok:
+			t.Errorf("a block that no test runs, or a second one, under %s:\n%s", name, s.code)
+			continue
+		}
+		delete(tests, name)
+		t.Run(name, func(t *testing.T) { test(t, s.code) })
+	}
+	for name := range tests {
+		t.Errorf("no block under %s", name)
+	}
+}
+
+// productionScripts returns the files of scripts/production that a shell reads.
+func productionScripts(t *testing.T) (all []string) {
+	t.Helper()
+	files, err := filepath.Glob("../scripts/production/*.sh")
+	must(t, err)
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		must(t, err)
+		all = append(all, string(text))
+	}
+	return all
+}
+
+// greets: the visitor is a stranger until a form brings a name, as a browser sends
+// it (application/x-www-form-urlencoded); then the name stays and the visits count.
+func greets(t *testing.T, code string) {
+	if lines := strings.Count(code, "\n"); lines > 12 {
+		t.Errorf("%d lines", lines)
+	}
+	b := serve(t, code)
+	b.get(t, "stranger", "visit 1.")
+	b.post(t, url.Values{"name": {"Ann Lee"}}, "Ann Lee", "visit 2.")
+	b.get(t, "Ann Lee", "visit 3.")
+	b.again(t).get(t, "stranger", "visit 1.")
+	// Whatever the body, it is no code; no browser sends this one.
+	b.postRaw(t, "name='; touch pwned; '\"; touch pwned; \"$(touch pwned)`touch pwned`;touch pwned", "visit 4.")
+	b.get(t, "visit 5.")
+	b.nothingBeside(t, "script", "sessions")
+}
+
+func countsUnderRun(t *testing.T, code string) {
+	b := serve(t, code)
+	b.get(t, "visit 1")
+	b.get(t, "visit 2")
+	b.again(t).get(t, "visit 1")
+	b.get(t, "visit 3")
+}
+
+// A browser is at a server that runs one script.
+type browser struct {
+	http.Client
+	url, dir string
+	stderr   *os.File
+}
+
+// serve has a server run the script for each request, and returns a browser.
+func serve(t *testing.T, code string) *browser {
+	t.Helper()
+	// A file, which has what the script said once its answer has ended.
+	stderr, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	must(t, err)
+	t.Cleanup(func() { stderr.Close() })
+	b := &browser{dir: t.TempDir(), stderr: stderr}
+	script := b.dir + "/script"
+	must(t, os.WriteFile(script, []byte(code), 0o700))
+	server := httptest.NewServer(&cgi.Handler{
+		Path: script, Dir: b.dir, Stderr: b.stderr,
+		Env: []string{"CGISESSION_DATA_DIR=" + b.dir + "/sessions"},
+	})
+	t.Cleanup(server.Close)
+	b.url = server.URL
+	return b.again(t)
+}
+
+// again returns another visitor's browser.
+func (b *browser) again(t *testing.T) *browser {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	must(t, err)
+	return &browser{http.Client{Jar: jar}, b.url, b.dir, b.stderr}
+}
+
+func (b *browser) get(t *testing.T, wants ...string) {
+	t.Helper()
+	response, err := b.Get(b.url)
+	must(t, err)
+	b.check(t, response, wants)
+}
+
+func (b *browser) post(t *testing.T, form url.Values, wants ...string) {
+	t.Helper()
+	response, err := b.PostForm(b.url, form)
+	must(t, err)
+	b.check(t, response, wants)
+}
+
+func (b *browser) postRaw(t *testing.T, body string, wants ...string) {
+	t.Helper()
+	response, err := b.Post(b.url, "application/x-www-form-urlencoded", strings.NewReader(body))
+	must(t, err)
+	b.check(t, response, wants)
+}
+
+// check wants a page with each of the texts in it, and no word in the server's log.
+func (b *browser) check(t *testing.T, response *http.Response, wants []string) {
+	t.Helper()
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	must(t, err)
+	said, err := os.ReadFile(b.stderr.Name())
+	must(t, err)
+	if response.StatusCode != http.StatusOK || len(said) > 0 {
+		t.Errorf("%s; stderr %q", response.Status, said)
+	}
+	for _, want := range wants {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("%s: no %q in the answer: %q", response.Request.Method, want, text)
+		}
+	}
+}
+
+// nothingBeside wants no other files in the directory.
+func (b *browser) nothingBeside(t *testing.T, names ...string) {
+	t.Helper()
+	entries, err := os.ReadDir(b.dir)
+	must(t, err)
+	for _, e := range entries {
+		if !slices.Contains(names, e.Name()) {
+			t.Errorf("there is now %s", e.Name())
+		}
+	}
+}
+
+// snippetCrowd is how many run a snippet at once.
+const snippetCrowd = 6
+
+// locksInShell: the snippet doubles a number twice, each time by a read and a write
+// with the lock over both, so that none is lost among many.
+func locksInShell(t *testing.T, code string) {
+	for _, shell := range []string{"dash", "bash"} {
+		t.Run(shell, func(t *testing.T) {
+			needs(t, shell)
+			r := begin(t, `{"n":1}`).with("CGISESSION_LOCK_TIMEOUT=1m")
+			atOnce(snippetCrowd, func(int) {
+				// What follows is not under the lock any more, and says whether it could be taken.
+				got := finish(t, r.command(shell, "-e", "-c", code+"\ncgisession lock true; echo \"free ${CGISESSION_LOCK_FD-}\""))
+				if got != (ended{stdout: "free \n"}) {
+					t.Errorf("%+v", got)
+				}
+			})
+			checkNumber(t, r, 1<<(2*snippetCrowd))
+		})
+	}
+}
+
+// locksInPerl: what follows the snippet is under the lock, to the program's end.
+func locksInPerl(t *testing.T, code string) {
+	needs(t, "perl")
+	r := begin(t, `{"n":1}`).with("CGISESSION_LOCK_TIMEOUT=1m")
+	double := "\nchomp(my $n = `cgisession get n`);\nexit(system('cgisession', 'set', 'n:=' . 2 * $n) >> 8);\n"
+	atOnce(snippetCrowd, func(int) {
+		got := finish(t, r.command("perl", "-Mstrict", "-w", "-e", code+double))
+		if got != (ended{}) {
+			t.Errorf("%+v", got)
+		}
+	})
+	checkNumber(t, r, 1<<snippetCrowd)
+}
+
+func checkNumber(t *testing.T, r request, want int) {
+	t.Helper()
+	if got := r.call(t, "get", "n"); got.stdout != strconv.Itoa(want)+"\n" {
+		t.Errorf("n is %q, want %d: an update was lost", got.stdout, want)
+	}
+}
