@@ -682,14 +682,69 @@ func peak(t *testing.T, p *os.Process) int {
 // mostMemory is what an operator's verb may take, in KiB.
 const mostMemory = 30 << 10
 
-// Memory is flat whatever the number of files, with the collector as it comes.
+// Memory is flat whatever the number of files, and their size, with the collector
+// as it comes.
 func TestCleanupMemory(t *testing.T) {
+	t.Parallel()
 	n := full(50_000, 200_000)
 	r := plant(t, n, everySecond)
-	for _, limit := range []string{"GOMEMLIMIT=off", "GOGC=100"} {
-		r = r.with(limit)
+	kib, got := r.atAnswer(t, "cleanup", "--timeout", "1h")
+	if s := got.swept(t); s.seen != n || s.removed != n/2 || !s.done {
+		t.Errorf("%+v", s)
 	}
-	// While its answer cannot be written, the process stays to be looked at.
+	checkMemory(t, fmt.Sprintf("cleanup of %d sessions", n), kib)
+	large := full(40, 400)
+	r = plantLarge(t, large)
+	kib, got = r.atAnswer(t, "cleanup", "--timeout", "1h")
+	if s := got.swept(t); s.removed != large || s.corrupt != large/2 {
+		t.Errorf("%+v", s)
+	}
+	checkMemory(t, fmt.Sprintf("cleanup of %d large sessions", large), kib)
+}
+
+// plantLarge makes sessions of the most data that is allowed, with as large a
+// version before, which were last used two hours ago. Every second one is corrupt.
+func plantLarge(t *testing.T, n int) request {
+	t.Helper()
+	const most = 1 << 20
+	data := `{"text":"` + strings.Repeat("x", most-len(`{"text":""}`)) + `"}`
+	r := begin(t, data)
+	if got := r.give(t, data, "save"); got.code != 0 {
+		t.Fatalf("%+v", got)
+	}
+	text, err := os.ReadFile(r.file(visitor))
+	if err != nil || len(text) < 2*most {
+		t.Fatalf("%d bytes, %v", len(text), err)
+	}
+	must(t, os.Remove(r.file(visitor)))
+	then := time.Now().Add(-2 * time.Hour)
+	for i := range n {
+		path := r.planted(i)
+		must(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		if i%2 == 1 {
+			text = bytes.ReplaceAll(text, []byte(`"data":`), []byte(`"dada":`))
+		} else {
+			text = bytes.ReplaceAll(text, []byte(`"dada":`), []byte(`"data":`))
+		}
+		must(t, os.WriteFile(path, text, 0o600))
+		must(t, os.Chtimes(path, then, then))
+	}
+	return request{dir: r.dir}
+}
+
+// checkMemory checks what a verb has taken.
+func checkMemory(t *testing.T, what string, kib int) {
+	t.Helper()
+	t.Logf("%s: %d KiB", what, kib)
+	if kib == 0 || kib > mostMemory {
+		t.Errorf("%s took %d KiB", what, kib)
+	}
+}
+
+// atAnswer runs the program, and returns the most memory that it had when it was
+// about to answer: it cannot while its stdout is a pipe that is full.
+func (r request) atAnswer(t *testing.T, args ...string) (kib int, got ended) {
+	t.Helper()
 	stdout, out, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -697,31 +752,42 @@ func TestCleanupMemory(t *testing.T) {
 	defer stdout.Close()
 	defer out.Close()
 	filling := fill(t, out)
-	c := r.command(program, "cleanup", "--timeout", "1h")
+	c := r.with("GOMEMLIMIT=off").with("GOGC=100").command(program, args...)
 	var stderr bytes.Buffer
 	c.Stdout, c.Stderr = out, &stderr
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the cleanup's end", func() bool {
-		text, err := os.ReadFile(r.dir + "/sessions/.cleanup")
-		return err == nil && bytes.HasSuffix(text, []byte("\n"))
-	})
-	kib := peak(t, c.Process)
-	text := make([]byte, filling+200)
-	if _, err := io.ReadFull(stdout, text[:filling]); err != nil {
+	out.Close()
+	waitFor(t, "the program's answer", func() bool { return writesTo(t, c.Process, 1) })
+	kib = peak(t, c.Process)
+	text, err := io.ReadAll(stdout)
+	if err != nil {
 		t.Fatal(err)
 	}
-	got := wait(t, c, new(bytes.Buffer), &stderr)
-	size, _ := stdout.Read(text)
-	got.stdout = string(text[:size])
-	if s := got.swept(t); s.seen != n || s.removed != n/2 || !s.done {
-		t.Errorf("%+v", s)
+	got = wait(t, c, new(bytes.Buffer), &stderr)
+	got.stdout = string(text[filling:])
+	return kib, got
+}
+
+// writesTo reports whether the process is blocked writing to a descriptor
+// (proc_pid_syscall(5)).
+func writesTo(t *testing.T, p *os.Process, fd int) bool {
+	t.Helper()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/syscall", p.Pid))
+	if err != nil || len(threads) == 0 {
+		t.Skipf("nobody says what a process waits for here: %v", err)
 	}
-	t.Logf("%d sessions, %d KiB", n, kib)
-	if kib == 0 || kib > mostMemory {
-		t.Errorf("cleanup of %d sessions took %d KiB", n, kib)
+	for _, thread := range threads {
+		text, err := os.ReadFile(thread)
+		if os.IsPermission(err) {
+			t.Skip(err)
+		}
+		if strings.HasPrefix(string(text), fmt.Sprintf("%d %#x ", syscall.SYS_WRITE, fd)) {
+			return true
+		}
 	}
+	return false
 }
 
 // fill fills a pipe, so that the next write to it blocks, and returns how many
@@ -748,12 +814,14 @@ func fill(t *testing.T, pipe *os.File) (n int) {
 	return n
 }
 
-// Twenty requests after another each, while cleanup runs in a loop with a short
-// timeout: whoever comes in time finds the session as he left it.
+// Twenty writers make one request after the other, while cleanup runs in a loop
+// with a short timeout: whoever comes in time finds the session as he left it. The
+// minute that this takes in full is shared with the other parallel tests.
 func TestCleanupAgainstWriters(t *testing.T) {
+	t.Parallel()
 	const timeout = 2 * time.Second
 	r := request{dir: t.TempDir(), env: []string{"CGISESSION_TIMEOUT=" + timeout.String(), "CGISESSION_LOCK_TIMEOUT=1m"}}
-	end := time.Now().Add(time.Duration(full(4, 20)) * time.Second)
+	end := time.Now().Add(time.Duration(full(4, 60)) * time.Second)
 	var calls, timedOut, removed, busy atomic.Int64
 	writers := make(chan struct{})
 	go func() {
@@ -785,6 +853,9 @@ func TestCleanupAgainstWriters(t *testing.T) {
 
 var exported = regexp.MustCompile(`CGISESSION_ID='?([a-z2-7]{32})`)
 
+// pace is how long a writer rests between two calls.
+const pace = 50 * time.Millisecond
+
 // stepsToTimeout is after how many calls a writer stays away for too long.
 const stepsToTimeout = 20
 
@@ -814,6 +885,7 @@ func keepWriting(t *testing.T, r request, i int, timeout time.Duration, end time
 			case step%10 == 7:
 				args = []string{"regenerate", "--grace", "1", "--sh"}
 			}
+			time.Sleep(pace) // leaves the processors to other tests
 			begun := time.Now()
 			got := r.with("CGISESSION_ID="+id).call(t, args...)
 			calls.Add(1)

@@ -32,42 +32,31 @@ func destroyCommand(c *call) *cli.Command {
 			jsonFlag(&json))...)
 }
 
-// destroyAll ends the sessions with these handles, corrupt ones too. One that is
-// not there makes the answer errNo, and one that cannot be ended is an error,
+// destroyAll ends the sessions with these handles, corrupt ones too. Those that
+// are not there make the answer a no, and one that cannot be ended is an error,
 // once the others have ended.
 func (c *call) destroyAll(handles []string, json bool) error {
 	c.invalidateCorrupt = true
 	if err := c.findStore(); err != nil {
 		return err
 	}
+	d := destroyed{c: c, ended: make(map[string]bool)}
 	var found []string
-	var failed error
 	for _, arg := range handles {
 		handle, err := c.findHandle(arg)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
-			failed = errNo
+			d.absent = append(d.absent, arg)
 		case err != nil:
 			return err
 		default:
 			found = append(found, handle)
 		}
 	}
-	ended := 0
 	for _, handle := range found {
-		_, err := c.store.Update(handle, false, func(*store.Session) (store.Outcome, error) { return store.Remove, nil })
-		switch {
-		case err == nil, errors.Is(err, store.ErrInvalidated):
-			ended++
-			c.log("removed", handle)
-		case !errors.Is(err, store.ErrNotFound):
-			failed = err
-		case failed == nil:
-			failed = errNo
-		}
+		d.endOne(handle)
 	}
-	c.printEnded(ended, json)
-	return failed
+	return d.answer(json)
 }
 
 // destroyUser ends the user's sessions. One that cannot be ended is an error,
@@ -84,21 +73,105 @@ func (c *call) destroyUser(user string, exceptCurrent, json bool) error {
 		}
 		current = r.session.Handle
 	}
-	u := userSessions{c: c, user: user, except: current, known: make(map[string]bool)}
+	u := userSessions{user: user, except: current, known: make(map[string]bool)}
+	u.c, u.ended = c, make(map[string]bool)
 	if err := u.destroy(); err != nil {
+		u.failed = err
+	}
+	return u.answer(json)
+}
+
+// destroyed is what destroy has come to.
+type destroyed struct {
+	c      *call
+	ended  map[string]bool // by handle
+	absent []string        // what was asked for and is not there
+	failed error           // the last, of one session
+}
+
+// endOne ends what is at the handle, whosever it is.
+func (d *destroyed) endOne(handle string) {
+	err := d.end(handle, func(*store.Session) (store.Outcome, error) { return store.Remove, nil })
+	switch {
+	case err == nil:
+	case errors.Is(err, store.ErrInvalidated): // timed out or corrupt, and removed
+		d.note(handle)
+	case !errors.Is(err, store.ErrNotFound):
+		d.failed = err
+	default:
+		last, err := d.endMoved(handle)
+		if err != nil {
+			d.failed = err
+		} else if !d.ended[last] {
+			d.absent = append(d.absent, handle)
+		}
+	}
+}
+
+// end ends the session at the handle, or where an old id there leads, if change
+// agrees. An old id ends with its session.
+func (d *destroyed) end(handle string, change store.Change) error {
+	s, err := d.c.store.Update(handle, false, change)
+	if err != nil {
 		return err
 	}
-	c.printEnded(u.ended, json)
-	return u.failed
+	d.note(s.Handle)
+	if s.Handle != handle {
+		_, err = d.endMoved(handle)
+	}
+	return err
+}
+
+// note notes that the session at the handle has ended.
+func (d *destroyed) note(handle string) {
+	d.ended[handle] = true
+	d.c.log("removed", handle)
+}
+
+// endMoved removes the old ids that lead from the handle to a session that has
+// ended, and returns where that was. A server forgets them by itself.
+func (d *destroyed) endMoved(handle string) (last string, err error) {
+	if files, ok := d.c.store.(*store.File); ok {
+		return files.EndMoved(handle)
+	}
+	return handle, nil
+}
+
+// answer prints how many sessions were ended. Where that were not all, the count
+// is part of the message: stdout is empty then.
+func (d *destroyed) answer(json bool) error {
+	if d.failed == nil && len(d.absent) == 0 {
+		d.c.printEnded(len(d.ended), json)
+		return nil
+	}
+	return d
+}
+
+func (d *destroyed) Error() string {
+	text := fmt.Sprintf("ended %d", len(d.ended))
+	for _, handle := range d.absent {
+		text += "; no session " + handle
+	}
+	if d.failed != nil {
+		text += "; " + d.failed.Error()
+	}
+	return text
+}
+
+// Unwrap returns what the exit code goes by: what is not there is a no, but one
+// with a message.
+func (d *destroyed) Unwrap() error {
+	if d.failed != nil {
+		return d.failed
+	}
+	return errProblems
 }
 
 // userSessions are a user's sessions while they are being ended.
 type userSessions struct {
-	c            *call
+	destroyed
 	user, except string
 	known        map[string]bool // handles that were looked at, and whether in vain
-	ended        int
-	failed       error // the last, of one session
 }
 
 const (
@@ -136,7 +209,7 @@ func (u *userSessions) destroyOne(handle string) bool {
 	if inVain {
 		return false
 	}
-	_, err := u.c.store.Update(handle, false, func(s *store.Session) (store.Outcome, error) {
+	err := u.end(handle, func(s *store.Session) (store.Outcome, error) {
 		if s.User != u.user || s.Handle == u.except {
 			return store.Keep, errNo
 		}
@@ -145,8 +218,6 @@ func (u *userSessions) destroyOne(handle string) bool {
 	u.known[handle] = false
 	switch {
 	case err == nil:
-		u.ended++
-		u.c.log("removed", handle)
 		return true
 	case errors.Is(err, errNo), absent(err), errors.Is(err, store.ErrCorrupt):
 	default:

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -38,7 +39,7 @@ func doctorCommand(c *call) *cli.Command {
 	},
 		append(c.cookieFlags(),
 			&cli.BoolFlag{Name: "deep", Usage: "also read every session", Destination: &d.deep},
-			&cli.BoolFlag{Name: "repair", Usage: "also make the index of users anew, and move damaged files to .damaged in the data directory", Destination: &d.repair},
+			&cli.BoolFlag{Name: "repair", Usage: "also mend what can be mended, and move the rest to .damaged in the data directory", Destination: &d.repair},
 			&cli.GenericFlag{Name: "lock-once", Hidden: true, Value: text(&d.lockOnce)},
 			jsonFlag(&d.json))...)
 }
@@ -108,6 +109,9 @@ func (d *doctor) checkDirectory() {
 	}
 	d.say(fine, "directory", "%s belongs to this user alone", dir)
 	d.checkModes(dir)
+	if d.repair {
+		d.files.RemoveTrials()
+	}
 	d.checkSpace()
 	if d.checkClock() {
 		d.checkFileSystem()
@@ -125,8 +129,23 @@ func (d *doctor) checkModes(dir string) {
 	if info, err := os.Stat(parent); err == nil && info.Mode().Perm()&0o002 != 0 && info.Mode()&os.ModeSticky == 0 {
 		d.say(fail, "directory", "all users may rename it, since they may write to %s; chmod o-w %s", parent, parent)
 	}
-	for _, err := range d.files.CheckDirs() {
-		d.say(fail, "directory", "%v; the sessions in it are out of reach", err)
+	for _, fault := range d.files.CheckDirs() {
+		if !d.repair {
+			d.say(fail, "directory", "%v; %s", fault.Err, fault.Effect())
+			continue
+		}
+		did, err := d.files.MendDir(fault.Name)
+		d.mended("directory", fault.Err, []string{did}, err)
+	}
+}
+
+// mended says what was wrong and what is done about it.
+func (d *doctor) mended(about string, wrong error, did []string, err error) {
+	switch {
+	case err != nil:
+		d.say(fail, about, "%v; it cannot be mended: %v", wrong, err)
+	case len(did) > 0:
+		d.say(warn, about, "%v; %s", wrong, strings.Join(did, ", "))
 	}
 }
 
@@ -248,60 +267,127 @@ func (d *doctor) checkCleanup() {
 
 // scan reads every session, and with --repair mends what it can.
 func (d *doctor) scan() {
-	seen, damaged, users, mend := 0, 0, 0, d.repair
+	var seen, damaged int
+	var users users
 	err := d.c.store.Each(func(s *store.Session, state store.State, wrong error) error {
 		seen++
-		about := "session " + s.Handle
-		future := time.Now().Add(maxSkew)
-		switch {
-		case state == store.Unsafe, state == store.Corrupt, state == store.Unused && wrong != nil:
+		if lost(state, wrong) {
 			damaged++
-			d.damaged(s, about, state, wrong)
-			return nil
-		case wrong != nil:
-			d.say(warn, about, "%v", wrong)
-		case state != store.Moved && (s.Accessed.After(future) || s.Created > future.Unix()):
-			d.say(warn, about, "it is from the future; a clock was set back")
 		}
-		if s.User != "" && mend {
-			users++
-			if err := d.c.store.MendUser(s); err != nil {
-				d.say(fail, "index of users", "%v", err)
-				mend = false
-			}
+		if wrong == nil {
+			wrong = fromFuture(s, state)
 		}
+		if wrong != nil && d.damaged(s, state, wrong) {
+			// It may have turned out to be a user's.
+			return d.again(s.Handle, &users)
+		}
+		users.add(d, s)
 		return nil
 	})
 	if err != nil {
 		d.say(fail, "sessions", "not all could be read: %v", err)
 	}
 	d.say(fine, "sessions", "%d read, %d damaged", seen, damaged)
-	if mend {
-		d.say(fine, "index of users", "it leads to all %d sessions that are a user's", users)
+	d.reportUsers(users)
+}
+
+// lost reports whether the file holds no session that can be used.
+func lost(state store.State, wrong error) bool {
+	switch state {
+	case store.Unsafe, store.Corrupt, store.Oversize:
+		return true
+	case store.Unused:
+		return wrong != nil
+	}
+	return false
+}
+
+var errFromFuture = errors.New("it is from the future; a clock was set back")
+
+// fromFuture reports errFromFuture of a session, not of an old id: that has its
+// time on purpose.
+func fromFuture(s *store.Session, state store.State) error {
+	future := time.Now().Add(maxSkew)
+	if state != store.Moved && (s.Accessed.After(future) || s.Created > future.Unix()) {
+		return errFromFuture
+	}
+	return nil
+}
+
+// damaged reports what is wrong with a session's file, and with --repair mends
+// it or moves it out of the way. It reports whether that was done.
+func (d *doctor) damaged(s *store.Session, state store.State, wrong error) (mended bool) {
+	about := "session " + s.Handle
+	if d.files != nil && d.repair {
+		did, err := d.files.Mend(s.Handle)
+		d.mended(about, wrong, did, err)
+		return err == nil
+	}
+	_, unread := errors.AsType[*fs.PathError](wrong) // too large, or the disk's error
+	switch {
+	case !lost(state, wrong):
+		d.say(warn, about, "%v", wrong)
+	case state == store.Unsafe:
+		d.say(fail, about, "%v: %s", wrong, s.Path)
+	case unread:
+		d.say(fail, about, "%v", wrong)
+	case d.files == nil:
+		d.say(fail, about, "%v; destroy ends it", wrong)
+	default:
+		d.say(fail, about, "%v; doctor --repair moves %s out of the way", wrong, s.Path)
+	}
+	return false
+}
+
+// again has the users' index lead to a session that was mended.
+func (d *doctor) again(handle string, users *users) error {
+	err := d.files.Look(handle, func(s *store.Session, _ store.State, _ error) error {
+		users.add(d, s)
+		return nil
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// users are the sessions that are a user's, and how the index leads to them.
+type users struct {
+	sessions int
+	missing  int   // in the index, where that can be told
+	failed   error // to mend the index
+}
+
+// add counts a session, and with --repair has the index lead to it.
+func (u *users) add(d *doctor, s *store.Session) {
+	if s.User == "" {
+		return
+	}
+	u.sessions++
+	if d.files != nil && !d.files.FindsUser(s) {
+		u.missing++
+	}
+	if d.repair && u.failed == nil {
+		u.failed = d.c.store.MendUser(s)
 	}
 }
 
-// damaged reports a file that holds no session, and with --repair moves it out
-// of the way unless it may hold one after all.
-func (d *doctor) damaged(s *store.Session, about string, state store.State, wrong error) {
-	unread, ok := errors.AsType[*fs.PathError](wrong)
+// reportUsers says what became of the index of users, and with --repair removes
+// from it what leads elsewhere.
+func (d *doctor) reportUsers(u users) {
+	const about = "index of users"
+	removed := 0
+	if d.repair && d.files != nil && u.failed == nil {
+		removed, u.failed = d.files.MendUsers()
+	}
 	switch {
-	case state == store.Unsafe:
-		d.say(fail, about, "%v: %s", wrong, s.Path)
-	case ok: // too large, or the disk's error
-		d.say(fail, about, "%v", unread)
-	case d.files == nil:
-		d.say(fail, about, "%v; destroy ends it", wrong)
-	case !d.repair:
-		d.say(fail, about, "%v; doctor --repair moves %s out of the way", wrong, s.Path)
-	default:
-		aside, err := d.files.SetAside(s.Handle)
-		switch {
-		case absent(err):
-		case err != nil:
-			d.say(fail, about, "%v; it is still there: %v", wrong, err)
-		default:
-			d.say(warn, about, "%v; the file is now %s", wrong, aside)
-		}
+	case u.failed != nil:
+		d.say(fail, about, "%v", u.failed)
+	case d.repair && d.files != nil:
+		d.say(fine, about, "it leads to all %d sessions that are a user's: %d added; %d that led elsewhere removed", u.sessions, u.missing, removed)
+	case d.repair:
+		d.say(fine, about, "it leads to all %d sessions that are a user's", u.sessions)
+	case u.missing > 0:
+		d.say(warn, about, "%d of %d sessions are missing; the next access of each mends that, or doctor --repair", u.missing, u.sessions)
 	}
 }

@@ -46,7 +46,8 @@ func TestListStreams(t *testing.T) {
 	}
 }
 
-// A reader that has seen enough ends the list.
+// A reader that has seen enough ends the list, and is not told of a change that
+// there was not.
 func TestListClosedPipe(t *testing.T) {
 	r := plant(t, moreThanPipes, none)
 	for _, args := range [][]string{{"list"}, {"list", "--json"}} {
@@ -65,18 +66,46 @@ func TestListClosedPipe(t *testing.T) {
 			t.Error(err)
 		}
 		stdout.Close()
-		got := wait(t, c, new(bytes.Buffer), &stderr)
-		if got.code != 74 || strings.Count(got.stderr, "\n") != 1 || !strings.Contains(got.stderr, "broken pipe") {
-			t.Errorf("%q: %+v", args, got)
+		checkUnwritten(t, wait(t, c, new(bytes.Buffer), &stderr), "broken pipe", args...)
+	}
+}
+
+// Nor is who cannot write the answer down.
+func TestReadersFullOutput(t *testing.T) {
+	r := begin(t, `{"n":1}`)
+	handle := r.call(t, "list").stdout[:64]
+	for _, args := range [][]string{{"list"}, {"show", handle}, {"stats"}, {"get"}, {"info"}} {
+		c := r.command(program, args...)
+		var stderr bytes.Buffer
+		disk, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+		if err != nil {
+			t.Skip(err)
 		}
+		c.Stdout, c.Stderr = disk, &stderr
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		disk.Close()
+		checkUnwritten(t, wait(t, c, new(bytes.Buffer), &stderr), "no space left on device", args...)
+	}
+}
+
+func checkUnwritten(t *testing.T, got ended, why string, args ...string) {
+	t.Helper()
+	if got.code != 74 || strings.Count(got.stderr, "\n") != 1 || !strings.Contains(got.stderr, why) {
+		t.Errorf("%q: %+v", args, got)
+	}
+	if strings.Contains(got.stderr, "what was changed is stored") {
+		t.Errorf("%q changed nothing: %s", args, got.stderr)
 	}
 }
 
 // list and stats take as little memory as cleanup, and lose none of the sessions.
 func TestListMemory(t *testing.T) {
+	t.Parallel()
 	n := full(20_000, 200_000)
-	r := plant(t, n, everySecond).with("GOMEMLIMIT=off").with("GOGC=100")
-	c := r.start(t, program, "list", "--timeout", "1h")
+	r := plant(t, n, everySecond)
+	c := r.with("GOMEMLIMIT=off").with("GOGC=100").start(t, program, "list", "--timeout", "1h")
 	most, live, idle := 0, 0, 0
 	for line := c.line(t); line != ""; line = c.line(t) {
 		switch {
@@ -92,14 +121,20 @@ func TestListMemory(t *testing.T) {
 	if code := c.end(t); code != 0 || live != n/2 || idle != n/2 {
 		t.Errorf("%d live, %d idle, exit code %d, %s", live, idle, code, c.said(t))
 	}
-	t.Logf("list of %d sessions: %d KiB", n, most)
-	if most == 0 || most > mostMemory {
-		t.Errorf("list of %d sessions took %d KiB", n, most)
-	}
-	got := r.call(t, "stats", "--timeout", "1h")
+	checkMemory(t, fmt.Sprintf("list of %d sessions", n), most)
+
+	kib, got := r.atAnswer(t, "stats", "--timeout", "1h")
 	if got.code != 0 || !strings.HasPrefix(got.stdout, fmt.Sprintf("live       %d\nidle       %d\n", n/2, n/2)) {
 		t.Errorf("stats: %+v", got)
 	}
+	checkMemory(t, fmt.Sprintf("stats of %d sessions", n), kib)
+
+	const large = 40 // whose list is less than what is held back
+	kib, got = plantLarge(t, large).atAnswer(t, "list", "--timeout", "1h")
+	if strings.Count(got.stdout, " idle\n") != large/2 || strings.Count(got.stdout, " corrupt\n") != large/2 {
+		t.Errorf("list: %+v", got)
+	}
+	checkMemory(t, fmt.Sprintf("list of %d large sessions", large), kib)
 }
 
 // "Log out everywhere" ends also the sessions that get a new id meanwhile.
@@ -269,5 +304,29 @@ func TestDestroyLocked(t *testing.T) {
 	}
 	if text, code := c.do(t, "cgisession set n:=1 >/dev/null; cgisession get n"); text != "1\n" || code != 0 {
 		t.Errorf("the locked session: %q, exit code %d, %s", text, code, c.said(t))
+	}
+}
+
+// A log-in that is killed in the middle leaves an old id that leads to itself:
+// doctor says so, and removes it, and the session is as it was.
+func TestDoctorAfterKilledMove(t *testing.T) {
+	needStrace(t)
+	r := begin(t, `{"n":1}`).with("CGISESSION_TIMEOUT=1h")
+	got := finish(t, r.command("strace", "-f", "-qq", "-o", os.DevNull, "-e", "trace=renameat2", "-e", "inject=renameat2:signal=KILL:when=1", program, "regenerate", "--grace", "1h"))
+	if live, others := r.files(t); got.code != 128+9 || len(live) != 1 || len(others) != 1 {
+		t.Skipf("no exchange to be killed at: %+v, %q, %q", got, live, others)
+	}
+	const what = ": an old id that leads to itself: regenerate --grace was killed, or is under way"
+	if found := r.call(t, "doctor", "--deep"); found.code != 0 || !strings.Contains(found.stdout, what+"\n") {
+		t.Errorf("%+v", found)
+	}
+	if found := r.call(t, "doctor", "--repair", "--lock-timeout", "0.01"); found.code != 0 || !strings.Contains(found.stdout, what+"; it held no data, and is removed\n") {
+		t.Errorf("%+v", found)
+	}
+	if live, others := r.files(t); len(live) != 1 || len(others) != 0 {
+		t.Errorf("there are %q and %q", live, others)
+	}
+	if got := r.call(t, "get"); got.stdout != `{"n":1}`+"\n" {
+		t.Errorf("the session: %+v", got)
 	}
 }

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -28,39 +28,39 @@ func (f *File) Space() Space {
 // none yet.
 func (f *File) Check() error { return f.openRoot(false) }
 
-// CheckDirs reports each directory in the data directory that is not this user's
-// alone, so that what is in it is out of reach.
-func (f *File) CheckDirs() (unsafe []error) {
-	names := []string{usersDir, damagedDir}
-	for n := range shards {
-		names = append(names, shardName(n))
-	}
-	for _, name := range names {
-		fd, err := openOrMake(f.root, name, false)
-		switch err {
-		case nil:
-			unix.Close(fd)
-		case ErrNotFound:
-		default:
-			unsafe = append(unsafe, &fs.PathError{Op: "open", Path: f.dir + "/" + name, Err: err})
-		}
-	}
-	return unsafe
-}
-
 // A trial is a file that the checks below make and remove.
 const trial = ".doctor-"
 
-// makeTrial makes an empty file in the data directory.
-func (f *File) makeTrial(name string) (string, error) {
-	name = trial + fmt.Sprint(os.Getpid()) + name
+// makeTrial makes an empty file in the data directory, under a name that is new:
+// process numbers come again, on another machine or in a container at once.
+func (f *File) makeTrial() (string, error) {
+	name := fmt.Sprintf("%s%d-%d", trial, os.Getpid(), time.Now().UnixNano())
 	return name, touchat(f.root, name)
+}
+
+// trialsOver is after what time a trial is a leftover of a run that was killed.
+const trialsOver = time.Minute
+
+// RemoveTrials removes what such runs left.
+func (f *File) RemoveTrials() {
+	fd, err := openDir(f.root, ".")
+	if err != nil {
+		return
+	}
+	eachName(fd, f.dir, func(name string) error {
+		var st unix.Stat_t
+		if strings.HasPrefix(name, trial) && lstatat(f.root, name, &st) == nil &&
+			isOwn(&st) && st.Size == 0 && time.Since(modified(&st)) > trialsOver {
+			unlinkat(f.root, name)
+		}
+		return nil
+	})
 }
 
 // TryLock checks that locks work here between processes: while a file is locked,
 // other(path) must report that it could not lock it, and afterwards that it could.
 func (f *File) TryLock(other func(path string) (locked bool, err error)) error {
-	name, err := f.makeTrial("")
+	name, err := f.makeTrial()
 	if err != nil {
 		return err
 	}
@@ -99,12 +99,12 @@ func LockOnce(path string) (bool, error) {
 // TryExchange checks that two names can be exchanged here, as Move with a grace
 // needs.
 func (f *File) TryExchange() error {
-	a, err := f.makeTrial("a")
+	a, err := f.makeTrial()
 	if err != nil {
 		return err
 	}
 	defer unlinkat(f.root, a)
-	b, err := f.makeTrial("b")
+	b, err := f.makeTrial()
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func (f *File) TryExchange() error {
 
 // ClockSkew returns how far the file system's clock is ahead of this machine's.
 func (f *File) ClockSkew() (time.Duration, error) {
-	name, err := f.makeTrial("t")
+	name, err := f.makeTrial()
 	if err != nil {
 		return 0, err
 	}
@@ -126,39 +126,43 @@ func (f *File) ClockSkew() (time.Duration, error) {
 	return time.Until(time.Unix(st.Mtim.Unix())), nil
 }
 
-// damagedDir is where files go that hold no session any more.
-const damagedDir = ".damaged"
-
-// SetAside moves the file of a session, which must hold no whole record, into
-// the directory .damaged, under a name that is new there, and returns where it
-// is now. One that holds a whole record after all, or nothing, is ErrNotFound.
-func (f *File) SetAside(handle string) (string, error) {
-	e, err := f.lock(handle, exclusive, false)
-	if err != nil {
-		return "", err
-	}
-	defer e.close()
-	text, err := e.read()
-	if err != nil {
-		return "", err
-	}
-	if _, err := current(text); err == nil || len(text) == 0 {
-		return "", ErrNotFound
-	}
-	dir, err := openOrMake(f.root, damagedDir, true)
-	if err != nil {
-		return "", &dirError{f.dir, err}
-	}
-	defer unix.Close(dir)
-	name := fmt.Sprintf("%s.%d", e.handle, time.Now().UnixNano())
-	if err := renameat(e.shard, e.handle, dir, name); err != nil {
-		return "", e.fail("set aside", err)
-	}
-	return f.dir + "/" + damagedDir + "/" + name, nil
-}
-
 // MendUser makes sure that the index of users leads to the session.
 func (f *File) MendUser(s *Session) error { return f.addUser(s.User, s.Handle) }
+
+// A wrongMode is a mode that a file should have.
+type wrongMode struct{ is, want uint32 }
+
+func (w wrongMode) Error() string {
+	return fmt.Sprintf("mode %#o, not %#o; chmod it", w.is, w.want)
+}
+
+// checkMode reports a mode other than that of a file with this record.
+func checkMode(st *unix.Stat_t, r record) error {
+	want := uint32(0o600)
+	if r.moved != "" {
+		want = 0o400
+	}
+	if is := uint32(st.Mode) & 0o7777; is != want {
+		return wrongMode{is, want}
+	}
+	return nil
+}
+
+// errOrphan is what a crash leaves in the middle of a move with grace, or what
+// such a move is about to finish.
+var errOrphan = errors.New("an old id that leads to itself: regenerate --grace was killed, or is under way")
+
+// wrong says what is wrong with the file, which holds this text, of which
+// current said at and err: nil for nothing.
+func (e *entry) wrong(text []byte, at found, err error) error {
+	if err == nil && at.moved == e.handle {
+		return errOrphan
+	}
+	if wrong := damage(text, at, err); wrong != nil {
+		return wrong
+	}
+	return checkMode(&e.stat, at.record)
+}
 
 // damage says what is wrong with the text of a session's file, of which current
 // said at and err: nil for nothing.

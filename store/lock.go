@@ -88,8 +88,8 @@ func spareDescriptors(fd int) error {
 	if err == unix.EINVAL { // over the limit (fcntl(2))
 		err = unix.EMFILE
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		unix.Close(spare)
 	}
-	return unix.Close(spare)
+	return err
 }

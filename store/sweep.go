@@ -25,13 +25,14 @@ type Sweep struct {
 
 // Swept is what a sweep has come to.
 type Swept struct {
-	Seen    int64 // files of sessions
-	Removed int64 // of them, or that would be
-	Busy    int64 // left because they were locked
-	Kept    int64 // left because they are in use, or no files of this user's alone
-	Corrupt int64 // of the removed: without a whole record
-	Bytes   int64 // of the removed
-	Done    bool  // the whole directory was seen
+	Seen    int64  // files of sessions
+	Removed int64  // of them, or that would be
+	Busy    int64  // left because they were locked
+	Kept    int64  // left because they are in use, or no files of this user's alone
+	Corrupt int64  // of the removed: without a whole record
+	Bytes   int64  // of the removed
+	Done    bool   // the whole directory was seen
+	Note    string // what else an operator should know; empty: nothing
 }
 
 // shards is how many directories sessions are in.
@@ -45,6 +46,8 @@ const sweepers = 8
 // old: files in which nothing was stored, corrupt ones, entries of the index of
 // users; and tombstones that are over. A file is looked at with stat(2) alone
 // unless it is to go; then it is locked, without waiting, and looked at again.
+// So is one with a time in the future, from before a clock was set back: it gets
+// the time that it is now, or it would never grow old.
 // What cannot be removed stays, and the first such error is returned at the end.
 // A sweep goes on in the directory in which the last one stopped early, and
 // stops when ctx is done. Other sweeps and all other verbs may run at the same
@@ -55,6 +58,9 @@ func (f *File) Sweep(ctx context.Context, how Sweep) (Swept, error) {
 			return Swept{Done: true}, nil
 		}
 		return Swept{}, err
+	}
+	if !how.DryRun {
+		f.RemoveTrials()
 	}
 	now := time.Now()
 	w := sweep{f: f, how: how, ctx: ctx, before: now.Add(-how.Timeout), until: now.Add(how.MaxTime)}
@@ -90,6 +96,9 @@ type sweep struct {
 	reported atomic.Int64 // when Progress was called last
 
 	seen, removed, busy, kept, corrupt, bytes atomic.Int64
+
+	large sync.Mutex // guards text
+	text  []byte     // room to read a large file into
 }
 
 func (w *sweep) swept() Swept {
@@ -110,6 +119,7 @@ var errStop = errors.New("stop")
 
 // run sweeps one directory after the other.
 func (w *sweep) run(end int64) {
+	e := w.f.closedEntry()
 	for {
 		n := w.next.Add(1) - 1
 		if n >= end {
@@ -117,7 +127,7 @@ func (w *sweep) run(end int64) {
 		}
 		err := errStop
 		if n == end-shards || !w.late() {
-			err = w.sweepShard(int(n % shards))
+			err = w.sweepShard(int(n%shards), e)
 		}
 		if err == nil {
 			err = w.sweepUsers(int(n % shards))
@@ -143,8 +153,8 @@ func (w *sweep) stopAt(n int64) {
 // cursor returns the directory with which the next sweep begins.
 func (w *sweep) cursor() int { return max(0, int(w.stopped.Load())-1) % shards }
 
-func (w *sweep) sweepShard(n int) error {
-	return w.f.eachInShard(shardName(n), func(e *entry) error {
+func (w *sweep) sweepShard(n int, e *entry) error {
+	return w.f.eachInShard(shardName(n), e, func(e *entry) error {
 		if err := w.look(e); err != nil {
 			return err
 		}
@@ -182,9 +192,15 @@ func (w *sweep) look(e *entry) error {
 		return nil
 	}
 	w.seen.Add(1)
-	if err == nil && checkFile(&e.stat) == nil && w.tooOld(&e.stat) {
+	if err == nil && checkFile(&e.stat) == nil {
 		defer e.closeData()
-		return w.remove(e)
+		switch {
+		case w.tooOld(&e.stat):
+			return w.remove(e)
+		case fromFuture(&e.stat) && !w.how.DryRun:
+			w.setBack(e)
+			return nil
+		}
 	}
 	w.kept.Add(1)
 	if err != nil {
@@ -205,21 +221,28 @@ func (w *sweep) tooOld(st *unix.Stat_t) bool {
 // isTombstone tells a tombstone by its mode.
 func isTombstone(st *unix.Stat_t) bool { return st.Mode&0o777 == 0o400 }
 
+// fromFuture reports whether the file was last used at a time that is still to
+// come. A tombstone has such a time on purpose.
+func fromFuture(st *unix.Stat_t) bool {
+	return !isTombstone(st) && modified(st).After(time.Now())
+}
+
 func modified(st *unix.Stat_t) time.Time { return time.Unix(st.Mtim.Unix()) }
 
-// remove locks a candidate, looks at it again and removes it.
-func (w *sweep) remove(e *entry) error {
+// claim opens and locks the file and looks at it again. It reports false, and
+// counts the file, if that is not to be had: it is in use, or was replaced.
+func (w *sweep) claim(e *entry) bool {
 	if err := e.open(unix.O_RDONLY | noAtime); err != nil {
 		w.kept.Add(1)
-		if err != unix.ENOENT && !errors.Is(err, ErrUnsafe) { // replaced meanwhile
+		if err != unix.ENOENT && !errors.Is(err, ErrUnsafe) {
 			w.failed(e.fail("open", err))
 		}
-		return nil
+		return false
 	}
 	err := setLock(e.fd, unix.LOCK_EX|unix.LOCK_NB)
 	if err == unix.EWOULDBLOCK {
 		w.busy.Add(1)
-		return nil
+		return false
 	}
 	if err == nil {
 		err = fstat(e.fd, &e.stat)
@@ -227,10 +250,32 @@ func (w *sweep) remove(e *entry) error {
 	if err != nil {
 		w.kept.Add(1)
 		w.failed(e.fail("lock", err))
+	}
+	return err == nil
+}
+
+// setBack gives a file from the future the time that it is now. A tombstone that
+// is being made has its time before it has its mode.
+func (w *sweep) setBack(e *entry) {
+	if !w.claim(e) {
+		return
+	}
+	w.kept.Add(1)
+	if !fromFuture(&e.stat) || w.judge(e).tombstone {
+		return
+	}
+	if err := setTime(e.shard, e.handle, time.Now()); err != nil && err != unix.ENOENT {
+		w.failed(e.fail("set the time of", err))
+	}
+}
+
+// remove locks a candidate, looks at it again and removes it.
+func (w *sweep) remove(e *entry) error {
+	if !w.claim(e) {
 		return nil
 	}
-	whole, over := w.judge(e)
-	if e.stat.Nlink != 1 || !over {
+	found := w.judge(e)
+	if e.stat.Nlink != 1 || !found.over {
 		w.kept.Add(1)
 		return nil
 	}
@@ -246,52 +291,107 @@ func (w *sweep) remove(e *entry) error {
 			w.failed(e.fail("remove", err))
 			return nil
 		}
-		w.f.opts.log("removed", e.handle)
+		w.f.dropUser(found.user, e.handle)
+		w.f.opts.log(found.event(), e.handle)
 	}
 	w.bytes.Add(e.stat.Size)
-	if !whole {
+	if found.corrupt {
 		w.corrupt.Add(1)
 	}
 	return nil
 }
 
-// maxJudged bounds what is read of a file to count corrupt ones, in bytes, so
-// that memory is flat whatever is in the sessions. No tombstone is larger.
-const maxJudged = 64 << 10
-
-// judge reports whether the locked file holds a whole record, and whether it
-// may go. Only a tombstone's record says so before the file is old: one that is
-// being made is still empty, and one that was just made has not yet its time.
-func (w *sweep) judge(e *entry) (whole, over bool) {
-	old := modified(&e.stat).Before(w.before)
-	if e.stat.Size > maxJudged {
-		return true, old
-	}
-	text, err := e.read()
-	if err != nil {
-		return errors.Is(err, ErrTooLarge), old
-	}
-	at, err := current(text)
-	if err != nil || at.moved == "" {
-		return err == nil, old
-	}
-	return true, at.moved == e.handle || time.Now().Unix() >= at.until
+// A judgement is what the locked file holds, and whether it may go.
+type judgement struct {
+	over      bool
+	tombstone bool
+	corrupt   bool   // no whole record
+	oversize  bool   // too large to be read
+	user      string // whose session it is
 }
 
-// sweepUsers removes old entries of the index of users.
-func (w *sweep) sweepUsers(n int) error {
-	fd, err := w.f.openUsers(shardName(n), false)
+func (j judgement) event() string {
+	if j.oversize {
+		return "removed, too large to be read"
+	}
+	return "removed"
+}
+
+// manyBytes is from which size on files are read one at a time, so that
+// memory is flat however many sweepers meet large ones.
+const manyBytes = 64 << 10
+
+// judge reads the locked file. Only a tombstone's record says that it may go
+// before the file is old: one that is being made is still empty, and one that
+// was just made has not yet its time.
+func (w *sweep) judge(e *entry) judgement {
+	if e.stat.Size > manyBytes {
+		w.large.Lock()
+		defer w.large.Unlock()
+		e.text, w.text = w.text, e.text
+		defer func() { e.text, w.text = w.text, e.text }()
+	}
+	j := judgement{over: modified(&e.stat).Before(w.before)}
+	text, err := e.read()
+	if err != nil {
+		j.oversize = errors.Is(err, ErrTooLarge)
+		j.corrupt = !j.oversize
+		return j
+	}
+	at, err := current(text)
+	j.corrupt, j.user = err != nil, at.user
+	if at.moved != "" {
+		j.tombstone = true
+		j.over = at.moved == e.handle || time.Now().Unix() >= at.until
+	}
+	return j
+}
+
+// EndMoved removes the tombstone at the handle, and those that it leads to, since
+// the session at their end is over. It returns which that was.
+func (f *File) EndMoved(handle string) (last string, err error) {
+	for range maxHops + 1 {
+		next, err := f.endMoved(handle)
+		if err != nil || next == "" {
+			return handle, err
+		}
+		handle = next
+	}
+	return handle, nil
+}
+
+// endMoved removes one tombstone, and returns where it led.
+func (f *File) endMoved(handle string) (next string, err error) {
+	e, err := f.lock(handle, exclusive, false)
 	if errors.Is(err, ErrNotFound) {
-		return nil
+		return "", nil
 	}
 	if err != nil {
-		return err
+		return "", err
 	}
-	return eachName(fd, w.f.dir+"/"+usersDir+"/"+shardName(n), func(name string) error {
-		var st unix.Stat_t
-		err := lstatat(fd, name, &st)
-		if err == nil && checkFile(&st) == nil && st.Size == 0 && w.tooOld(&st) && !w.how.DryRun {
-			unlinkat(fd, name)
+	defer e.close()
+	text, err := e.read()
+	if err != nil {
+		return "", err
+	}
+	at, err := current(text)
+	if err != nil || at.moved == "" || at.moved == handle {
+		return "", nil
+	}
+	return at.moved, e.remove()
+}
+
+// sweepUsers removes old entries of the index of users that lead to no file. A
+// session's entry stays for as long as the session does, whatever its time: that
+// is marked after the session's own.
+func (w *sweep) sweepUsers(n int) error {
+	return w.f.eachUserEntry(n, func(u userEntry) error {
+		switch {
+		case w.how.DryRun:
+		case fromFuture(&u.stat):
+			setTime(u.dir, u.name, time.Now())
+		case w.tooOld(&u.stat) && !w.f.named(u.handle):
+			u.remove(w.f.named)
 		}
 		return w.pause()
 	})

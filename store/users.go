@@ -104,6 +104,105 @@ func (f *File) UserHandles(user string, visit func(handle string) error) error {
 	})
 }
 
+// A userEntry is an entry of the index of users.
+type userEntry struct {
+	dir               int // descriptor of the directory that it is in
+	name, key, handle string
+	stat              unix.Stat_t
+}
+
+// remove removes the entry, of which counts just said no. If a session has come
+// to be there meanwhile, so does the entry.
+func (u userEntry) remove(counts func(handle string) bool) bool {
+	if unlinkat(u.dir, u.name) != nil {
+		return false
+	}
+	if counts(u.handle) {
+		touchat(u.dir, u.name)
+		return false
+	}
+	return true
+}
+
+// eachUserEntry calls visit with each entry in one directory of the index, and
+// passes over what is none.
+func (f *File) eachUserEntry(n int, visit func(userEntry) error) error {
+	shard := shardName(n)
+	fd, err := f.openUsers(shard, false)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return eachName(fd, f.dir+"/"+usersDir+"/"+shard, func(name string) error {
+		u := userEntry{dir: fd, name: name}
+		u.key, u.handle, _ = strings.Cut(name, ".")
+		if len(u.key) != len(userKey("")) || u.key[:2] != shard || !validHandle(u.handle) {
+			return nil
+		}
+		if lstatat(fd, name, &u.stat) != nil || !isOwn(&u.stat) || u.stat.Size > 0 {
+			return nil
+		}
+		return visit(u)
+	})
+}
+
+// named reports whether there is a file in a session's place, as far as can be
+// told.
+func (f *File) named(handle string) bool {
+	var st unix.Stat_t
+	err := lstatat(f.root, handle[:2]+"/"+handle, &st)
+	return err != unix.ENOENT && err != unix.ENOTDIR
+}
+
+// MendUsers removes the entries of the index of users that lead to no session,
+// or to another user's, and returns how many they were. What it cannot read may
+// be anybody's.
+func (f *File) MendUsers() (removed int, err error) {
+	for n := range shards {
+		err := f.eachUserEntry(n, func(u userEntry) error {
+			finds := func(handle string) bool { return f.mayBelong(handle, u.key) }
+			if !finds(u.handle) && u.remove(finds) {
+				removed++
+			}
+			return nil
+		})
+		if err != nil {
+			return removed, err
+		}
+	}
+	return removed, nil
+}
+
+// mayBelong reports whether what has the handle may be the session of a user, or
+// lead to it.
+func (f *File) mayBelong(handle, key string) bool {
+	belongs := true
+	err := f.Look(handle, func(s *Session, state State, _ error) error {
+		switch state {
+		case Live, Idle, Old:
+			belongs = userKey(s.User) == key
+		case Over:
+			belongs = false
+		}
+		return nil
+	})
+	return belongs && !errors.Is(err, ErrNotFound)
+}
+
+// FindsUser reports whether the index of users leads to the session.
+func (f *File) FindsUser(s *Session) bool {
+	key := userKey(s.User)
+	dir, err := f.openUsers(key, false)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(dir)
+	var st unix.Stat_t
+	return lstatat(dir, key+"."+s.Handle, &st) == nil
+}
+
 // namesAtOnce bounds how many names of a directory are in memory.
 const namesAtOnce = 1024
 

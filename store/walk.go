@@ -16,19 +16,20 @@ import (
 type State string
 
 const (
-	Live    State = "live"
-	Idle    State = "idle"    // past Timeout
-	Old     State = "old"     // past Lifetime
-	Moved   State = "moved"   // a tombstone that leads to a session's new handle
-	Over    State = "over"    // a tombstone whose time is over
-	Unused  State = "empty"   // nothing was stored in it
-	Corrupt State = "corrupt" // holds no whole record, or cannot be read
-	Unsafe  State = "unsafe"  // not this user's alone
+	Live     State = "live"
+	Idle     State = "idle"     // past Timeout
+	Old      State = "old"      // past Lifetime
+	Moved    State = "moved"    // a tombstone that leads to a session's new handle
+	Over     State = "over"     // a tombstone whose time is over
+	Unused   State = "empty"    // nothing was stored in it
+	Corrupt  State = "corrupt"  // holds no whole record, or cannot be read
+	Oversize State = "oversize" // too large to be read, as MaxSize has it
+	Unsafe   State = "unsafe"   // not this user's alone
 )
 
 // States are all of them, in the order in which they are reported.
 func States() []State {
-	return []State{Live, Idle, Old, Moved, Over, Unused, Corrupt, Unsafe}
+	return []State{Live, Idle, Old, Moved, Over, Unused, Corrupt, Oversize, Unsafe}
 }
 
 // ErrAmbiguous says that a short handle fits several sessions.
@@ -78,7 +79,7 @@ func (f *File) Find(prefix string) (string, error) {
 		return "", err
 	}
 	found := ""
-	err := f.eachInShard(prefix[:2], func(e *entry) error {
+	err := f.eachInShard(prefix[:2], f.closedEntry(), func(e *entry) error {
 		if e.handle[:len(prefix)] != prefix {
 			return nil
 		}
@@ -112,6 +113,9 @@ func (e *entry) look() (*Session, State, error) {
 	if err == errReplaced {
 		return nil, "", unix.ENOENT
 	}
+	if errors.Is(err, ErrTooLarge) {
+		return s, Oversize, err
+	}
 	if err != nil {
 		return s, Corrupt, err
 	}
@@ -119,7 +123,7 @@ func (e *entry) look() (*Session, State, error) {
 	if err == nil {
 		s = e.session(at.record, s.Accessed)
 	}
-	return s, e.f.state(s, at.record, err), damage(text, at, err)
+	return s, e.f.state(s, at.record, err), e.wrong(text, at, err)
 }
 
 // state says what a file is that holds r, or that could not be read.
@@ -144,14 +148,18 @@ func (f *File) state(s *Session, r record, err error) State {
 
 // Count is how many sessions there are.
 type Count struct {
-	Files map[State]int64 // Live, Idle, Moved, Over, Unused and Unsafe
+	Files map[State]int64 // of each state that the store can tell so
 	Ages  []int64         // sessions by time since the last access, as Ages has it
 	Bytes int64
 }
 
-// NewCount returns a count of nothing.
-func NewCount() *Count {
-	return &Count{Files: make(map[State]int64), Ages: make([]int64, len(Ages())+1)}
+// NewCount returns a count of nothing, by a store that can tell these states.
+func NewCount(states ...State) *Count {
+	c := &Count{Files: make(map[State]int64), Ages: make([]int64, len(Ages())+1)}
+	for _, state := range states {
+		c.Files[state] = 0
+	}
+	return c
 }
 
 // Add counts a session in this state.
@@ -180,7 +188,7 @@ func Ages() []time.Duration {
 // Count counts the sessions' files by stat alone: it cannot tell a corrupt one
 // from a whole one, or how long ago a session was created.
 func (f *File) Count() (*Count, error) {
-	c := NewCount()
+	c := NewCount(Live, Idle, Moved, Over, Unused, Unsafe)
 	now := time.Now()
 	err := f.eachEntry(func(e *entry) error {
 		if err := e.statName(); err == unix.ENOENT {
@@ -217,7 +225,7 @@ func (c *Count) add(st *unix.Stat_t, o Options, now time.Time) {
 }
 
 // eachEntry calls visit with every file that has the place and the name of a
-// session's. None of them is open. It is one entry, used again for each.
+// session's. None of them is open.
 func (f *File) eachEntry(visit func(*entry) error) error {
 	if err := f.openRoot(false); err != nil {
 		if errors.Is(err, ErrNotFound) {
@@ -225,19 +233,26 @@ func (f *File) eachEntry(visit func(*entry) error) error {
 		}
 		return err
 	}
+	e := f.closedEntry()
 	for n := range shards {
-		if err := f.eachInShard(shardName(n), visit); err != nil {
+		if err := f.eachInShard(shardName(n), e, visit); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// closedEntry returns an entry to be used for one file after the other, and its
+// room to read into with it.
+func (f *File) closedEntry() *entry {
+	return &entry{f: f, shard: -1, fd: -1, release: func() {}}
+}
+
 func shardName(n int) string { return hex.EncodeToString([]byte{byte(n)}) }
 
-// eachInShard is eachEntry for one directory; one that is not there, or not
-// this user's alone, holds none.
-func (f *File) eachInShard(name string, visit func(*entry) error) error {
+// eachInShard is eachEntry for one directory, and e the entry that it uses. A
+// directory that is not there, or not this user's alone, holds none.
+func (f *File) eachInShard(name string, e *entry, visit func(*entry) error) error {
 	fd, err := openOrMake(f.root, name, false)
 	switch {
 	case err == ErrNotFound:
@@ -248,12 +263,11 @@ func (f *File) eachInShard(name string, visit func(*entry) error) error {
 	case err != nil:
 		return &dirError{f.dir + "/" + name, err}
 	}
-	e := &entry{f: f, shard: fd, release: func() {}}
 	return eachName(fd, f.dir+"/"+name, func(handle string) error {
 		if !validHandle(handle) || handle[:2] != name {
 			return nil
 		}
-		e.handle, e.fd = handle, -1
+		e.shard, e.handle, e.fd = fd, handle, -1
 		return visit(e)
 	})
 }

@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -54,13 +56,22 @@ func snippets(t *testing.T) []string {
 	return append(here, "../cron/cgisession", "../cron/cgisession-stats", "../systemd/cgisession-cleanup.service", "../systemd/cgisession-cleanup.timer")
 }
 
+// Each file is in the README's section, and each piece of code there is a file.
 func TestREADME(t *testing.T) {
-	readme := read(t, "../../README.md")
+	section := regexp.MustCompile(`(?ms)^## In production$.*?(^## |\z)`).FindString(read(t, "../../README.md"))
+	shown := make(map[string]bool)
+	for _, block := range regexp.MustCompile("(?ms)^```[^\n]*\n(.*?)^```$").FindAllStringSubmatch(section, -1) {
+		shown[block[1]] = true
+	}
 	for _, name := range snippets(t) {
-		code := regexp.MustCompile("(?m)^```[a-z]*\n" + regexp.QuoteMeta(read(t, name)) + "```$")
-		if !code.MatchString(readme) {
+		text := read(t, name)
+		if !shown[text] {
 			t.Errorf("%s is not in the README as it is", name)
 		}
+		delete(shown, text)
+	}
+	for text := range shown {
+		t.Errorf("the README has code for production that is no file here:\n%s", text)
 	}
 }
 
@@ -276,29 +287,79 @@ func TestStats(t *testing.T) {
 	}
 }
 
-// The log goes on after it was moved away, and loses no line.
+// The log is rotated while requests write to it, and loses no line of theirs.
 func TestLogrotate(t *testing.T) {
-	needs(t, "logrotate")
+	needs(t, "logrotate", "setpriv")
 	m := newMachine(t)
-	load := func() {
-		m.run(t, "cgisession", "load", "--data-dir", m.path("/tmp/sessions"), "--log-file", m.path("/var/log/cgisession/log"))
-	}
-	load()
-	load()
-	if err := os.Chown(m.path("/var/log/cgisession/log"), 33, 33); err != nil {
-		t.Fatal(err)
-	}
 	conf := m.install(t, "logrotate")
-	m.run(t, "logrotate", "--force", "--state", m.path("/tmp/logrotate.status"), conf)
-	if _, err := os.Stat(m.path("/var/log/cgisession/log")); !os.IsNotExist(err) {
-		t.Errorf("the log is not rotated: %v", err)
+	const writers, rotations = 4, 4
+	var calls [writers]atomic.Int64
+	stop := make(chan struct{})
+	var all sync.WaitGroup
+	for i := range writers {
+		all.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					m.load(t)
+					calls[i].Add(1)
+				}
+			}
+		})
 	}
-	if text := read(t, m.path("/var/log/cgisession/log.1")); strings.Count(text, `event="created"`) != 2 {
-		t.Errorf("the old log has:\n%s", text)
+	// atEase waits until no call is under way that began before: a log is not
+	// compressed while who opened it under its old name still writes.
+	atEase := func() {
+		for i := range calls {
+			for before, deadline := calls[i].Load(), time.Now().Add(time.Minute); calls[i].Load() < before+2; {
+				if t.Failed() || time.Now().After(deadline) {
+					t.Errorf("writer %d does not go on", i)
+					return
+				}
+				time.Sleep(time.Millisecond)
+			}
+		}
 	}
-	load()
-	if n := m.count(t, "created"); n != 1 {
-		t.Errorf("the new log has %d events", n)
+	for range rotations {
+		atEase()
+		m.run(t, "logrotate", "--force", "--state", m.path("/tmp/logrotate.status"), conf)
+	}
+	atEase()
+	close(stop)
+	all.Wait()
+	made := 0
+	for i := range calls {
+		made += int(calls[i].Load())
+	}
+	logs, err := filepath.Glob(m.path("/var/log/cgisession/log*"))
+	if err != nil || len(logs) != 1+rotations {
+		t.Errorf("the logs are %q, %v", logs, err)
+	}
+	logged := make(map[string]bool)
+	for _, log := range logs {
+		for line := range strings.Lines(m.run(t, "zcat", "--force", log)) {
+			if !regexp.MustCompile(`^time=\S+ event="created" handle=[0-9a-f]{64}\n$`).MatchString(line) {
+				t.Errorf("%s has the line %q", log, line)
+			}
+			logged[line] = true
+		}
+	}
+	if len(logged) != made {
+		t.Errorf("%d calls, %d events in %d logs", made, len(logged), len(logs))
+	}
+	t.Logf("%d calls, %d logs", made, len(logs))
+}
+
+// load makes a session as the web server's user.
+func (m *machine) load(t *testing.T) {
+	t.Helper()
+	c := exec.Command("setpriv", "--reuid=www-data", "--regid=www-data", "--clear-groups",
+		"cgisession", "load", "--data-dir", m.path("/var/lib/cgisession"), "--log-file", m.path("/var/log/cgisession/log"))
+	c.Env = m.environment()
+	if text, err := c.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, text)
 	}
 }
 

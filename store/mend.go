@@ -1,0 +1,281 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// What mends a damaged data directory. What cannot be mended is moved aside, so
+// that no data is ever deleted: the damaged part of a file is copied first.
+
+// damagedDir is where that goes, each under a name that is new there.
+const damagedDir = ".damaged"
+
+// A DirFault is a directory in the data directory that is out of reach.
+type DirFault struct {
+	Name string
+	Err  error
+}
+
+// Effect says what comes of it.
+func (d DirFault) Effect() string {
+	switch {
+	case d.Name == damagedDir:
+		return "nothing can be moved there"
+	case strings.HasPrefix(d.Name, usersDir):
+		return "no session can get a user, and list --user and destroy --user fail"
+	}
+	return "the sessions in it are out of reach"
+}
+
+// CheckDirs returns what is wrong with the directories in the data directory.
+func (f *File) CheckDirs() (faults []DirFault) {
+	names := []string{damagedDir, usersDir}
+	for n := range shards {
+		names = append(names, usersDir+"/"+shardName(n), shardName(n))
+	}
+	for _, name := range names {
+		if err := f.checkDir(name); err != nil {
+			faults = append(faults, DirFault{name, &fs.PathError{Op: "open", Path: f.dir + "/" + name, Err: err}})
+		}
+	}
+	return faults
+}
+
+// checkDir reports what is wrong with one directory. One that is in no directory
+// is not there.
+func (f *File) checkDir(name string) error {
+	fd, err := openDir(f.root, name)
+	if err == unix.ENOENT || err == unix.ENOTDIR {
+		return nil
+	}
+	var st unix.Stat_t
+	if err == nil {
+		err = fstat(fd, &st)
+		unix.Close(fd)
+	}
+	if err == nil && st.Mode&0o700 != 0o700 {
+		err = fmt.Errorf("mode %#o keeps its owner out; chmod 700 it", st.Mode&0o777)
+	}
+	return err
+}
+
+// MendDir mends the directory of a fault, or moves what is in its place aside,
+// and returns which.
+func (f *File) MendDir(name string) (did string, err error) {
+	var st unix.Stat_t
+	if err := lstatat(f.root, name, &st); err != nil {
+		return "", err
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR && int(st.Uid) == os.Geteuid() {
+		return "its mode is now 0700", chmodat(f.root, name, 0o700)
+	}
+	return f.moveAside(f.root, name, strings.ReplaceAll(name, "/", "."))
+}
+
+// moveAside moves what has the name in the directory at out of the way, and
+// returns where it is now.
+func (f *File) moveAside(at int, name, as string) (did string, err error) {
+	as = fmt.Sprintf("%s.%d", as, time.Now().UnixNano())
+	if name == damagedDir {
+		return "it is now " + f.dir + "/" + as, renameNew(at, name, f.root, as)
+	}
+	dir, err := f.openDamaged()
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(dir)
+	return "it is now " + f.dir + "/" + damagedDir + "/" + as, renameNew(at, name, dir, as)
+}
+
+// openDamaged opens the directory for what is damaged.
+func (f *File) openDamaged() (fd int, err error) {
+	fd, err = openOrMake(f.root, damagedDir, true)
+	if err != nil {
+		err = &fs.PathError{Op: "open", Path: f.dir + "/" + damagedDir, Err: err}
+	}
+	return fd, err
+}
+
+// maxMends bounds what is mended of one file: it may have several faults, and
+// others may go on with it meanwhile.
+const maxMends = 8
+
+// Mend mends what stands in the place of a session's file until Look finds
+// nothing wrong with it, or moves it aside, and returns what it did; nothing if
+// there is no need any more. It marks no access.
+func (f *File) Mend(handle string) (did []string, err error) {
+	for range maxMends {
+		once, err := f.mendOnce(handle)
+		if err != nil || once == "" {
+			return did, err
+		}
+		did = append(did, once)
+	}
+	return did, nil
+}
+
+// mendOnce mends one fault.
+func (f *File) mendOnce(handle string) (did string, err error) {
+	shard, err := f.openShard(handle, false)
+	if err == ErrNotFound {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	did, err = f.mendPlace(shard, handle)
+	unix.Close(shard)
+	if err != nil || did != "" {
+		return did, err
+	}
+	e, err := f.lock(handle, exclusive, false)
+	if err == ErrNotFound {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer e.close()
+	return e.mend()
+}
+
+// mendPlace mends what stat(2) can tell. No session is used that is in a place
+// with one of these faults, so that nobody has its lock.
+func (f *File) mendPlace(shard int, handle string) (did string, err error) {
+	var st unix.Stat_t
+	err = lstatat(shard, handle, &st)
+	switch {
+	case err == unix.ENOENT:
+		return "", nil
+	case err != nil:
+		return "", err
+	case !isOwn(&st):
+		return f.moveAside(shard, handle, handle)
+	case st.Mode&0o077 != 0 || st.Mode&0o400 == 0:
+		return "its mode is now 0600", chmodat(shard, handle, 0o600)
+	}
+	return "", nil
+}
+
+// isOwn reports whether it is a regular file of this user's, and has no other
+// name.
+func isOwn(st *unix.Stat_t) bool {
+	return st.Mode&unix.S_IFMT == unix.S_IFREG && st.Nlink == 1 && int(st.Uid) == os.Geteuid()
+}
+
+// mend mends one fault of the locked file.
+func (e *entry) mend() (did string, err error) {
+	text, err := e.read()
+	if errors.Is(err, ErrTooLarge) {
+		return e.f.moveAside(e.shard, e.handle, e.handle)
+	}
+	if err != nil {
+		return "", err
+	}
+	at, err := current(text)
+	mode := checkMode(&e.stat, at.record)
+	switch wrong := damage(text, at, err); {
+	case err != nil && wrong != nil:
+		return e.f.moveAside(e.shard, e.handle, e.handle)
+	case at.moved == e.handle:
+		return e.removeOrphan()
+	case mode != nil:
+		want := mode.(wrongMode).want
+		return fmt.Sprintf("its mode is now %#o", want), fchmod(e.fd, want)
+	case wrong != nil:
+		return e.removeDamage(text, at)
+	case at.moved == "" && at.created > time.Now().Unix():
+		return e.setBackCreated(at)
+	case fromFuture(&e.stat):
+		return "its last access is now", setTime(e.shard, e.handle, time.Now())
+	}
+	return "", nil
+}
+
+// removeOrphan removes a tombstone that leads to itself, which holds no data,
+// once whoever makes it has had LockTimeout to get done. He does not lock it, and
+// to take it from him would be to end his session.
+func (e *entry) removeOrphan() (did string, err error) {
+	now := time.Now()
+	patience := min(e.f.opts.LockTimeout-now.Sub(time.Unix(e.stat.Ctim.Unix())), e.f.opts.LockTimeout)
+	for deadline := now.Add(patience); time.Now().Before(deadline); time.Sleep(pollEvery) {
+		if err := e.stillNamed(); err != nil {
+			break
+		}
+	}
+	if err := e.stillNamed(); err == errReplaced {
+		return "", nil
+	} else if err != nil {
+		return "", err
+	}
+	return "it held no data, and is removed", unlinkat(e.shard, e.handle)
+}
+
+// removeDamage puts line feeds in the place of all but the record that counts.
+// It stays where it is, so that a crash does no harm.
+func (e *entry) removeDamage(text []byte, at found) (did string, err error) {
+	copied, err := e.f.copyAside(e.handle, text)
+	if err == nil {
+		err = e.blank(at.begin, at.end, len(text))
+	}
+	if err == nil {
+		err = setTime(e.shard, e.handle, modified(&e.stat))
+	}
+	return "now it is mended, and a copy of what it was is " + copied, err
+}
+
+// copyAside puts the text of a file with the damaged ones, for good, and returns
+// where it is.
+func (f *File) copyAside(name string, text []byte) (path string, err error) {
+	dir, err := f.openDamaged()
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(dir)
+	name = fmt.Sprintf("%s.%d", name, time.Now().UnixNano())
+	path = f.dir + "/" + damagedDir + "/" + name
+	fd, err := createat(dir, name, unix.O_EXCL, 0o600)
+	if err != nil {
+		return "", &fs.PathError{Op: "create", Path: path, Err: err}
+	}
+	err = pwriteAll(fd, text, 0)
+	if err == nil {
+		err = fsync(fd)
+	}
+	if closing := unix.Close(fd); err == nil {
+		err = closing
+	}
+	if err != nil {
+		unlinkat(dir, name)
+		return "", &fs.PathError{Op: "write", Path: path, Err: err}
+	}
+	return path, nil
+}
+
+// setBackCreated stores that the session was created now.
+func (e *entry) setBackCreated(at found) (did string, err error) {
+	now := time.Now()
+	accessed := modified(&e.stat)
+	if accessed.After(now) {
+		accessed = now
+	}
+	e.stored = true
+	s := e.session(at.record, accessed)
+	s.Created = now.Unix()
+	if err = e.save(s, at, Save); err == nil {
+		err = setTime(e.shard, e.handle, accessed)
+	}
+	return "it was created now, it says", err
+}
+
+// chmodat sets the mode of what is no symbolic link.
+func chmodat(dir int, name string, mode uint32) error {
+	return retry(func() error { return unix.Fchmodat(dir, name, mode, 0) })
+}
