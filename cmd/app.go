@@ -339,6 +339,9 @@ func shFlag(on *bool) cli.Flag {
 
 // prepare reads the environment and the keys and finds the store.
 func (c *call) prepare() (err error) {
+	if err = store.CheckDescriptors(); err != nil {
+		return fmt.Errorf("descriptors: %w", err)
+	}
 	if err = c.findStore(); err != nil {
 		return err
 	}

@@ -1,9 +1,11 @@
 package cmd_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,7 +20,7 @@ func soakFor(t *testing.T) time.Duration {
 	t.Helper()
 	text := os.Getenv("CGISESSION_SOAK")
 	if text == "" {
-		return time.Duration(full(3, 60)) * time.Second
+		return time.Duration(full(4, 60)) * time.Second
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil {
@@ -30,172 +32,319 @@ func soakFor(t *testing.T) time.Duration {
 const (
 	soakers      = 16
 	soakSessions = 6
+	enoughKills  = 500 // at full size
 )
+
+// A soak is the mixed load on one directory.
+type soak struct {
+	request
+	sessions []*soaked
+	stop     chan struct{}
+	steps    atomic.Int64
+	took     atomic.Int64 // nanoseconds of the last call that was not killed
+	mu       sync.Mutex
+	kills    map[string]int // by verb
+}
 
 // A soaked session is one that all soakers share. Its id changes as they work, but
 // not so often during one call that this would need more hops than are followed.
 type soaked struct {
 	id    atomic.Pointer[string]
-	calls sync.RWMutex // read-locked during a call
+	calls sync.RWMutex // read-locked during a call; locked where none may be under way
 	moves int          // since there was no call that began before
+	model [soakers]int // what each soaker's key holds: for that soaker, or under the lock
 }
 
-// mostMoves is under the number of hops that are followed from an old id.
+// mostMoves is under the number of hops that are followed from an old id. Before
+// more of them all calls by older ids have to end.
 const mostMoves = 6
 
 // Sixteen processes at a time change shared sessions, each its own keys, while
-// calls are killed, ids changed, sessions ended and files cleaned up. Each soaker
-// keeps a model of what its keys must hold, and checks it again and again.
+// calls are killed, ids changed, sessions ended and files cleaned up. A model says
+// what the keys must hold, which ids lead to a session and which sessions are gone;
+// it is compared again and again, and must never differ.
 func TestSoak(t *testing.T) {
-	r := request{dir: t.TempDir()}
-	sessions := make([]*soaked, soakSessions)
-	for i := range sessions {
-		ids := newIDs(r.call(t, "set", "slot:="+strconv.Itoa(i)).stdout)
-		if len(ids) != 1 {
-			t.Fatal("no session to begin with")
-		}
-		sessions[i] = &soaked{}
-		sessions[i].id.Store(&ids[0])
+	s := &soak{request: request{dir: t.TempDir()}, stop: make(chan struct{}), kills: make(map[string]int)}
+	for slot := range soakSessions {
+		s.sessions = append(s.sessions, &soaked{})
+		s.fillSlot(t, slot)
 	}
-	stop := make(chan struct{})
-	time.AfterFunc(soakFor(t), func() { close(stop) })
+	s.took.Store(int64(10 * time.Millisecond))
+	time.AfterFunc(soakFor(t), func() { close(s.stop) })
 	var all sync.WaitGroup
-	all.Go(func() { r.soakMoves(t, sessions, stop) })
-	all.Go(func() { r.soakCleanup(t, stop) })
-	all.Go(func() { r.soakLogOuts(t, stop) })
-	steps, kills := make([]int, soakers), make([]int, soakers)
-	for i := range soakers {
-		all.Go(func() { steps[i], kills[i] = r.soak(t, i, sessions, stop) })
+	for _, goOn := range []func(*testing.T){s.move, s.cleanUp, s.logOut} {
+		all.Go(func() { s.repeat(t, goOn) })
+	}
+	for worker := range soakers {
+		all.Go(func() { s.repeat(t, func(t *testing.T) { s.step(t, worker) }) })
 	}
 	all.Wait()
-	total, killed := 0, 0
-	for i := range soakers {
-		total, killed = total+steps[i], killed+kills[i]
-	}
-	if total == 0 || killed == 0 {
-		t.Errorf("%d steps, %d of them killed", total, killed)
-	}
-	t.Logf("%d steps, %d of them killed", total, killed)
+	s.checkEnd(t)
 }
 
-func stopped(t *testing.T, stop chan struct{}) bool {
-	select {
-	case <-stop:
-		return true
-	default:
-		return t.Failed()
-	}
-}
-
-// soak changes one key of each session, and knows what it must hold.
-func (r request) soak(t *testing.T, worker int, sessions []*soaked, stop chan struct{}) (steps, kills int) {
-	key := "w" + strconv.Itoa(worker)
-	model := make([]int, len(sessions))
-	for !stopped(t, stop) {
-		i := rand.IntN(len(sessions))
-		sessions[i].calls.RLock()
-		s := r.bound(*sessions[i].id.Load())
-		steps++
-		switch rand.IntN(4) {
-		case 0: // killed at a random moment: done or not done
-			kills++
-			s.killed(t, "incr", key)
-			n := s.number(t, key)
-			if n != model[i] && n != model[i]+1 {
-				t.Errorf("%s is %d after a call was killed; it was %d", key, n, model[i])
-			}
-			model[i] = n
-		case 1:
-			model[i]++
-			if got := s.call(t, "incr", key); got.stdout != fmt.Sprintln(model[i]) {
-				t.Errorf("incr %s: %+v, want %d", key, got, model[i])
-			}
-		case 2:
-			model[i] += 10
-			if got := s.call(t, "set", fmt.Sprintf("%s:=%d", key, model[i]), fmt.Sprintf("pad%d=%s", worker, strings.Repeat("p", rand.IntN(2000)))); got.code != 0 {
-				t.Errorf("set %s: %+v", key, got)
-			}
-		case 3:
-			if n := s.number(t, key, "--no-lock"); n != model[i] {
-				t.Errorf("%s is %d, want %d", key, n, model[i])
-			}
-		}
-		sessions[i].calls.RUnlock()
-	}
-	for i, s := range sessions {
-		if n := r.bound(*s.id.Load()).number(t, key); n != model[i] {
-			t.Errorf("in the end %s is %d, want %d", key, n, model[i])
+// repeat goes on until it is time to stop, or something went wrong.
+func (s *soak) repeat(t *testing.T, goOn func(*testing.T)) {
+	for !t.Failed() {
+		select {
+		case <-s.stop:
+			return
+		default:
+			goOn(t)
+			s.steps.Add(1)
 		}
 	}
-	return steps, kills
 }
 
-// killed starts a call and kills it after a random time.
-func (r request) killed(t *testing.T, args ...string) {
+// checkEnd compares the model for the last time, and checks that there was enough
+// to it.
+func (s *soak) checkEnd(t *testing.T) {
+	t.Helper()
+	for _, x := range s.sessions {
+		for worker, want := range x.model {
+			s.bound(*x.id.Load()).checkNumber(t, key(worker), want)
+		}
+	}
+	if doctor := s.call(t, "doctor", "--deep"); !strings.Contains(doctor.stdout, " read, 0 damaged\n") {
+		t.Errorf("damage: %+v", doctor)
+	}
+	s.checkNextRun(t, "in the end")
+	total := 0
+	for _, verb := range []string{"incr", "set", "regenerate", "invalidate", "cleanup"} {
+		total += s.kills[verb]
+		if s.kills[verb] == 0 && full(0, 1) == 1 {
+			t.Errorf("no %s was killed", verb)
+		}
+	}
+	if total < full(1, enoughKills) {
+		t.Errorf("%d kills, want %d at least", total, full(1, enoughKills))
+	}
+	t.Logf("%d steps, %d kills: %v", s.steps.Load(), total, s.kills)
+}
+
+func key(worker int) string { return "w" + strconv.Itoa(worker) }
+
+// do calls the program and notes how long it took.
+func (s *soak) do(t *testing.T, r request, args ...string) ended {
+	t.Helper()
+	begin := time.Now()
+	got := r.call(t, args...)
+	s.took.Store(int64(time.Since(begin)))
+	return got
+}
+
+// kill starts a call and kills it at a random moment, of about as many as it has.
+func (s *soak) kill(t *testing.T, r request, args ...string) {
 	t.Helper()
 	c := r.command(program, args...)
 	if err := c.Start(); err != nil {
 		t.Error(err)
 		return
 	}
-	timer := time.AfterFunc(time.Duration(rand.IntN(8000))*time.Microsecond, func() { c.Process.Kill() })
+	timer := time.AfterFunc(time.Duration(rand.Int64N(s.took.Load()+1)), func() { c.Process.Kill() })
 	defer timer.Stop()
 	c.Wait()
+	if exitCode(c) == 128+9 {
+		s.mu.Lock()
+		s.kills[args[0]]++
+		s.mu.Unlock()
+	}
 }
 
-// number returns the number under a key, 0 if there is none.
-func (r request) number(t *testing.T, key string, flags ...string) int {
+// step changes or reads one soaker's key of a session. A call that was killed is
+// done or not done.
+func (s *soak) step(t *testing.T, worker int) {
+	x := s.sessions[rand.IntN(len(s.sessions))]
+	x.calls.RLock()
+	defer x.calls.RUnlock()
+	r, key, n := s.bound(*x.id.Load()), key(worker), &x.model[worker]
+	set := []string{"set", fmt.Sprintf("%s:=%d", key, *n+10), fmt.Sprintf("pad%d=%s", worker, strings.Repeat("p", rand.IntN(2000)))}
+	switch rand.IntN(5) {
+	case 0:
+		s.kill(t, r, "incr", key)
+		*n = r.checkNumber(t, key, *n, *n+1)
+	case 1:
+		s.kill(t, r, set...)
+		*n = r.checkNumber(t, key, *n, *n+10)
+	case 2:
+		*n++
+		if got := s.do(t, r, "incr", key); got.stdout != fmt.Sprintln(*n) {
+			t.Errorf("incr %s: %+v, want %d", key, got, *n)
+		}
+	case 3:
+		*n += 10
+		if got := s.do(t, r, set...); got.code != 0 {
+			t.Errorf("set %s: %+v", key, got)
+		}
+	case 4:
+		r.checkNumber(t, key, *n)
+	}
+}
+
+// checkNumber reads the number under a key without the lock, and checks that it
+// is one of these; 0 if there is none.
+func (r request) checkNumber(t *testing.T, key string, want ...int) int {
 	t.Helper()
-	got := r.call(t, append([]string{"get", "--default", "0", key}, flags...)...)
+	got := r.call(t, "get", "--no-lock", "--default", "0", key)
 	n, err := strconv.Atoi(strings.TrimSpace(got.stdout))
-	if err != nil {
-		t.Errorf("get %s: %+v", key, got)
+	if err != nil || got.code != 0 || !slices.Contains(want, n) {
+		t.Errorf("%s: %+v, want one of %d", key, got, want)
 	}
 	return n
 }
 
-// soakMoves gives the sessions new ids. The old ones reach them for a while, so
-// that calls under way find them.
-func (r request) soakMoves(t *testing.T, sessions []*soaked, stop chan struct{}) {
-	for !stopped(t, stop) {
-		s := sessions[rand.IntN(len(sessions))]
-		got := r.bound(*s.id.Load()).call(t, "regenerate", "--grace", "30s")
-		ids := newIDs(got.stdout)
-		if got.code != 0 || len(ids) != 1 {
-			t.Errorf("regenerate: %+v", got)
-			return
+// user is whose the session in a slot is, which finds it without its id.
+func user(slot int) string { return "user" + strconv.Itoa(slot) }
+
+// fillSlot begins a session, with nothing stored in it.
+func (s *soak) fillSlot(t *testing.T, slot int) {
+	t.Helper()
+	ids := newIDs(s.call(t, "regenerate", "--user", user(slot)).stdout)
+	if len(ids) != 1 {
+		t.Error("no session to begin with")
+		return
+	}
+	s.sessions[slot].id.Store(&ids[0])
+	s.sessions[slot].model = [soakers]int{}
+}
+
+// move gives a session a new id.
+func (s *soak) move(t *testing.T) {
+	slot, killed := rand.IntN(len(s.sessions)), rand.IntN(2) == 0
+	if rand.IntN(2) == 0 {
+		s.moveAtOnce(t, slot, killed)
+	} else {
+		s.moveWithGrace(t, s.sessions[slot], killed)
+	}
+}
+
+// moveWithGrace has the old id reach the session for a while, so that calls under
+// way find it; so does the next move, if one was killed and its id is not known.
+func (s *soak) moveWithGrace(t *testing.T, x *soaked, killed bool) {
+	r := s.bound(*x.id.Load())
+	if killed {
+		s.kill(t, r, "regenerate", "--grace", "30s")
+		x.moves++
+	}
+	got := s.do(t, r, "regenerate", "--grace", "30s")
+	ids := newIDs(got.stdout)
+	if got.code != 0 || len(ids) != 1 {
+		t.Errorf("regenerate: %+v", got)
+		return
+	}
+	x.id.Store(&ids[0])
+	if x.moves++; x.moves > mostMoves-2 { // the next time may be two
+		x.calls.Lock() // once all calls by older ids are over
+		x.moves = 0
+		x.calls.Unlock()
+	}
+}
+
+// moveAtOnce lets the old id reach nothing.
+func (s *soak) moveAtOnce(t *testing.T, slot int, killed bool) {
+	x := s.sessions[slot]
+	x.calls.Lock()
+	defer x.calls.Unlock()
+	x.moves = 0
+	old := s.bound(*x.id.Load())
+	if killed {
+		s.kill(t, old, "regenerate")
+		if old.call(t, "get").code != 0 {
+			s.replace(t, slot)
 		}
-		s.id.Store(&ids[0])
-		if s.moves++; s.moves == mostMoves {
-			s.calls.Lock() // once all calls by older ids are over
-			s.moves = 0
-			s.calls.Unlock()
+		return
+	}
+	got := s.do(t, old, "regenerate")
+	ids := newIDs(got.stdout)
+	if got.code != 0 || len(ids) != 1 {
+		t.Errorf("regenerate: %+v", got)
+		return
+	}
+	x.id.Store(&ids[0])
+	if got := old.call(t, "get"); got.code != 1 {
+		t.Errorf("an id that was given up reaches a session: %+v", got)
+	}
+}
+
+// replace ends a session that has an id which nobody learned, once it was found
+// with all its data, and begins another one in its place.
+func (s *soak) replace(t *testing.T, slot int) {
+	t.Helper()
+	found := handleInArgs.FindAllString(s.call(t, "list", "--user", user(slot)).stdout, -1)
+	if len(found) != 1 {
+		t.Errorf("a session that was moved is there %d times", len(found))
+		return
+	}
+	got := s.call(t, "show", found[0], "--data")
+	var shown struct{ Data map[string]any }
+	if err := json.Unmarshal([]byte(got.stdout), &shown); err != nil {
+		t.Errorf("show: %v: %+v", err, got)
+	}
+	s.sessions[slot].checkModel(t, shown.Data)
+	if got := s.call(t, "destroy", "--user", user(slot)); got.stdout != "ended 1\n" {
+		t.Errorf("destroy: %+v", got)
+	}
+	s.fillSlot(t, slot)
+}
+
+// checkModel checks all soakers' keys in the session's data.
+func (x *soaked) checkModel(t *testing.T, data map[string]any) {
+	t.Helper()
+	for worker, want := range x.model {
+		if n, _ := data[key(worker)].(float64); n != float64(want) {
+			t.Errorf("%s is %v after a move was killed, want %d", key(worker), data[key(worker)], want)
 		}
 	}
 }
 
-func (r request) soakCleanup(t *testing.T, stop chan struct{}) {
-	for !stopped(t, stop) {
-		if got := r.call(t, "cleanup", "--timeout", "1h"); got.code != 0 {
-			t.Errorf("cleanup: %+v", got)
-		}
+// cleanUp has two more sessions, one of them idle: that is gone once a cleanup has
+// come to its end, and the other one stays.
+func (s *soak) cleanUp(t *testing.T) {
+	var ids []string
+	for range 2 {
+		ids = append(ids, newIDs(s.call(t, "set", "here=yes").stdout)...)
 	}
+	if len(ids) != 2 {
+		t.Errorf("%d new sessions, want two", len(ids))
+		return
+	}
+	age(t, s.file(ids[0]))
+	if rand.IntN(2) == 0 {
+		s.kill(t, s.request, "cleanup", "--timeout", "1h")
+	}
+	if got := s.do(t, s.request, "cleanup", "--timeout", "1h"); got.code != 0 {
+		t.Errorf("cleanup: %+v", got)
+	}
+	if got := s.bound(ids[0]).call(t, "get"); got.code != 1 {
+		t.Errorf("after cleanup an idle session is there: %+v", got)
+	}
+	if got := s.bound(ids[1]).call(t, "get", "--raw", "here"); got.stdout != "yes\n" {
+		t.Errorf("after cleanup a session in use: %+v", got)
+	}
+	s.bound(ids[1]).call(t, "invalidate", "--expire")
 }
 
-// soakLogOuts begins sessions and ends them, for good.
-func (r request) soakLogOuts(t *testing.T, stop chan struct{}) {
-	for !stopped(t, stop) {
-		ids := newIDs(r.call(t, "set", "in=yes").stdout)
-		if len(ids) != 1 {
-			t.Errorf("%d new sessions, want one", len(ids))
-			return
+// logOut begins a session and ends it, for good.
+func (s *soak) logOut(t *testing.T) {
+	ids := newIDs(s.call(t, "set", "in=yes").stdout)
+	if len(ids) != 1 {
+		t.Errorf("%d new sessions, want one", len(ids))
+		return
+	}
+	r := s.bound(ids[0])
+	verb := []string{"invalidate", "--expire"}[:1+rand.IntN(2)]
+	if rand.IntN(2) == 0 {
+		s.kill(t, r, verb...)
+	}
+	switch got := r.call(t, "get", "--raw", "in"); {
+	case got.code == 1: // it was killed too late
+	case got.stdout != "yes\n":
+		t.Errorf("after a killed invalidate: %+v", got)
+	default:
+		if got := s.do(t, r, verb...); got.code != 0 {
+			t.Errorf("%q: %+v", verb, got)
 		}
-		s := r.bound(ids[0])
-		if got := s.call(t, "invalidate", "--expire"); got.code != 0 {
-			t.Errorf("invalidate: %+v", got)
-		}
-		if got := s.call(t, "set", "in=again"); got.code != 10 {
-			t.Errorf("a session that was ended is changed: %+v", got)
-		}
+	}
+	if got := r.call(t, "set", "in=again"); got.code != 10 {
+		t.Errorf("a session that was ended is changed: %+v", got)
 	}
 }

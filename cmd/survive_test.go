@@ -2,13 +2,17 @@ package cmd_test
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // mountTmpfs mounts a file system in memory with these options for the sessions
@@ -125,77 +129,300 @@ func TestReadOnlyFileSystem(t *testing.T) {
 	}
 }
 
+// redirects are what stdout may be, and what a call that has something to print
+// then exits with. Of the broken pipe the reader is gone before there is anything
+// to read. Where stdout is closed the Go runtime opens /dev/null.
+var redirects = []struct{ name, script, code string }{
+	{"full", "$@ >/dev/full", "74"},
+	{"broken pipe", "mkfifo p; : <p & exec 3>p; wait; $@ >&3", "74"},
+	{"closed", "$@ >&-", "0"},
+}
+
 func TestStdout(t *testing.T) {
-	for name, redirect := range map[string]string{"full": ">/dev/full", "broken pipe": "| :", "closed": ">&-"} {
-		t.Run(name, func(t *testing.T) {
+	incr := victim{name: "incr", args: []string{"incr", "n"}, before: kept, done: `{"n":2,"old":…} here`}
+	for _, to := range redirects {
+		for _, v := range append(victims(), incr) {
+			if !v.newID && v.name != "incr" {
+				continue
+			}
+			t.Run(to.name+", "+v.name, func(t *testing.T) {
+				p := prepare(t, v, "x")
+				r := p.restore(t)
+				got := finish(t, r.command("sh", append([]string{"-c", to.script + "; echo code $? >&2", "sh", program}, v.args...)...))
+				if !strings.HasSuffix(got.stderr, "code "+to.code+"\n") || to.code == "74" && !strings.Contains(got.stderr, "is stored") {
+					t.Errorf("%+v, want code %s", got, to.code)
+				}
+				p.checkState(t, r, "stdout "+to.name, []state{v.done})
+				r.checkNextRun(t, "stdout "+to.name)
+			})
+		}
+	}
+}
+
+var (
+	createdAt = regexp.MustCompile(`"created":-?\d+`)
+	limits    = []string{"--timeout", "1h", "--lifetime", "1h"}
+)
+
+// created returns what the session's file says.
+func (r request) created(t *testing.T, id string) int64 {
+	t.Helper()
+	got := r.call(t, "show", filepath.Base(sessionFile("cgisession_id", id)))
+	n, err := strconv.ParseInt(strings.TrimPrefix(createdAt.FindString(got.stdout), `"created":`), 10, 64)
+	if err != nil {
+		t.Errorf("no time of creation: %+v", got)
+	}
+	return n
+}
+
+func TestClocks(t *testing.T) {
+	t.Run("created long ago", createdLongAgo)
+	t.Run("created in the future", createdInTheFuture)
+	t.Run("used in the future", usedInTheFuture)
+	t.Run("abandoned in the future", abandonedInTheFuture)
+	t.Run("set back", clockSetBack)
+}
+
+// A session that was created in the past, however long ago, ends by its lifetime.
+func createdLongAgo(t *testing.T) {
+	now := time.Now().Unix()
+	for _, created := range []int64{0, -1, -int64(1) << 62, math.MinInt64, now - 3605} {
+		r := begin(t, `{"n":1}`).client(visitor)
+		forge(t, r.file(visitor), createdAt, fmt.Sprintf(`"created":%d`, created))
+		if got := r.call(t, "get", "n"); got.stdout != "1\n" {
+			t.Errorf("created at %d, without a lifetime: %+v", created, got)
+		}
+		if got := r.call(t, "get", "n", "--lifetime", "1h"); got.code != 1 || got.stdout != "" {
+			t.Errorf("created at %d, past its lifetime: %+v", created, got)
+		}
+		got := r.call(t, "load", "--json", "--lifetime", "1h")
+		if !strings.Contains(got.stdout, `"was_invalidated":true`) || strings.Contains(got.stdout, visitor) {
+			t.Errorf("created at %d, loaded past its lifetime: %+v", created, got)
+		}
+		if got := r.bound(visitor).call(t, "get", "n"); got.code != 1 {
+			t.Errorf("created at %d, and not ended: %+v", created, got)
+		}
+	}
+}
+
+// A session that was created in the future, before a clock was set back, is kept,
+// and from its next access on it was created now, so that it will end.
+func createdInTheFuture(t *testing.T) {
+	for _, created := range []int64{time.Now().Unix() + 30*24*3600, int64(1) << 62, math.MaxInt64} {
+		for _, access := range [][]string{{"load"}, {"get", "n"}, {"set", "m:=1"}, {"incr", "m"}} {
 			r := begin(t, `{"n":1}`)
-			script := "{ " + program + " incr n; echo $? >code; } " + redirect
-			if name == "broken pipe" { // the reader is gone before there is anything to read
-				script = "mkfifo p; : <p & exec 3>p; wait; " + program + " incr n >&3; echo $? >code"
+			forge(t, r.file(visitor), createdAt, fmt.Sprintf(`"created":%d`, created))
+			earliest := time.Now().Unix()
+			if got := r.call(t, append(access, limits...)...); got.code != 0 {
+				t.Errorf("created at %d, %q: %+v", created, access, got)
 			}
-			finish(t, r.command("sh", "-c", script))
-			code, err := os.ReadFile(r.dir + "/code")
-			if err != nil {
-				t.Fatal(err)
+			if got := r.call(t, "get", "n"); got.stdout != "1\n" {
+				t.Errorf("created at %d, after %q: %+v", created, access, got)
 			}
-			want := "74\n"
-			if name == "closed" {
-				want = "0\n"
+			if n := r.created(t, visitor); n < earliest || n > time.Now().Unix() {
+				t.Errorf("created at %d, after %q at %d", created, access, n)
 			}
-			if string(code) != want {
-				t.Errorf("exit code %q, want %q", code, want)
+		}
+	}
+	// It ends within seconds, if they are all that it may live for.
+	r := begin(t, `{"n":1}`)
+	forge(t, r.file(visitor), createdAt, fmt.Sprintf(`"created":%d`, int64(1<<62)))
+	deadline := time.Now().Add(patience)
+	for r.call(t, "get", "n", "--lifetime", "1s").code == 0 {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not end")
+		}
+	}
+}
+
+// setTime sets the times of the file, which may be after 2262, unlike os.Chtimes's.
+func setTime(t *testing.T, path string, at time.Time) {
+	t.Helper()
+	ts, err := unix.TimeToTimespec(at)
+	if err == nil {
+		err = unix.UtimesNanoAt(unix.AT_FDCWD, path, []unix.Timespec{ts, ts}, 0)
+	}
+	if err != nil {
+		t.Skipf("no file can have the time %v: %v", at, err)
+	}
+}
+
+// modified returns the time of the file.
+func modified(t *testing.T, path string) time.Time {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.ModTime()
+}
+
+// checkPresent checks that the time of the file is neither in the future nor
+// before the test; file systems are up to a tick behind.
+func checkPresent(t *testing.T, path, where string, earliest time.Time) {
+	t.Helper()
+	if got := modified(t, path); got.After(time.Now()) || got.Before(earliest.Add(-time.Second)) {
+		t.Errorf("%s: last used at %v", where, got)
+	}
+}
+
+// futures are the times that files have while a clock is wrong: soon, after the 31
+// bits of seconds, after the 63 bits of nanoseconds, and beyond what ext4 has.
+func futures() []time.Time {
+	at := []time.Time{time.Now().Add(24 * time.Hour)}
+	for _, year := range []int{2030, 2400, 9999} {
+		at = append(at, time.Date(year, 12, 31, 0, 0, 0, 0, time.UTC))
+	}
+	return at
+}
+
+// A session that was last used in the future is kept, and ages from its next
+// access on.
+func usedInTheFuture(t *testing.T) {
+	for _, at := range futures() {
+		for _, access := range [][]string{{"load"}, {"get", "n"}, {"set", "m:=1"}, {"incr", "m"}} {
+			where := fmt.Sprintf("%d, %q", at.Year(), access)
+			earliest := time.Now()
+			r := begin(t, `{"n":1}`)
+			setTime(t, r.file(visitor), at)
+			if got := r.call(t, append(access, limits...)...); got.code != 0 {
+				t.Errorf("%s: %+v", where, got)
 			}
-			if got := r.call(t, "get", "n"); got.stdout != "2\n" {
-				t.Errorf("the change is not stored: %+v", got)
+			checkPresent(t, r.file(visitor), where, earliest)
+			if got := r.call(t, append([]string{"get", "n"}, limits...)...); got.stdout != "1\n" {
+				t.Errorf("%s: then %+v", where, got)
+			}
+			age(t, r.file(visitor))
+			if got := r.call(t, append([]string{"get", "n"}, limits...)...); got.code != 1 {
+				t.Errorf("%s: it does not end: %+v", where, got)
+			}
+		}
+	}
+}
+
+// A session that was last used in the future, and that nobody uses any more, ages
+// from the next cleanup on, and a later one removes it. A tombstone keeps its time,
+// which is when it will be over.
+func abandonedInTheFuture(t *testing.T) {
+	for _, at := range futures() {
+		earliest := time.Now()
+		r := begin(t, `{"n":1}`)
+		ids := newIDs(r.call(t, "regenerate", "--grace", "24h").stdout)
+		if len(ids) != 1 {
+			t.Fatal("no session to abandon")
+		}
+		file, tombstone := r.file(ids[0]), r.file(visitor)
+		over := modified(t, tombstone)
+		setTime(t, file, at)
+		sweep := func(want string) {
+			if got := r.call(t, "cleanup", "--timeout", "1h"); got.code != 0 || !strings.Contains(got.stdout, want) {
+				t.Errorf("%v: cleanup: %+v, want %s", at, got, want)
+			}
+		}
+		sweep("removed 0")
+		checkPresent(t, file, at.String(), earliest)
+		if got := modified(t, tombstone); !got.Equal(over) || over.Before(earliest) {
+			t.Errorf("%v: the tombstone's time was %v, and is now %v", at, over, got)
+		}
+		if got := r.call(t, "get", "n", "--no-lock"); got.stdout != "1\n" {
+			t.Errorf("%v: it is not kept: %+v", at, got)
+		}
+		age(t, file)
+		sweep("removed 1")
+		if got := r.bound(ids[0]).call(t, "get"); got.code != 1 {
+			t.Errorf("%v: it does not end: %+v", at, got)
+		}
+	}
+}
+
+// The clock goes back by a day between two calls: what the first one left is from
+// the future. The session is kept, and ends by the clock that there is now.
+func clockSetBack(t *testing.T) {
+	earliest := time.Now()
+	r := begin(t, `{"n":1}`)
+	file := r.file(visitor)
+	forge(t, file, createdAt, fmt.Sprintf(`"created":%d`, earliest.Unix()+24*3600))
+	setTime(t, file, earliest.Add(24*time.Hour))
+	if got := r.call(t, append([]string{"incr", "n"}, limits...)...); got.stdout != "2\n" {
+		t.Errorf("after the clock was set back: %+v", got)
+	}
+	checkPresent(t, file, "after the clock was set back", earliest)
+	forge(t, file, createdAt, fmt.Sprintf(`"created":%d`, r.created(t, visitor)-2*3600)) // two hours later
+	setTime(t, file, modified(t, file).Add(-2*time.Hour))
+	for _, limit := range []string{"--timeout", "--lifetime"} {
+		if got := r.call(t, "get", "n", limit, "1h", "--no-lock"); got.code != 1 {
+			t.Errorf("it does not end by %s: %+v", limit, got)
+		}
+	}
+	if got := r.call(t, "get", "n", "--timeout", "3h", "--lifetime", "3h"); got.stdout != "2\n" {
+		t.Errorf("it does not last as long as it may: %+v", got)
+	}
+}
+
+// A process may have few descriptors: then it says so, and has changed nothing.
+// With enoughDescriptors any verb works.
+const enoughDescriptors = 16
+
+func TestResources(t *testing.T) {
+	for _, v := range victims() {
+		if v.name == "cleanup" || v.name == "destroy" { // they look at more than one session
+			continue
+		}
+		t.Run(v.name, func(t *testing.T) {
+			p := prepare(t, v, "x")
+			failures := 0
+			for limit := 3; limit <= enoughDescriptors; limit++ {
+				where := fmt.Sprintf("%d descriptors", limit)
+				r := p.restore(t)
+				c := r.command("sh", append([]string{"-c", "ulimit -n " + strconv.Itoa(limit) + `; exec "$@"`, "sh", program}, v.args...)...)
+				c.Stdin = strings.NewReader(v.stdin)
+				got := finish(t, c)
+				allowed := []state{v.done}
+				if got.code != 0 {
+					failures++
+					checkFailure(t, where, got)
+					allowed = []state{v.before}
+					if v.between != "" { // there are enough to end the one, not to begin the other
+						allowed = append(allowed, v.between)
+					}
+				}
+				p.checkState(t, r, where, allowed)
+				if got.code == 0 && p.newID {
+					p.checkPrinted(t, r, where, got)
+				}
+				if got.code != 0 && limit == enoughDescriptors {
+					t.Errorf("%s are not enough: %+v", where, got)
+				}
+			}
+			if failures == 0 {
+				t.Error("three descriptors are enough, so that this proves nothing")
 			}
 		})
 	}
 }
 
-func TestClocks(t *testing.T) {
-	r := begin(t, `{"n":1}`)
-	ahead := time.Now().AddDate(1, 0, 0)
-	if err := os.Chtimes(r.file(visitor), ahead, ahead); err != nil {
-		t.Fatal(err)
-	}
-	if got := r.call(t, "incr", "n", "--timeout", "1h", "--lifetime", "1h"); got.stdout != "2\n" {
-		t.Errorf("last used in a year: %+v", got)
-	}
-	info, err := os.Stat(r.file(visitor))
-	if err != nil || info.ModTime().After(time.Now().Add(time.Minute)) {
-		t.Errorf("the access is still in the future: %v, %v", info.ModTime(), err)
-	}
-	nineThousand := time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
-	if err := os.Chtimes(r.file(visitor), nineThousand, nineThousand); err == nil {
-		if got := r.call(t, "load", "--json", "--timeout", "1h"); got.code != 0 {
-			t.Errorf("last used in 9999: %+v", got)
-		}
-	}
-}
-
-// A process may have few descriptors.
-func TestResources(t *testing.T) {
-	r := begin(t, `{"n":1}`)
-	for limit := 3; limit <= 12; limit++ {
-		got := finish(t, r.command("sh", "-c", "ulimit -n "+strconv.Itoa(limit)+"; exec cgisession incr n"))
-		if got.code != 0 && (got.code != 74 || got.stdout != "" || strings.Count(got.stderr, "\n") != 1) {
-			t.Errorf("%d descriptors: %+v", limit, got)
-		}
-	}
-}
-
 // The Go runtime cannot start in little address space, and ends before it does
-// anything.
+// anything. In 4 GB, of which it uses little, all works.
 func TestAddressSpace(t *testing.T) {
 	r := begin(t, `{"n":1}`)
-	for _, limit := range []int{100_000, 400_000, 4_000_000} {
+	n := 1
+	for _, limit := range []int{100_000, 400_000, 700_000, 1_000_000, 4_000_000} {
 		got := finish(t, r.command("sh", "-c", "ulimit -v "+strconv.Itoa(limit)+"; exec cgisession incr n"))
-		if got.code != 0 && got.stdout != "" {
+		switch {
+		case got.code == 0:
+			n++
+			if got.stdout != fmt.Sprintln(n) {
+				t.Errorf("%d KiB: %+v, want %d", limit, got, n)
+			}
+		case got.stdout != "" || limit == 4_000_000:
 			t.Errorf("%d KiB: %+v", limit, got)
 		}
-		if limit == 4_000_000 && got.stdout != "2\n" {
-			t.Errorf("with enough: %+v", got)
+		if got := r.call(t, "get", "n"); got.stdout != fmt.Sprintln(n) {
+			t.Errorf("%d KiB: then %+v, want %d", limit, got, n)
 		}
+	}
+	if n == 1 || n == 6 {
+		t.Errorf("%d of 5 calls had enough, so that this proves nothing", n-1)
 	}
 }
 

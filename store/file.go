@@ -115,7 +115,7 @@ func (f *File) Move(from, to string, grace time.Duration, change Change) (*Sessi
 		if err != nil {
 			return nil, e.invalidate(err)
 		}
-		if err := e.finish(e.move(s, at, to, grace, change)); err != nil {
+		if err := e.move(s, at, to, grace, change); err != nil {
 			return nil, err
 		}
 		s.Handle, s.Path = to, f.Path(to)

@@ -79,6 +79,17 @@ func errno(err error) error {
 	return err
 }
 
+// CheckDescriptors is spareDescriptors for what comes before any lock, such as the
+// random source of a new id.
+func CheckDescriptors() error {
+	next, err := unix.FcntlInt(uintptr(unix.Stdin), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(next)
+	return spareDescriptors(next)
+}
+
 // spareDescriptors reports unix.EMFILE unless some numbers above fd are free. To
 // open a file as the lock's library does starts the Go runtime's poller, which
 // ends the program if it cannot have two descriptors.

@@ -39,7 +39,8 @@ func (e *entry) move(s *Session, at found, to string, grace time.Duration, chang
 	if err = e.syncDirs(shard); err == nil {
 		moved := *e
 		moved.shard, moved.handle = shard, to
-		err = moved.carryOut(outcome, s, at)
+		err = moved.finish(moved.carryOut(outcome, s, at))
+		e.fd = moved.fd
 	}
 	if err != nil {
 		e.moveBack(shard, to, grace)

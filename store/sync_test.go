@@ -37,7 +37,8 @@ func doTask(dir, handle string, args []string) error {
 }
 
 // TestSyncs traces a process by strace(1): in which order it writes, syncs and
-// renames. Of what is on the disk after a power cut, no other test can tell.
+// renames. What that is worth on a real disk whose power is cut, the tests of
+// package cmd show, but with no more than the file systems that they have.
 func TestSyncs(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
