@@ -4,14 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
+
+	"cgisession/scripts/servertest"
 )
 
 // A server is a web server that runs CGI scripts.
@@ -74,7 +73,7 @@ type site struct {
 	base string // the URL of the scripts, with a slash at its end
 }
 
-func (s *site) address() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
+func (s *site) address() string { return servertest.Address(s.port) }
 
 // onEachServer runs the test on each server, with settings for cgisession.
 func onEachServer(t *testing.T, settings []string, test func(t *testing.T, s *site)) {
@@ -98,67 +97,12 @@ func start(t *testing.T, v server, settings []string) *site {
 		// Hundreds of processes on a small machine: no wait is too long.
 		"CGISESSION_LOCK_TIMEOUT=5m",
 	}, settings...)
-	// Another process may take the free port before the server does.
-	for range 5 {
-		s.port = freePort(t)
-		if listens(t, s, v.command(t, s)) {
-			s.base = "http://" + s.address() + v.scripts
-			return s
-		}
-	}
-	t.Fatalf("%s does not start", v.name)
-	return nil
-}
-
-// listens runs the server until the test ends, and reports whether it came up.
-func listens(t *testing.T, s *site, command *exec.Cmd) bool {
-	messages, err := os.Create(filepath.Join(t.TempDir(), "server.log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer messages.Close()
-	command.Stdout, command.Stderr = messages, messages
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		command.Wait()
-		close(ended)
-	}()
-	t.Cleanup(func() {
-		command.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-ended:
-		case <-time.After(10 * time.Second):
-			command.Process.Kill()
-			<-ended
-		}
-		if text, _ := os.ReadFile(messages.Name()); t.Failed() {
-			t.Logf("the server said:\n%s", text)
-		}
+	servertest.Start(t, func(port int) []*exec.Cmd {
+		s.port = port
+		return []*exec.Cmd{v.command(t, s)}
 	})
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
-		if c, err := net.Dial("tcp", s.address()); err == nil {
-			c.Close()
-			return true
-		}
-		select {
-		case <-ended:
-			return false
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-	return false
-}
-
-func freePort(t *testing.T) int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	s.base = "http://" + s.address() + v.scripts
+	return s
 }
 
 // copyScripts copies the examples, and the tests' own scripts, with their modes.

@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"cgisession/scripts/servertest"
 )
 
 // program is the program, built as it is installed.
@@ -162,7 +164,7 @@ func (m *machine) install(t *testing.T, name string) string {
 	return to
 }
 
-func (m *machine) address() string { return "127.0.0.1:" + strconv.Itoa(m.port) }
+func (m *machine) address() string { return servertest.Address(m.port) }
 
 // environment is that of the machine's processes.
 func (m *machine) environment() []string {

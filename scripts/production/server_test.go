@@ -9,7 +9,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"cgisession/scripts/servertest"
 )
 
 // A server is a web server and how it is started on a machine. Its snippet is
@@ -129,79 +130,14 @@ func certificate(t *testing.T, m *machine) string {
 // serve starts the server, and stops it with the test.
 func (m *machine) serve(t *testing.T, v server, https bool) {
 	t.Helper()
-	for range 5 { // another process may take the free port first
-		m.port = freePort(t)
-		ended := make(chan struct{}, 2)
-		for _, c := range v.start(t, m, https) {
-			m.background(t, c, ended)
+	servertest.Start(t, func(port int) []*exec.Cmd {
+		m.port = port
+		commands := v.start(t, m, https)
+		for _, c := range commands {
+			c.Env = m.environment()
 		}
-		if m.listens(ended) {
-			return
-		}
-	}
-	t.Fatal("the server does not start")
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
-// background runs a command, with all that it starts, until the test ends.
-func (m *machine) background(t *testing.T, c *exec.Cmd, ended chan<- struct{}) {
-	t.Helper()
-	messages, err := os.Create(filepath.Join(t.TempDir(), "messages"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Env, c.Stdout, c.Stderr = m.environment(), messages, messages
-	if c.SysProcAttr == nil {
-		c.SysProcAttr = new(syscall.SysProcAttr)
-	}
-	c.SysProcAttr.Setpgid = true
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	over := make(chan struct{})
-	go func() {
-		c.Wait()
-		close(over)
-		ended <- struct{}{}
-	}()
-	t.Cleanup(func() {
-		syscall.Kill(-c.Process.Pid, syscall.SIGTERM)
-		select {
-		case <-over:
-		case <-time.After(10 * time.Second):
-		}
-		syscall.Kill(-c.Process.Pid, syscall.SIGKILL)
-		<-over
-		if text, _ := os.ReadFile(messages.Name()); t.Failed() {
-			t.Logf("%s said:\n%s", c.Args[0], text)
-		}
-		messages.Close()
+		return commands
 	})
-}
-
-// listens reports whether the server comes up.
-func (m *machine) listens(ended <-chan struct{}) bool {
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
-		if c, err := net.Dial("tcp", m.address()); err == nil {
-			c.Close()
-			return true
-		}
-		select {
-		case <-ended:
-			return false
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-	return false
 }
 
 // A browser is curl with a cookie jar.
