@@ -57,23 +57,14 @@ func jsonFlag(on *bool) cli.Flag {
 
 // findHandle returns the handle that an argument means, which may be cut short.
 func (c *call) findHandle(arg string) (string, error) {
-	if len(arg) < store.MinHandle || !isHandle(arg) {
-		return "", usagef("a HANDLE is %d to 64 digits 0-9 a-f, as list prints them", store.MinHandle)
+	if len(arg) < store.MinHandle || !store.IsHex(arg) || len(arg) > store.HandleSize {
+		return "", usagef("a HANDLE is %d to %d digits 0-9 a-f, as list prints them", store.MinHandle, store.HandleSize)
 	}
 	handle, err := c.store.Find(arg)
 	if errors.Is(err, store.ErrAmbiguous) {
 		err = usagef("handle %s %w", arg, err)
 	}
 	return handle, err
-}
-
-func isHandle(text string) bool {
-	for _, c := range []byte(text) {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return len(text) <= 64
 }
 
 // date returns a time as operators read it.

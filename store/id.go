@@ -47,3 +47,18 @@ func Handle(name, id string) string {
 	sum := sha256.Sum256([]byte(name + "\x00" + id))
 	return hex.EncodeToString(sum[:])
 }
+
+// HandleSize is the length of a handle.
+const HandleSize = 2 * sha256.Size
+
+func validHandle(text string) bool { return len(text) == HandleSize && IsHex(text) }
+
+// IsHex reports whether text is of the digits 0-9 and a-f, as handles are.
+func IsHex(text string) bool {
+	for _, c := range []byte(text) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}

@@ -204,16 +204,3 @@ func claims(file []byte) (lines []found) {
 	slices.SortStableFunc(lines, func(a, b found) int { return cmp.Compare(b.version, a.version) })
 	return lines
 }
-
-// validHandle reports whether text is the hex of a SHA-256.
-func validHandle(text string) bool {
-	if len(text) != 64 {
-		return false
-	}
-	for _, c := range []byte(text) {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
-}
