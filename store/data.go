@@ -527,33 +527,55 @@ func skipValue(text []byte, i int) (end, levels int) {
 func (d Data) isCompact() bool {
 	level := 0
 	for i := 0; i < len(d); i++ {
-		switch d[i] {
-		case '"':
-			i = skipString(d, i) - 1
-		case ' ', '\t', '\r', '\n':
+		role := roles[d[i]]
+		if role == plain {
+			continue
+		}
+		switch role {
+		case blank:
 			return false
-		case '{', '[':
+		case quote:
+			i = skipString(d, i) - 1
+		case opening:
 			if level++; level > MaxDepth {
 				return false
 			}
-		case '}', ']':
+		case closing:
 			level--
 		}
 	}
 	return true
 }
 
+// roles are those of bytes outside of strings. A table is faster than comparisons:
+// this loop is a sixth of what it takes to read a session of 1 MB.
+var roles = [256]byte{
+	' ': blank, '\t': blank, '\r': blank, '\n': blank,
+	'"': quote, '{': opening, '[': opening, '}': closing, ']': closing,
+}
+
+const (
+	plain = iota
+	blank
+	quote
+	opening
+	closing
+)
+
 // skipString returns the offset past the string that begins at text[i].
 func skipString(text []byte, i int) int {
-	for i++; i < len(text); i++ {
-		length := bytes.IndexByte(text[i:], '"')
+	for end := i + 1; end < len(text); end++ {
+		length := bytes.IndexByte(text[end:], '"')
 		if length < 0 {
 			break
 		}
-		before := text[i : i+length]
-		i += length
-		if escapes := length - len(bytes.TrimRight(before, `\`)); escapes%2 == 0 {
-			return i + 1
+		end += length
+		before := end - 1
+		for before > i && text[before] == '\\' {
+			before--
+		}
+		if escapes := end - 1 - before; escapes%2 == 0 {
+			return end + 1
 		}
 	}
 	return len(text)
