@@ -36,9 +36,6 @@ func cleanupCommand(c *call) *cli.Command {
 			fmt.Fprint(c.stderr, "\r\x1b[K")
 		}
 		printSwept(c.stdout, done, time.Since(start), json)
-		if !c.inFiles() && !json {
-			fmt.Fprintln(c.stdout, "the server ends sessions that have a --timeout or --lifetime by itself; these had none, and the index of users is mended")
-		}
 		return err
 	},
 		&cli.GenericFlag{Name: "max-time", Usage: "stop after `TIME`; the next run goes on from there", Value: duration(&how.MaxTime)},
@@ -68,6 +65,9 @@ func printSwept(out *output, s store.Swept, took time.Duration, json bool) {
 	if !json {
 		fmt.Fprintf(out, "seen %d, removed %d, busy %d, kept %d, corrupt %d, bytes %d, seconds %.2f, %s\n",
 			s.Seen, s.Removed, s.Busy, s.Kept, s.Corrupt, s.Bytes, took.Seconds(), doneWord(s.Done))
+		if s.Note != "" {
+			fmt.Fprintln(out, s.Note)
+		}
 		return
 	}
 	var o object
@@ -79,6 +79,9 @@ func printSwept(out *output, s store.Swept, took time.Duration, json bool) {
 	o.int("bytes", s.Bytes)
 	o.raw("seconds", seconds(took.Round(time.Millisecond)))
 	o.bool("done", s.Done)
+	if s.Note != "" {
+		o.string("note", s.Note)
+	}
 	out.Write(append(o.end(), '\n'))
 }
 

@@ -5,6 +5,7 @@ package cmd
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"cgisession/store"
@@ -17,10 +18,11 @@ func (o *options) openRedis(opts store.Options) (store.Keeper, error) {
 	if o.redis.url == "" {
 		return nil, fmt.Errorf("%w: --type redis needs --redis-url or CGISESSION_REDIS_URL", store.ErrConfig)
 	}
-	if redis.HasPassword(o.redis.url) && os.Getenv(variable("redis-url")) != o.redis.url {
+	onCommandLine := func(arg string) bool { return strings.Contains(arg, o.redis.url) }
+	if redis.HasPassword(o.redis.url) && slices.ContainsFunc(os.Args[1:], onCommandLine) {
 		return nil, usagef("--redis-url holds a password, which other users can see; set CGISESSION_REDIS_URL or --redis-password-file")
 	}
-	config := redis.Config{URL: o.redis.url, Prefix: o.redis.prefix}
+	config := redis.Config{URL: o.redis.url, Prefix: o.redis.prefix, Once: !o.anyLock}
 	if o.redis.passwordFile != "" {
 		text, err := readSecretFile(o.redis.passwordFile)
 		if err != nil {
@@ -41,7 +43,9 @@ func (o *options) openRedis(opts store.Options) (store.Keeper, error) {
 
 // checkServer checks the server that has the sessions.
 func (d *doctor) checkServer() {
-	for _, f := range d.c.store.(*redis.Store).Examine() {
+	server := d.c.store.(*redis.Store)
+	server.ReadData()
+	for _, f := range server.Examine() {
 		level := map[redis.Level]level{redis.Fine: fine, redis.Warning: warn, redis.Problem: fail}[f.Level]
 		d.say(level, f.About, "%s", f.Text)
 	}

@@ -2,7 +2,7 @@ package cmd
 
 import (
 	"fmt"
-	"strconv"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -48,23 +48,30 @@ type stats struct {
 	last  store.LastSweep
 }
 
-// ageNames names the ages of store.Ages, and what is beyond.
-func ageNames() []string {
-	return []string{"under 1 minute", "under 1 hour", "under 1 day", "under 7 days", "under 30 days", "30 days and over"}
+// ageNames names the times between store.Ages, and what is beyond: in words, and
+// for a label.
+func ageNames() []struct{ words, label string } {
+	return []struct{ words, label string }{
+		{"under 1 minute", "0-1m"},
+		{"1 minute to 1 hour", "1m-1h"},
+		{"1 hour to 1 day", "1h-1d"},
+		{"1 to 7 days", "1d-7d"},
+		{"7 to 30 days", "7d-30d"},
+		{"30 days and over", "30d+"},
+	}
 }
 
 func (s stats) text(out *output) {
-	for _, state := range countedStates() {
+	for _, state := range s.states() {
 		fmt.Fprintf(out, "%-10s %d\n", state, s.Files[state])
 	}
 	for i, name := range ageNames() {
-		fmt.Fprintf(out, "%-16s %d\n", name, s.Ages[i])
+		fmt.Fprintf(out, "%-18s %d\n", name.words, s.Ages[i])
 	}
 	fmt.Fprintf(out, "bytes %d\n", s.Bytes)
-	if s.space == nil {
-		return
+	if s.space != nil {
+		fmt.Fprintf(out, "free inodes %d of %d\nfree bytes %d\n", s.space.FreeInodes, s.space.Inodes, s.space.FreeBytes)
 	}
-	fmt.Fprintf(out, "free inodes %d of %d\nfree bytes %d\n", s.space.FreeInodes, s.space.Inodes, s.space.FreeBytes)
 	if s.last.At.IsZero() {
 		fmt.Fprintln(out, "last cleanup never")
 		return
@@ -72,28 +79,30 @@ func (s stats) text(out *output) {
 	fmt.Fprintf(out, "last cleanup %s, seen %d, removed %d\n", date(s.last.At), s.last.Seen, s.last.Removed)
 }
 
-// countedStates are the states that stat can tell.
-func countedStates() []store.State {
-	return []store.State{store.Live, store.Idle, store.Moved, store.Over, store.Unused, store.Unsafe}
+// states are those that the store can tell, in the order in which they are reported.
+func (s stats) states() []store.State {
+	return slices.DeleteFunc(store.States(), func(state store.State) bool {
+		_, told := s.Files[state]
+		return !told
+	})
 }
 
 func (s stats) json() []byte {
 	var states, ages, o object
-	for _, state := range countedStates() {
+	for _, state := range s.states() {
 		states.int(string(state), s.Files[state])
 	}
 	for i, name := range ageNames() {
-		ages.int(name, s.Ages[i])
+		ages.int(name.words, s.Ages[i])
 	}
 	o.raw("states", states.end())
 	o.raw("ages", ages.end())
 	o.int("bytes", s.Bytes)
-	if s.space == nil {
-		return o.end()
+	if s.space != nil {
+		o.int("free_inodes", s.space.FreeInodes)
+		o.int("inodes", s.space.Inodes)
+		o.int("free_bytes", s.space.FreeBytes)
 	}
-	o.int("free_inodes", s.space.FreeInodes)
-	o.int("inodes", s.space.Inodes)
-	o.int("free_bytes", s.space.FreeBytes)
 	o.raw("last_cleanup", lastCleanup(s.last))
 	return o.end()
 }
@@ -111,29 +120,20 @@ func lastCleanup(last store.LastSweep) []byte {
 
 func (s stats) prometheus(out *output) {
 	metric(out, "cgisession_files", "Session files by state.")
-	for _, state := range countedStates() {
+	for _, state := range s.states() {
 		sample(out, "cgisession_files", "state", string(state), s.Files[state])
 	}
 	metric(out, "cgisession_idle_sessions", "Sessions by the time since their last access.")
-	for i, bound := range store.Ages() {
-		sample(out, "cgisession_idle_sessions", "under", strconv.Itoa(int(bound/time.Second))+"s", s.Ages[i])
+	for i, name := range ageNames() {
+		sample(out, "cgisession_idle_sessions", "idle", name.label, s.Ages[i])
 	}
-	sample(out, "cgisession_idle_sessions", "under", "inf", s.Ages[len(store.Ages())])
 	single(out, "cgisession_size_bytes", "Size of all session files.", s.Bytes)
-	if s.space == nil {
-		return
+	if s.space != nil {
+		single(out, "cgisession_free_inodes", "Inodes left on the file system.", s.space.FreeInodes)
+		single(out, "cgisession_free_bytes", "Space left on the file system.", s.space.FreeBytes)
 	}
-	for _, m := range []struct {
-		name, help string
-		value      int64
-	}{
-		{"cgisession_free_inodes", "Inodes left on the file system.", s.space.FreeInodes},
-		{"cgisession_free_bytes", "Space left on the file system.", s.space.FreeBytes},
-		{"cgisession_last_cleanup_timestamp_seconds", "When the last cleanup ended, 0 if never.", unixOrZero(s.last.At)},
-		{"cgisession_last_cleanup_removed_sessions", "Sessions that the last cleanup removed.", s.last.Removed},
-	} {
-		single(out, m.name, m.help, m.value)
-	}
+	single(out, "cgisession_last_cleanup_timestamp_seconds", "When the last cleanup ended, 0 if never.", unixOrZero(s.last.At))
+	single(out, "cgisession_last_cleanup_removed_sessions", "Sessions that the last cleanup removed.", s.last.Removed)
 }
 
 func single(out *output, name, help string, value int64) {

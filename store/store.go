@@ -125,8 +125,7 @@ type Store interface {
 	Hold(handle string, create bool) (Lock, error)
 
 	// LockLost reports whether the session that the lock handed down was on has
-	// ended, as far as is known: with a file at once, else once a method said
-	// ErrNotFound of it.
+	// ended, as far as is known.
 	LockLost() bool
 
 	// CheckLock reports as ErrOtherLock that what was handed down is no lock.

@@ -40,7 +40,7 @@ const MinHandle = 4
 
 // A Visit is told of a session's file, its state, and what is wrong with it, in
 // words for an operator; nil for nothing. What cannot be read has no more than
-// its Handle and Path. Data is there until it returns.
+// its Handle and Path. Data, where it was read, is there until it returns.
 type Visit func(s *Session, state State, wrong error) error
 
 // Each calls visit with every session's file, in no order, one at a time. It

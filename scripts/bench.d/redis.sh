@@ -7,7 +7,6 @@
 # Variables:
 #
 #   N=200          calls of each kind
-#   PORT=6399      where the server is to listen
 #   TMPDIR=/tmp    where
 set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd)
@@ -17,27 +16,41 @@ if ! command -v redis-server >/dev/null; then
 	exit 1
 fi
 
-port=${PORT:-6399}
-
 tmp=$(mktemp -d)
 redis=
 finish() {
-	[ -z "$redis" ] || kill "$redis"
+	[ -z "$redis" ] || { kill "$redis" && wait "$redis"; } || :
 	rm -rf "$tmp"
 }
 trap finish EXIT
 trap 'exit 1' INT TERM HUP
 "$top/scripts/build" "$tmp/plain"
 "$top/scripts/build" --redis "$tmp/with"
-redis-server --save '' --appendonly no --dir "$tmp" \
-	--port "$port" --bind 127.0.0.1 --logfile "$tmp/log" &
-redis=$!
-export CGISESSION_DATA_DIR="$tmp/sessions" CGISESSION_REDIS_URL="redis://127.0.0.1:$port" CGISESSION_ADOPT_ID=session-of-the-bench
-tries=0
-until "$tmp/with" load --type redis >/dev/null 2>&1; do
-	tries=$((tries + 1))
-	[ "$tries" -lt 100 ] || exit 1
-	sleep 0.05
+export CGISESSION_DATA_DIR="$tmp/sessions" CGISESSION_ADOPT_ID=session-of-the-bench
+
+# serve PORT runs the server there, and fails if the port is another's.
+serve() {
+	export CGISESSION_REDIS_URL="redis://127.0.0.1:$1"
+	redis-server --save '' --appendonly no --dir "$tmp" --port "$1" --bind 127.0.0.1 --logfile "$tmp/log" &
+	redis=$!
+	tries=0
+	while kill -0 "$redis" 2>/dev/null && [ "$tries" -lt 100 ]; do
+		if grep -q 'Ready to accept' "$tmp/log" 2>/dev/null && "$tmp/with" load --type redis >/dev/null 2>&1; then
+			return 0
+		fi
+		tries=$((tries + 1))
+		sleep 0.05
+	done
+	kill "$redis" 2>/dev/null || :
+	redis=
+	return 1
+}
+
+port=$((20000 + $$ % 20000))
+last=$((port + 20))
+until serve "$port"; do
+	port=$((port + 1))
+	[ "$port" -lt "$last" ] || exit 1
 done
 "$tmp/plain" load >/dev/null
 

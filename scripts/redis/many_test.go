@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,120 +15,164 @@ import (
 	"cgisession/store/redis/redistest"
 )
 
-// TestFailover kills the master while 4 processes at once count: what was
-// acknowledged with --durable is there, and nothing was counted twice.
+// TestFailover kills the master while 8 processes at once count and 20 set keys:
+// what was acknowledged with --durable is there, and nothing was counted twice.
 func TestFailover(t *testing.T) {
 	master := redistest.Start(t)
 	for range 2 {
-		replica := redistest.Start(t, "--replicaof", "127.0.0.1 "+strconv.Itoa(master.Port))
-		redistest.Wait(t, "link to the master", func() bool {
-			return strings.Contains(replica.Do(t, "info", "replication"), "master_link_status:up")
-		})
+		redistest.Replica(t, master)
 	}
+	s := siteOf(sentinels(t, master), "CGISESSION_DURABLE=1")
+	keys := s.of("session-of-the-keys")
+	s.must(t, "load")
+	keys.must(t, "load")
+
+	each, sets := full(25, 500), full(5, 100)
+	l := load{killAt: int64(2 * each), kill: master.Kill}
+	atOnce(28, func(i int) {
+		if i < 8 {
+			for range each {
+				l.until(t, s, "incr", "n")
+			}
+			return
+		}
+		for j := range sets {
+			l.until(t, keys, "set", fmt.Sprintf("k%d.%d=x", i, j))
+		}
+	})
+	n, err := strconv.Atoi(s.must(t, "get", "n"))
+	if err != nil || n < 8*each || n > 8*each+int(l.failed.Load()) {
+		t.Errorf("counted to %d, %v; %d calls were acknowledged, and %d failed", n, err, 8*each, l.failed.Load())
+	}
+	if got, want := strings.Count(keys.must(t, "get"), `"k`), 20*sets; got != want {
+		t.Errorf("%d keys; want %d", got, want)
+	}
+	if l.failed.Load() == 0 {
+		t.Error("no fail-over was seen")
+	}
+	if longest := time.Duration(l.longest.Load()); longest > 4*time.Second {
+		t.Errorf("a call took %v", longest)
+	}
+	t.Logf("counted to %d; %d calls failed; the longest took %v", n, l.failed.Load(), time.Duration(l.longest.Load()))
+}
+
+// load is what many processes do while a server dies.
+type load struct {
+	killAt          int64 // acknowledged calls before it does
+	kill            func()
+	once            sync.Once
+	acked           atomic.Int64
+	failed, longest atomic.Int64
+}
+
+// until calls until that is acknowledged.
+func (l *load) until(t *testing.T, s site, args ...string) {
+	for range 200 {
+		if l.acked.Load() >= l.killAt {
+			l.once.Do(l.kill)
+		}
+		got := s.call(t, args...)
+		for longest := l.longest.Load(); int64(got.took) > longest && !l.longest.CompareAndSwap(longest, int64(got.took)); {
+			longest = l.longest.Load()
+		}
+		switch {
+		case got.code == 0:
+			l.acked.Add(1)
+			return
+		case got.code != 69 || strings.Count(got.stderr, "\n") != 1:
+			t.Errorf("%q: %+v", args, got)
+			return
+		}
+		l.failed.Add(1)
+	}
+	t.Errorf("%q: no fail-over in 200 calls", args)
+}
+
+// sentinels runs three that watch over a master, and returns their URL.
+func sentinels(t *testing.T, master *redistest.Server) string {
+	t.Helper()
+	var all []*redistest.Server
 	url := "redis+sentinel://"
 	for i := range 3 {
 		sentinel := redistest.StartSentinel(t,
 			fmt.Sprintf("sentinel monitor sessions 127.0.0.1 %d 2", master.Port),
 			"sentinel down-after-milliseconds sessions 1000",
 			"sentinel failover-timeout sessions 5000")
+		all = append(all, sentinel)
 		if i == 0 {
 			url += sentinel.Addr() + "?master_name=sessions"
 		} else {
 			url += "&addr=" + sentinel.Addr()
 		}
+	}
+	for _, sentinel := range all {
 		redistest.Wait(t, "sentinel that knows the others", func() bool {
 			said := sentinel.Do(t, "sentinel", "master", "sessions")
-			return strings.Contains(said, "num-slaves\n2\n") && strings.Contains(said, fmt.Sprintf("num-other-sentinels\n%d\n", i))
+			return strings.Contains(said, "num-slaves\n2\n") && strings.Contains(said, "num-other-sentinels\n2\n")
 		})
 	}
-	s := siteOf(url, "CGISESSION_DURABLE=1")
-	s.must(t, "load")
-
-	var mu sync.Mutex
-	acked, failed, longest := 0, 0, time.Duration(0)
-	after := full(20, 250) // calls of each process once it all works again
-	time.AfterFunc(500*time.Millisecond, master.Kill)
-	began := time.Now()
-	atOnce(4, func(int) {
-		for left := after; left > 0 && time.Since(began) < time.Minute; {
-			got := s.call(t, "incr", "n")
-			mu.Lock()
-			longest = max(longest, got.took)
-			switch {
-			case got.code == 0:
-				acked++
-				if failed > 0 {
-					left--
-				}
-			case got.code == 69 && strings.Count(got.stderr, "\n") == 1:
-				failed++
-			default:
-				t.Errorf("incr: %+v", got)
-			}
-			mu.Unlock()
-		}
-	})
-	n, err := strconv.Atoi(s.must(t, "get", "n"))
-	if err != nil || n < acked || n > acked+failed {
-		t.Errorf("counted to %d, %v; %d calls were acknowledged and %d not", n, err, acked, failed)
-	}
-	if failed == 0 || acked < 4*after {
-		t.Errorf("no fail-over was seen, or it did not end: %d acknowledged, %d not", acked, failed)
-	}
-	if longest > 3*time.Second {
-		t.Errorf("a call took %v", longest)
-	}
-	t.Logf("counted to %d: %d acknowledged, %d not; the longest took %v", n, acked, failed, longest)
+	return url
 }
 
 // TestReshard counts in many sessions, and gives them new ids, while a cluster
 // moves slots from one server to another.
-func TestReshard(t *testing.T) {
-	nodes := redistest.Cluster(t, 3)
-	s := siteOf("redis://" + nodes[0].Addr() + "?addr=" + nodes[1].Addr() + "&addr=" + nodes[2].Addr())
+func TestReshard(t *testing.T) { reshard(t, redistest.Cluster(t, 3)) }
+
+// TestReshardDurable is TestReshard where replicas have to confirm each change.
+func TestReshardDurable(t *testing.T) {
+	reshard(t, redistest.ClusterWithReplicas(t), "CGISESSION_DURABLE=1")
+}
+
+func reshard(t *testing.T, nodes []*redistest.Server, settings ...string) {
+	s := siteOf("redis://"+nodes[0].Addr()+"?addr="+nodes[1].Addr()+"&addr="+nodes[2].Addr(), settings...)
 	const sessions = 24
 	name := func(i int) string { return fmt.Sprintf("session-of-the-cluster-%d", i) }
 	for i := range sessions {
 		s.must(t, "load", "--adopt-id", name(i))
 	}
-	resharded := make(chan struct{})
-	hot := "cgisession:{" + store.Handle("cgisession_id", name(0)) + "}"
-	asked := 0
-	go func() {
-		defer close(resharded)
-		asked = moveSlowly(t, nodes, hot)
-		from, to := nodes[0].Do(t, "cluster", "myid"), nodes[1].Do(t, "cluster", "myid")
-		nodes[0].Do(t, "--cluster", "reshard", nodes[0].Addr(), "--cluster-from", from, "--cluster-to", to,
-			"--cluster-slots", "5000", "--cluster-pipeline", "1", "--cluster-yes")
-	}()
 	var counts [sessions]int
 	var mu sync.Mutex
 	moves := 0
-	atOnce(4, func(worker int) {
-		for round := 0; ; round++ {
-			select {
-			case <-resharded:
-				return
-			default:
-			}
-			i := (worker*sessions/4 + round%(sessions/4)*1) % sessions
-			s.must(t, "incr", "n", "--adopt-id", name(i))
-			mu.Lock()
-			counts[i]++
-			mu.Unlock()
-			if round%8 == 0 {
+	resharded := make(chan struct{})
+	var loaded sync.WaitGroup
+	loaded.Go(func() {
+		atOnce(4, func(worker int) {
+			for round := 0; ; round++ {
+				select {
+				case <-resharded:
+					return
+				default:
+				}
+				i := (worker*sessions/4 + round%(sessions/4)) % sessions
+				if _, ok := s.want(t, "incr", "n", "--adopt-id", name(i)); !ok {
+					return
+				}
+				mu.Lock()
+				counts[i]++
+				mu.Unlock()
+				if round%8 > 0 {
+					continue
+				}
 				id := fmt.Sprintf("moving-%d-%d-session", worker, round)
-				s.must(t, "set", "a=1", "--adopt-id", id)
-				moved := s.must(t, "regenerate", "--sh", "--grace", "1h", "--adopt-id", id)
-				if got := s.must(t, "get", "a", "--adopt-id", id); got != `"1"` || !strings.Contains(moved, "CGISESSION_ID=") {
+				s.want(t, "set", "a=1", "--adopt-id", id)
+				moved, _ := s.want(t, "regenerate", "--sh", "--grace", "1h", "--adopt-id", id)
+				if got, _ := s.want(t, "get", "a", "--adopt-id", id); got != `"1"` || !strings.Contains(moved, "CGISESSION_ID=") {
 					t.Errorf("after a move: %s", got)
 				}
 				mu.Lock()
 				moves++
 				mu.Unlock()
 			}
-		}
+		})
 	})
+	stop := sync.OnceFunc(func() { close(resharded); loaded.Wait() })
+	defer stop()
+	hot := "cgisession:{" + store.Handle("cgisession_id", name(0)) + "}"
+	asked := moveSlowly(t, nodes, hot)
+	from, to := nodes[0].Do(t, "cluster", "myid"), nodes[1].Do(t, "cluster", "myid")
+	nodes[0].Do(t, "--cluster", "reshard", nodes[0].Addr(), "--cluster-from", from, "--cluster-to", to,
+		"--cluster-slots", "5000", "--cluster-pipeline", "1", "--cluster-yes")
+	stop()
 	total := 0
 	for i, want := range counts {
 		total += want
@@ -170,5 +215,5 @@ func moveSlowly(t *testing.T, nodes []*redistest.Server, key string) int {
 
 // TestClusterTotals is TestTotals in a cluster.
 func TestClusterTotals(t *testing.T) {
-	totals(t, siteOf("redis+cluster://"+redistest.Cluster(t, 3)[2].Addr()), full(10, 100), full(2, 20))
+	totals(t, siteOf("redis+cluster://"+redistest.Cluster(t, 3)[2].Addr()), full(10, 500), full(2, 100))
 }

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -61,6 +62,9 @@ func siteOf(url string, settings ...string) site {
 	return append(site{"CGISESSION_TYPE=redis", "CGISESSION_REDIS_URL=" + url, "CGISESSION_ADOPT_ID=" + visitor}, settings...)
 }
 
+// of returns the site of another session that the script names.
+func (s site) of(id string) site { return append(s[:len(s):len(s)], "CGISESSION_ADOPT_ID="+id) }
+
 // ended is how a process ended.
 type ended struct {
 	stdout, stderr string
@@ -81,14 +85,24 @@ func (s site) call(t testing.TB, args ...string) ended {
 	return ended{stdout.String(), stderr.String(), c.ProcessState.ExitCode(), time.Since(began)}
 }
 
-// must is call for what has to go well.
-func (s site) must(t testing.TB, args ...string) string {
+// want is call for what has to go well, on any goroutine.
+func (s site) want(t testing.TB, args ...string) (string, bool) {
 	t.Helper()
 	got := s.call(t, args...)
 	if got.code != 0 {
-		t.Fatalf("%q: %+v", args, got)
+		t.Errorf("%q: %+v", args, got)
 	}
-	return strings.TrimSuffix(got.stdout, "\n")
+	return strings.TrimSuffix(got.stdout, "\n"), got.code == 0
+}
+
+// must is want for what nothing can go on without.
+func (s site) must(t testing.TB, args ...string) string {
+	t.Helper()
+	text, ok := s.want(t, args...)
+	if !ok {
+		t.FailNow()
+	}
+	return text
 }
 
 func atOnce(n int, work func(i int)) {
@@ -109,7 +123,7 @@ func totals(t *testing.T, s site, each, sets int) {
 	s.must(t, "load")
 	atOnce(8, func(int) {
 		for range each {
-			s.must(t, "incr", "n")
+			s.want(t, "incr", "n")
 		}
 	})
 	if got, want := s.must(t, "get", "n"), strconv.Itoa(8*each); got != want {
@@ -117,7 +131,7 @@ func totals(t *testing.T, s site, each, sets int) {
 	}
 	atOnce(20, func(i int) {
 		for j := range sets {
-			s.must(t, "set", fmt.Sprintf("k%d.%d=x", i, j))
+			s.want(t, "set", fmt.Sprintf("k%d.%d=x", i, j))
 		}
 	})
 	if got, want := strings.Count(s.must(t, "get"), `"k`), 20*sets; got != want {
@@ -125,31 +139,45 @@ func totals(t *testing.T, s site, each, sets int) {
 	}
 }
 
-// TestRoundTrips counts what is asked of the server, the greeting of a new
+// TestRoundTrips counts what the program asks of the server, the greeting of a new
 // connection aside.
 func TestRoundTrips(t *testing.T) {
 	server := redistest.Start(t)
-	s := siteOf(server.URL(), "CGISESSION_TIMEOUT=1h")
+	roundTrips(t, []*redistest.Server{server}, siteOf(server.URL(), "CGISESSION_TIMEOUT=1h"), "hello")
+}
+
+// TestClusterRoundTrips counts them in a cluster, whose map is asked for first.
+func TestClusterRoundTrips(t *testing.T) {
+	nodes := redistest.Cluster(t, 3)
+	roundTrips(t, nodes, siteOf("redis+cluster://"+nodes[0].Addr(), "CGISESSION_TIMEOUT=1h"), "hello", "cluster")
+}
+
+func roundTrips(t *testing.T, nodes []*redistest.Server, s site, aside ...string) {
+	t.Helper()
 	for _, args := range [][]string{{"set", "n:=1"}, {"load"}, {"get"}, {"incr", "n"}, {"invalidate", "--expire"}, {"set", "n:=1"}} {
-		s.must(t, args...) // so that the server knows the scripts
+		s.must(t, args...)
+		for _, server := range nodes { // so that the server knows the scripts
+			if len(nodes) > 1 {
+				s.must(t, append(args, "--adopt-id", "session-of-port-"+strconv.Itoa(server.Port))...)
+			}
+		}
 	}
 	for _, tt := range []struct {
 		most int
 		args []string
 	}{{1, []string{"get", "n"}}, {1, []string{"load"}}, {2, []string{"set", "n:=2"}}, {2, []string{"incr", "n"}}, {2, []string{"unset", "n"}}} {
-		server.Do(t, "config", "resetstat")
-		s.must(t, tt.args...)
-		asked := 0
-		for name, n := range server.Calls(t) {
-			switch name {
-			case "hello", "config|resetstat", "info", "time", "hset", "hget", "hmget", "hdel", "pexpire", "persist", "client|setinfo":
-			default:
-				asked += n
+		asked, before := 0, map[string]int{}
+		for _, word := range redistest.Monitor(t, nodes, func() { s.must(t, tt.args...) }) {
+			if slices.Contains(aside, word) {
+				before[word]++
+			} else {
+				asked++
 			}
 		}
 		if asked == 0 || asked > tt.most {
 			t.Errorf("%s: %d round trips; want %d at most", tt.args[0], asked, tt.most)
 		}
+		t.Logf("%s: %d, beside %v", tt.args[0], asked, before)
 	}
 }
 
@@ -235,6 +263,18 @@ func failures() []failure {
 			server.Do(t, "config", "set", "maxmemory", "1mb")
 			return s
 		}, "OOM command not allowed when used memory > 'maxmemory'.*; give it more memory, or set shorter timeouts", true},
+		{"cannot save", func(t *testing.T) site {
+			server, s := withSession(t)
+			if err := os.Mkdir(filepath.Join(server.Dir, "dump.rdb"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			server.Do(t, "config", "set", "save", "3600 1000000")
+			server.Do(t, "bgsave")
+			redistest.Wait(t, "failure to save", func() bool {
+				return strings.Contains(server.Do(t, "info", "persistence"), "rdb_last_bgsave_status:err")
+			})
+			return s
+		}, "MISCONF .*; see the server's log; it cannot write its files", true},
 	}
 }
 
@@ -259,8 +299,18 @@ func TestFailures(t *testing.T) {
 			if f.reads {
 				want = 0
 			}
-			if got := s.call(t, "get"); got.code != want {
-				t.Errorf("get: %+v; want %d", got, want)
+			if f.name == "stopped" || f.name == "down" {
+				for _, verb := range []string{"regenerate", "list", "destroy --user ann", "cleanup --timeout 1h"} {
+					if got := s.call(t, strings.Fields(verb)...); got.code != 69 || got.took > 3*time.Second {
+						t.Errorf("%s: %+v; want 69", verb, got)
+					}
+				}
+			}
+			for _, verb := range []string{"get", "load"} {
+				got := s.call(t, verb, "--log-file", "-")
+				if got.code != want || f.reads != strings.Contains(got.stderr, "access not marked") {
+					t.Errorf("%s: %+v; want %d", verb, got, want)
+				}
 			}
 		})
 	}
@@ -334,6 +384,18 @@ func TestPassword(t *testing.T) {
 	if got.code != 64 || strings.Contains(got.stderr, "swordfish") {
 		t.Errorf("password on the command line: %+v", got)
 	}
+	url := "redis://:swordfish@" + server.Addr()
+	got = append(s, "CGISESSION_REDIS_URL="+url).call(t, "get", "--redis-url", url)
+	if got.code != 64 || strings.Contains(got.stderr, "swordfish") {
+		t.Errorf("password on the command line and in the variable: %+v", got)
+	}
+	for _, bad := range []string{"redis://:mack/erel@h:1", "redis://:123/mackerel@h:1", "redis+cluster://:123/mackerel@h:1", "redis://:mack#erel@h:1", "redis://mack?erel@h:1", "http://:mackerel@h:1",
+		"redis://:mackerel@h:1?addr=erel", "redis+sentinel://h:1?pasmack=mackerel", "unix://mackerel/s", "redis://:mackerel@h:1/x", "redis://:mack%zzerel@h:1"} {
+		got := siteOf(bad).call(t, "get")
+		if got.code != 78 || strings.Contains(got.stderr, "mack") || strings.Contains(got.stderr, "erel") || strings.Contains(got.stderr, "123") {
+			t.Errorf("%s: %+v; want 78, and not a part of it", bad, got)
+		}
+	}
 	os.Chmod(file, 0o644)
 	if got := s.call(t, "get"); got.code != 78 || !strings.Contains(got.stderr, "chmod 600") {
 		t.Errorf("password file for all to read: %+v", got)
@@ -347,11 +409,12 @@ func TestACL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rules := regexp.MustCompile("`(~cgisession:\\* )?(\\+@[^`]*)`").FindSubmatch(bytes.ReplaceAll(manual, []byte("\n"), []byte(" ")))
+	rules := regexp.MustCompile("An ACL needs `([^`]*)` and `([^`]*)`").FindSubmatch(bytes.ReplaceAll(manual, []byte("\n"), []byte(" ")))
 	if rules == nil {
 		t.Fatal("no ACL in the manual")
 	}
-	server.Do(t, append([]string{"acl", "setuser", "site", "on", ">swordfish", "~cgisession:*"}, strings.Fields(string(rules[2]))...)...)
+	allowed := strings.Fields(string(rules[1]) + " " + string(rules[2]))
+	server.Do(t, append([]string{"acl", "setuser", "site", "on", ">swordfish"}, allowed...)...)
 	socket := server.Do(t, "config", "get", "unixsocket")
 	_, socket, _ = strings.Cut(socket, "\n")
 	for _, url := range []string{"redis://site:swordfish@" + server.Addr(), "unix://site:swordfish@" + socket} {
@@ -363,4 +426,116 @@ func TestACL(t *testing.T) {
 			s.must(t, args...)
 		}
 	}
+}
+
+// TestManualApache has Apache read what the manual has for it, and the program know
+// each variable.
+func TestManualApache(t *testing.T) {
+	manual, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(manual), "## More than one machine")
+	_, block, _ := strings.Cut(section, "```apache\n")
+	block, _, ok := strings.Cut(block, "```")
+	if !ok {
+		t.Fatal("no block for Apache in the manual")
+	}
+	help := siteOf("").must(t, "get", "--help")
+	for line := range strings.Lines(block) {
+		if words := strings.Fields(line); len(words) != 3 || !strings.Contains(help, "$"+words[1]) {
+			t.Errorf("%q sets no variable of the program's", line)
+		}
+	}
+	apache, err := exec.LookPath("apache2")
+	if err != nil {
+		apache = "/usr/sbin/apache2"
+	}
+	const modules = "/usr/lib/apache2/modules/"
+	if _, err := os.Stat(modules); err != nil {
+		t.Skip("Apache is not installed")
+	}
+	file := filepath.Join(t.TempDir(), "conf")
+	text := "ServerName localhost\nErrorLog /dev/null\nLoadModule mpm_event_module " + modules + "mod_mpm_event.so\nLoadModule authz_core_module " + modules +
+		"mod_authz_core.so\nLoadModule env_module " + modules + "mod_env.so\n" + block
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if said, err := exec.Command(apache, "-t", "-f", file).CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, said)
+	}
+}
+
+// TestDoctorCluster has doctor look at every server of a cluster.
+func TestDoctorCluster(t *testing.T) {
+	nodes := redistest.Cluster(t, 3)
+	nodes[1].Do(t, "config", "set", "maxmemory-policy", "allkeys-lru")
+	nodes[2].Do(t, "config", "set", "appendonly", "yes")
+	s := siteOf("redis+cluster://" + nodes[0].Addr())
+	text := s.must(t, "doctor")
+	for i, server := range nodes {
+		for finding, want := range map[string]bool{
+			"ok       server ":      true,
+			"warning  persistence ": i != 2,
+			"warning  memory ":      i == 1,
+		} {
+			if strings.Contains(text, finding+server.Addr()+": ") != want {
+				t.Errorf("of server %d: %s: want %v in\n%s", i, finding, want, text)
+			}
+		}
+	}
+	nodes[1].Kill()
+	redistest.Wait(t, "cluster that has lost a part", func() bool {
+		return strings.Contains(nodes[0].Do(t, "cluster", "info"), "cluster_state:fail")
+	})
+	got := s.call(t, "doctor")
+	for _, says := range []string{
+		"problem  server " + nodes[0].Addr() + ": cluster_state is fail",
+		"problem  server " + nodes[1].Addr() + ": redis " + nodes[1].Addr() + ": store unavailable: connect: connection refused",
+	} {
+		if got.code != 1 || !strings.Contains(got.stdout, says) {
+			t.Errorf("doctor: %+v; want 1 and %s", got, says)
+		}
+	}
+}
+
+// TestMemory has operators' verbs go through many large sessions: they keep none of
+// the data in memory, and but one where they have to read it.
+func TestMemory(t *testing.T) {
+	server, s := withSession(t)
+	verbs := [][]string{{"list"}, {"stats"}, {"cleanup", "--timeout", "1h"}, {"doctor", "--deep"}}
+	var before []int64
+	for _, args := range verbs {
+		before = append(before, s.memory(t, args...))
+	}
+	server.Do(t, "eval", `for i = 1, 100 do
+		redis.call('HSET', 'cgisession:{' .. string.format('%064x', i) .. '}', 'version', 1, 'created', 1,
+			'accessed', string.format('%.0f', redis.call('TIME')[1] * 1000), 'data', '{"a":"' .. string.rep('x', 1000000) .. '"}')
+	end`, "0")
+	for i, args := range verbs {
+		if more := s.memory(t, args...) - before[i]; more > 20<<10 {
+			t.Errorf("%s: 100 MB of data made it %d KiB larger", args[0], more)
+		}
+	}
+	if got := strings.Count(s.must(t, "list"), " live"); got != 101 {
+		t.Errorf("%d sessions; want 101", got)
+	}
+	for _, args := range verbs {
+		server.Do(t, "config", "resetstat")
+		s.must(t, args...)
+		if read := server.Calls(t)["hget"] > 0; read != (args[0] == "doctor") {
+			t.Errorf("%s: it reads data: %v", args[0], read)
+		}
+	}
+}
+
+// memory returns the most KiB that a call had in memory.
+func (s site) memory(t *testing.T, args ...string) int64 {
+	t.Helper()
+	c := exec.Command(program, args...)
+	c.Env = s
+	if text, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%q: %v: %s", args, err, text)
+	}
+	return c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss
 }

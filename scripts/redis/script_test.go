@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,22 +19,73 @@ import (
 // aboutFiles are the scripts that ask for what only sessions in files have, each
 // with what that is.
 var aboutFiles = map[string]string{
-	"cleanup":    "empty files, find -delete, how a sweep of directories goes on",
-	"corrupt":    "damaged files",
-	"datadir":    "directories and their modes",
-	"delete":     "looks for older versions in files",
-	"destroy":    "makes files that a short handle fits",
-	"doctor":     "checks a file system",
-	"exit_codes": "a damaged file, and directories without permission",
-	"info":       "the path of a file",
-	"list":       "sizes in whole pages",
-	"lock":       "descriptors",
-	"log":        "a damaged file",
-	"memory":     "a file system in memory",
-	"redis":      "the program that has no client",
-	"sh":         "prints all variables, of which here are more",
-	"stats":      "inodes, empty files",
-	"users":      "modes of files",
+	"cleanup": "empty files, find -delete, how a sweep of directories goes on",
+	"corrupt": "damaged files",
+	"datadir": "directories and their modes",
+	"doctor":  "checks a file system",
+	"list":    "sizes in whole pages",
+	"lock":    "descriptors",
+	"memory":  "a file system in memory",
+	"redis":   "the program that has no client",
+	"stats":   "inodes, empty files",
+}
+
+// phasesAboutFiles are the phases of scripts that do so, by how the sentence that
+// heads them begins. The other phases are run.
+var phasesAboutFiles = map[string][]string{
+	"ambiguous":  {"One that leads to a corrupt"},
+	"csrf":       {"The token of a descriptor"},
+	"delete":     {"Nothing of it is left in the file", "Nor of data that filled"},
+	"destroy":    {"What is no handle, or fits several", "A corrupt session is ended too", "By the handle of a tombstone", "So it is through several"},
+	"exit_codes": {"65: wrong data", "77: what is not"},
+	"info":       {"The path leads to the session's file"},
+	"log":        {"Events go to", "It is for this user alone", "No id is in it", "It is opened anew", "What a session's life brings", "What could steer a terminal"},
+	"users": {"It finds them without reading", "One that cannot be ended", "The index only finds", "doctor --repair", "An entry that is missing", "The entry is as young",
+		"cleanup takes both", "An index that is not safe"},
+}
+
+// inRedis returns a script without its phases about files. Where it removes all
+// files, all sessions go; and what the program is told of Redis it need not print.
+func inRedis(name, script string) (string, error) {
+	at := strings.Index(script, "\n-- ")
+	if at < 0 {
+		at = len(script)
+	}
+	commands, files := script[:at], script[at:]
+	phases := strings.Split(commands, "\n\n# ")
+	for _, heading := range phasesAboutFiles[name] {
+		found := false
+		for i, phase := range phases {
+			if strings.HasPrefix(strings.TrimPrefix(phase, "# "), heading) {
+				phases[i], found = settings(phase), true
+			}
+		}
+		if !found {
+			return "", fmt.Errorf("%s has no phase %q", name, heading)
+		}
+	}
+	script = strings.Join(phases, "\n\n# ") + files
+	return strings.NewReplacer(
+		"\nrm sessions\n", "\nforget\n",
+		"\nexec sh locked.sh\n", "\nforget\nexec sh locked.sh\n",
+		"-u CGISESSION_LOCK_FD", "-u CGISESSION_LOCK_FD -u CGISESSION_LOCK_TOKEN",
+		"\nrm log sessions\n", "\nforget\n",
+		"grep ^CGISESSION_ |", `grep ^CGISESSION_ | grep -v "^CGISESSION_\(TYPE\|REDIS_.*\)=" |`,
+	).Replace(script), nil
+}
+
+// settings returns what a phase that is left out sets for those that follow.
+func settings(phase string) string {
+	kept := "Left out."
+	if strings.HasPrefix(phase, "# ") { // the first one
+		kept = "# " + kept
+	}
+	for line := range strings.Lines(phase) {
+		if strings.HasPrefix(line, "env ") {
+			kept += "\n" + strings.TrimSuffix(line, "\n")
+		}
+	}
+	return kept
 }
 
 // find prints the sessions' handles for their paths, with -mmin +N those that were
@@ -64,13 +114,31 @@ true
 // has a prefix of its own. A "find" that comes first in PATH lists sessions for files.
 func TestScript(t *testing.T) {
 	server := redistest.Start(t)
-	scripts, err := filepath.Glob("../../testdata/script/*.txtar")
+	all, err := filepath.Glob("../../testdata/script/*.txtar")
 	if err != nil {
 		t.Fatal(err)
 	}
-	scripts = slices.DeleteFunc(scripts, func(file string) bool {
-		return aboutFiles[strings.TrimSuffix(filepath.Base(file), ".txtar")] != ""
-	})
+	var scripts []string
+	dir := t.TempDir()
+	for _, file := range all {
+		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
+		if aboutFiles[name] != "" {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		script, err := inRedis(name, string(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		copied := filepath.Join(dir, filepath.Base(file))
+		if err := os.WriteFile(copied, []byte(script), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		scripts = append(scripts, copied)
+	}
 	p := scriptParams(t, server)
 	p.Files = scripts
 	testscript.Run(t, p)
@@ -116,6 +184,9 @@ func scriptParams(t *testing.T, server *redistest.Server) testscript.Params {
 		server.Do(t, "eval", `for _, key in ipairs(redis.call('KEYS', ARGV[1])) do
 			redis.call('HSET', key, 'accessed', string.format('%.0f', redis.call('TIME')[1] * 1000 - ARGV[2]))
 		end`, "0", ts.Getenv("CGISESSION_REDIS_PREFIX")+"{*}", fmt.Sprint(by.Milliseconds()))
+	}
+	p.Cmds["forget"] = func(ts *testscript.TestScript, neg bool, args []string) {
+		server.Do(t, "eval", "for _, key in ipairs(redis.call('KEYS', ARGV[1])) do redis.call('DEL', key) end", "0", ts.Getenv("CGISESSION_REDIS_PREFIX")+"*")
 	}
 	return p
 }

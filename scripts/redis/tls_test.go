@@ -23,8 +23,9 @@ import (
 
 // TestTLS has a server with a certificate of its own authority.
 func TestTLS(t *testing.T) {
-	good, other := newAuthority(t, net.IPv4(127, 0, 0, 1)), newAuthority(t, net.IPv4(127, 0, 0, 2))
-	url := good.serve(t)
+	good, other := newAuthority(t), newAuthority(t)
+	url := "rediss://" + redistest.Start(t, good.certify(t, "127.0.0.1").settings(t)...).Addr()
+	mistaken := "rediss://" + redistest.Start(t, other.certify(t, "127.0.0.2").settings(t)...).Addr()
 	s := siteOf(url, "CGISESSION_REDIS_CA_FILE="+good.ca)
 	s.must(t, "set", "a=1")
 	if got := s.must(t, "get", "a"); got != `"1"` {
@@ -38,7 +39,7 @@ func TestTLS(t *testing.T) {
 	}{
 		{"no authority", siteOf(url), 69, "certificate signed by unknown authority"},
 		{"another authority", siteOf(url, "CGISESSION_REDIS_CA_FILE="+other.ca), 69, "certificate signed by unknown authority"},
-		{"another name", siteOf(other.serve(t), "CGISESSION_REDIS_CA_FILE="+other.ca), 69, "certificate is valid for 127.0.0.2, not 127.0.0.1"},
+		{"another name", siteOf(mistaken, "CGISESSION_REDIS_CA_FILE="+other.ca), 69, "certificate is valid for 127.0.0.2, not 127.0.0.1"},
 		{"without TLS", siteOf(strings.Replace(url, "rediss:", "redis:", 1)), 69, "store unavailable"},
 		{"no verification", siteOf(url + "?skip_verify=true"), 78, "certificates are always verified"},
 		{"no such file", siteOf(url, "CGISESSION_REDIS_CA_FILE=nowhere"), 78, "CA file nowhere: no such file"},
@@ -51,27 +52,96 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// An authority has made one certificate, for a server.
-type authority struct{ ca, cert, key string }
+// TestTLSSentinel has Sentinel name a server at another address: its certificate is
+// for that, and not for the URL's.
+func TestTLSSentinel(t *testing.T) {
+	a := newAuthority(t)
+	master := redistest.Start(t, append(a.certify(t, "127.0.0.2").settings(t), "--bind", "127.0.0.2")...)
+	sentinel := redistest.StartSentinel(t, a.certify(t, "127.0.0.1").lines("",
+		"tls-replication yes",
+		"sentinel monitor sessions 127.0.0.2 "+strconv.Itoa(master.Port)+" 1")...)
+	s := siteOf("rediss+sentinel://"+sentinel.Addr()+"?master_name=sessions", "CGISESSION_REDIS_CA_FILE="+a.ca)
+	s.must(t, "set", "a=1")
 
-func newAuthority(t *testing.T, ip net.IP) authority {
+	// A master with the certificate of another address is none.
+	master.Kill()
+	redistest.Start(t, append(a.certify(t, "127.0.0.1").settings(t), "--bind", "127.0.0.2", "--tls-port", strconv.Itoa(master.Port))...)
+	mustMistrust(t, s, "127.0.0.1, not 127.0.0.2")
+}
+
+func mustMistrust(t *testing.T, s site, says string) {
 	t.Helper()
-	dir := t.TempDir()
-	a := authority{filepath.Join(dir, "ca"), filepath.Join(dir, "cert"), filepath.Join(dir, "key")}
+	got := s.call(t, "set", "a=1")
+	if got.code != 69 || !strings.Contains(got.stderr, says) || strings.Count(got.stderr, "\n") != 1 {
+		t.Errorf("set: %+v; want 69, %s", got, says)
+	}
+}
+
+// TestTLSCluster has a cluster whose servers have an address and a certificate
+// each.
+func TestTLSCluster(t *testing.T) {
+	a := newAuthority(t)
+	var nodes []*redistest.Server
+	for _, host := range []string{"127.0.0.1", "127.0.0.2", "127.0.0.3"} {
+		settings := append(a.certify(t, host).settings(t), "--bind", host, "--cluster-announce-ip", host, "--tls-cluster", "yes")
+		nodes = append(nodes, redistest.Start(t, append(settings, redistest.ClusterSettings()...)...))
+	}
+	redistest.Join(t, nodes)
+	s := siteOf("rediss+cluster://"+nodes[0].Addr(), "CGISESSION_REDIS_CA_FILE="+a.ca)
+	for i := range 20 { // some on each server
+		s.must(t, "set", "a=1", "--adopt-id", "session-of-the-cluster-"+strconv.Itoa(i))
+	}
+	if got := strings.Count(s.must(t, "list"), " live"); got != 20 {
+		t.Errorf("list has %d sessions; want 20", got)
+	}
+	mustMistrust(t, siteOf("rediss+cluster://"+nodes[0].Addr(), "CGISESSION_REDIS_CA_FILE="+newAuthority(t).ca), "unknown authority")
+}
+
+// An authority certifies servers.
+type authority struct {
+	ca   string // file
+	root *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
 	root := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, NotAfter: time.Now().Add(time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
-	leaf := &x509.Certificate{SerialNumber: big.NewInt(2), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{ip}}
-	rootKey, leafKey := newKey(t), newKey(t)
-	keyText, err := x509.MarshalECPrivateKey(leafKey)
+	a := &authority{filepath.Join(t.TempDir(), "ca"), root, newKey(t)}
+	write(t, a.ca, "CERTIFICATE", sign(t, root, root, a.key, a.key))
+	return a
+}
+
+// certified are the files of a server's certificate.
+type certified struct{ ca, cert, key string }
+
+// certify makes the certificate of a server at an address.
+func (a *authority) certify(t *testing.T, ip string) certified {
+	t.Helper()
+	dir, key := t.TempDir(), newKey(t)
+	leaf := &x509.Certificate{SerialNumber: big.NewInt(2), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.ParseIP(ip)}}
+	text, err := x509.MarshalECPrivateKey(key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, a.ca, "CERTIFICATE", sign(t, root, root, rootKey, rootKey))
-	write(t, a.cert, "CERTIFICATE", sign(t, leaf, root, leafKey, rootKey))
-	write(t, a.key, "EC PRIVATE KEY", keyText)
-	return a
+	c := certified{a.ca, filepath.Join(dir, "cert"), filepath.Join(dir, "key")}
+	write(t, c.cert, "CERTIFICATE", sign(t, leaf, a.root, key, a.key))
+	write(t, c.key, "EC PRIVATE KEY", text)
+	return c
+}
+
+// lines are the settings for the certificate, a line each, and others.
+func (c certified) lines(before string, others ...string) []string {
+	return append([]string{before + "tls-auth-clients no", before + "tls-ca-cert-file " + c.ca,
+		before + "tls-cert-file " + c.cert, before + "tls-key-file " + c.key}, others...)
+}
+
+// settings are those of a server that has the certificate, on a port of TLS alone.
+func (c certified) settings(t *testing.T) []string {
+	return strings.Fields(strings.Join(c.lines("--", "--port 0", "--tls-port "+strconv.Itoa(redistest.FreePort(t))), " "))
 }
 
 func newKey(t *testing.T) *ecdsa.PrivateKey {
@@ -94,11 +164,4 @@ func write(t *testing.T, file, kind string, text []byte) {
 	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: text}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// serve runs a server that has the certificate, and returns its URL.
-func (a authority) serve(t *testing.T) string {
-	server := redistest.Start(t, "--port", "0", "--tls-port", strconv.Itoa(redistest.FreePort(t)), "--tls-auth-clients", "no",
-		"--tls-ca-cert-file", a.ca, "--tls-cert-file", a.cert, "--tls-key-file", a.key)
-	return "rediss://" + server.Addr()
 }

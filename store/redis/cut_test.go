@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -32,30 +34,43 @@ func (c *cutter) DialHook(next redis.DialHook) redis.DialHook {
 
 func (c *cutter) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		switch {
-		case cmd.Name() == "hello" || c.seen < c.n || c.heals && c.seen > c.n:
-			if cmd.Name() != "hello" {
-				c.seen++
-			}
+		if cmd.Name() == "hello" {
 			return next(ctx, cmd)
-		case c.late && c.seen == c.n:
-			if err := next(ctx, cmd); err != nil {
-				return err // NOSCRIPT, for one
-			}
 		}
-		c.seen++
-		cmd.SetErr(io.EOF)
-		return io.EOF
+		return c.send([]redis.Cmder{cmd}, func() error { return next(ctx, cmd) })
 	}
 }
 
 func (c *cutter) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		return c.send(cmds, func() error { return next(ctx, cmds) })
+	}
 }
 
-func cutStore(t *testing.T, url string, c *cutter) *Store {
+// send sends commands, unless the connection breaks.
+func (c *cutter) send(cmds []redis.Cmder, next func() error) error {
+	n := c.seen
+	c.seen++
+	switch {
+	case n < c.n || c.heals && n > c.n:
+		return next()
+	case c.late && n == c.n:
+		if err := next(); err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT") {
+			return err
+		}
+	}
+	for _, cmd := range cmds {
+		cmd.SetErr(io.EOF)
+	}
+	return io.EOF
+}
+
+// cutOptions are those of the stores whose connections break.
+var cutOptions = store.Options{MaxSize: 1000, LockTimeout: time.Second}
+
+func cutStore(t *testing.T, url string, c *cutter, opts store.Options) *Store {
 	t.Helper()
-	s, err := Open(Config{URL: url, Prefix: "p:"}, store.Options{MaxSize: 1000, LockTimeout: time.Second})
+	s, err := Open(Config{URL: url, Prefix: "p:"}, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,13 +83,13 @@ func cutStore(t *testing.T, url string, c *cutter) *Store {
 
 // eachCut runs a call with each way in which its connection can break, until it
 // takes no more requests than that.
-func eachCut(t *testing.T, url string, run func(t *testing.T, s *Store, heals bool)) {
+func eachCut(t *testing.T, url string, opts store.Options, run func(t *testing.T, s *Store, heals bool)) {
 	for _, heals := range []bool{true, false} {
 		for _, late := range []bool{true, false} {
 			for n := 0; ; n++ {
 				c := &cutter{n: n, late: late, heals: heals}
 				t.Run(fmt.Sprintf("heals=%v late=%v n=%d", heals, late, n), func(t *testing.T) {
-					run(t, cutStore(t, url, c), heals)
+					run(t, cutStore(t, url, c, opts), heals)
 				})
 				if c.seen <= n {
 					break
@@ -97,10 +112,24 @@ func setTo(data string) store.Change {
 // TestMoveCut cuts a move at each of its requests. The session is one, by the old
 // handle and, where it has moved, by the new one.
 func TestMoveCut(t *testing.T) {
-	url := redistest.Start(t).URL()
-	whole := cutStore(t, url, nil)
+	url, opts := withReplica(t).URL(), cutOptions
+	for _, opts.Durable = range []bool{false, true} {
+		moveCut(t, url, opts)
+	}
+}
+
+// withReplica is a server that has a replica.
+func withReplica(t *testing.T) *redistest.Server {
+	t.Helper()
+	master := redistest.Start(t)
+	redistest.Replica(t, master)
+	return master
+}
+
+func moveCut(t *testing.T, url string, opts store.Options) {
+	whole := cutStore(t, url, nil, cutOptions)
 	for _, grace := range []time.Duration{time.Hour, 0} {
-		eachCut(t, url, func(t *testing.T, s *Store, heals bool) {
+		eachCut(t, url, opts, func(t *testing.T, s *Store, heals bool) {
 			from, to := store.Handle("a", store.NewID()), store.Handle("b", store.NewID())
 			if _, err := whole.Update(from, true, setTo(`{"a":1}`)); err != nil {
 				t.Fatal(err)
@@ -139,9 +168,15 @@ func TestMoveCut(t *testing.T) {
 // TestUpdateCut cuts a change at each of its requests: it happens once, or, where
 // that was reported, perhaps not at all.
 func TestUpdateCut(t *testing.T) {
-	url := redistest.Start(t).URL()
-	whole := cutStore(t, url, nil)
-	eachCut(t, url, func(t *testing.T, s *Store, heals bool) {
+	url, opts := withReplica(t).URL(), cutOptions
+	for _, opts.Durable = range []bool{false, true} {
+		updateCut(t, url, opts)
+	}
+}
+
+func updateCut(t *testing.T, url string, opts store.Options) {
+	whole := cutStore(t, url, nil, cutOptions)
+	eachCut(t, url, opts, func(t *testing.T, s *Store, heals bool) {
 		h := store.Handle("a", store.NewID())
 		if _, err := whole.Update(h, true, setTo(`{"n":1}`)); err != nil {
 			t.Fatal(err)
@@ -161,4 +196,156 @@ func TestUpdateCut(t *testing.T) {
 			t.Fatalf("%v; stored %+v", err, now)
 		}
 	})
+}
+
+// TestRemoveCut cuts the end of a session at each of its requests.
+func TestRemoveCut(t *testing.T) {
+	url, opts := withReplica(t).URL(), cutOptions
+	whole := cutStore(t, url, nil, cutOptions)
+	for _, opts.Durable = range []bool{false, true} {
+		eachCut(t, url, opts, func(t *testing.T, s *Store, heals bool) {
+			h := store.Handle("a", store.NewID())
+			if _, err := whole.Update(h, true, setTo(`{"n":1}`)); err != nil {
+				t.Fatal(err)
+			}
+			_, err := s.Update(h, false, func(*store.Session) (store.Outcome, error) { return store.Remove, nil })
+			_, left := whole.Read(h, store.Peek)
+			switch {
+			case err == nil && !errors.Is(left, store.ErrNotFound):
+				t.Fatalf("the session is said to have ended, and Read = %v", left)
+			case err != nil && (heals || !errors.Is(err, store.ErrUnavailable)):
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// TestHoldCut cuts the taking of a lock at each of its requests: who takes it is
+// not kept out by itself.
+func TestHoldCut(t *testing.T) {
+	url, opts := redistest.Start(t).URL(), cutOptions
+	opts.LockTimeout = 0
+	whole := cutStore(t, url, nil, opts)
+	for _, create := range []bool{false, true} {
+		eachCut(t, url, opts, func(t *testing.T, s *Store, heals bool) {
+			h := store.Handle("a", store.NewID())
+			if !create {
+				if _, err := whole.Update(h, true, setTo(`{"n":1}`)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			lock, err := s.Hold(h, create)
+			if err != nil {
+				if heals || !errors.Is(err, store.ErrUnavailable) {
+					t.Fatal(err)
+				}
+				return
+			}
+			if _, err := whole.Update(h, true, setTo(`{"n":2}`)); !errors.Is(err, store.ErrLocked) {
+				t.Fatalf("another is let in: %v", err)
+			}
+			handed := opts
+			handed.LockToken = lock.Value
+			if _, err := cutStore(t, url, nil, handed).Update(h, true, setTo(`{"n":3}`)); err != nil {
+				t.Fatalf("the holder is kept out: %v", err)
+			}
+			if err := lock.Lease.Release(); err != nil && heals {
+				t.Fatalf("Release: %v", err)
+			}
+		})
+	}
+}
+
+// TestStirred has a replica that confirms nothing when an answer is lost: the same
+// request, sent again, must not be taken for confirmed, though it finds all done.
+func TestStirred(t *testing.T) {
+	master := redistest.Start(t)
+	replica := redistest.Replica(t, master)
+	whole, opts := cutStore(t, master.URL(), nil, cutOptions), cutOptions
+	opts.Durable = true
+	for name, run := range map[string]func(s *Store, h string, was *store.Session) error{
+		"remove": func(s *Store, h string, was *store.Session) error { return s.remove(was) },
+		"leave": func(s *Store, h string, was *store.Session) error {
+			_, err := s.run(leaveScript, h, true, was.Version, store.Handle("b", h), 0, 1000)
+			return err
+		},
+		"save": func(s *Store, h string, was *store.Session) error {
+			found := *was
+			return s.save(&found, was, "0123456789abcdef")
+		},
+	} {
+		h := store.Handle("a", store.NewID())
+		was, err := whole.Update(h, true, setTo(`{"n":1}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := run(cutStore(t, master.URL(), nil, opts), h, was); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		replica.Signal(syscall.SIGSTOP)
+		before := master.Calls(t)["hset"]
+		if err := run(cutStore(t, master.URL(), nil, opts), h, was); !errors.Is(err, errNotReplicated) {
+			t.Errorf("%s once more, with no replica that answers: %v; want %v", name, err, errNotReplicated)
+		}
+		if after := master.Calls(t)["hset"]; after == before {
+			t.Errorf("%s once more: it wrote nothing that WAIT could wait for", name)
+		}
+		replica.Signal(syscall.SIGCONT)
+		redistest.Linked(t, replica)
+	}
+}
+
+// TestMoveUnconfirmed moves a session while no replica confirms anything: it stays
+// where it was.
+func TestMoveUnconfirmed(t *testing.T) {
+	master := redistest.Start(t)
+	replica := redistest.Replica(t, master)
+	whole, opts := cutStore(t, master.URL(), nil, cutOptions), cutOptions
+	opts.Durable = true
+	for _, grace := range []time.Duration{0, time.Hour} {
+		for _, stopAt := range []string{"first", "second"} {
+			from, to := store.Handle("a", store.NewID()), store.Handle("b", store.NewID())
+			if _, err := whole.Update(from, true, setTo(`{"a":1}`)); err != nil {
+				t.Fatal(err)
+			}
+			s := cutStore(t, master.URL(), nil, opts)
+			stop := func() { replica.Signal(syscall.SIGSTOP) }
+			if stopAt == "first" {
+				stop()
+			} else {
+				s.client.AddHook(&onPipeline{n: 1, do: stop})
+			}
+			moved, err := s.Move(from, to, grace, setTo(`{"a":2}`))
+			if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "keeps the old one") {
+				t.Errorf("grace %v, %s step: Move = %+v, %v", grace, stopAt, moved, err)
+			}
+			replica.Signal(syscall.SIGCONT)
+			redistest.Linked(t, replica)
+			if found, err := whole.Read(from, store.Peek); err != nil || found.Handle != from || string(found.Data) != `{"a":1}` || found.Version != 1 {
+				t.Errorf("grace %v, %s step: the session is %+v, %v", grace, stopAt, found, err)
+			}
+			if found, err := whole.Read(to, store.Peek); !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("grace %v, %s step: at the new handle is %+v, %v", grace, stopAt, found, err)
+			}
+		}
+	}
+}
+
+// onPipeline does something before the nth pipeline, counted from 0.
+type onPipeline struct {
+	n  int
+	do func()
+}
+
+func (*onPipeline) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (*onPipeline) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (o *onPipeline) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if o.n == 0 {
+			o.do()
+		}
+		o.n--
+		return next(ctx, cmds)
+	}
 }

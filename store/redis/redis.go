@@ -44,6 +44,10 @@
 // lease is over another process may change the session, and thereby takes the
 // token off; from then on every call with the old token is refused, however its
 // own clock runs.
+//
+// The token also says which session it was taken on. Where there is no session,
+// it is not enough to have one, for the session may have ended after the lock was
+// lost: the lock must be there, or be found at the session that the token names.
 package redis
 
 import (
@@ -54,6 +58,7 @@ import (
 	"fmt"
 	mathrand "math/rand/v2"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -83,7 +88,13 @@ type Store struct {
 	prefix string
 	where  string // the server, for messages
 	opts   store.Options
-	ended  bool // the session that LockToken locked has ended
+	ended  bool   // the session that LockToken locked has ended
+	void   bool   // under the lock: elsewhere the token means nothing any more
+	astray string // a handle that may get a session, though the lock is elsewhere
+	whole  bool   // Each reads data too
+	time   *budget
+	lost   *sync.Once                      // tells of a lock that was lost
+	node   func(addr string) *redis.Client // of one server of a cluster; nil: no cluster
 }
 
 // Close gives back what the store holds of the system.
@@ -94,6 +105,7 @@ func (s *Store) key(handle string) string { return s.prefix + "{" + handle + "}"
 // Read implements [store.Store].
 func (s *Store) Read(handle string, how store.Reading) (*store.Session, error) {
 	words := map[store.Reading]string{store.Touch: "touch", store.Peek: "peek", store.Snapshot: "snapshot"}
+	s.time.begin()
 	return s.follow(handle, false, func(handle string, _ bool) (*store.Session, error) {
 		found, _, err := s.read(handle, words[how], "")
 		return found, err
@@ -102,6 +114,7 @@ func (s *Store) Read(handle string, how store.Reading) (*store.Session, error) {
 
 // Update implements [store.Store].
 func (s *Store) Update(handle string, create bool, change store.Change) (*store.Session, error) {
+	s.time.begin()
 	u := update{s: s, rid: newID(), change: change}
 	return s.follow(handle, create, u.try)
 }
@@ -112,6 +125,7 @@ type update struct {
 	rid    string
 	change store.Change
 	sent   *store.Session // what may have been stored without an answer
+	was    store.Session  // the one that this was made of
 }
 
 // try reads the session, has it changed and stores it, if no other process did
@@ -121,9 +135,8 @@ func (u *update) try(handle string, create bool) (*store.Session, error) {
 	landed := landedError{}
 	switch {
 	case errors.As(err, &landed) && u.sent != nil:
-		u.sent.Version = landed.version
-		return u.sent, nil
-	case err == store.ErrNotFound && create:
+		return u.landed(handle, landed.version)
+	case create && (err == store.ErrNotFound || err == errAstray && u.s.astray == handle):
 		found = u.s.session(handle, 0, now.Unix(), now, "", store.Empty)
 	case err != nil:
 		return nil, err
@@ -138,13 +151,24 @@ func (u *update) try(handle string, create bool) (*store.Session, error) {
 		return nil, err
 	}
 	switch {
-	case outcome == store.Keep, outcome == store.Remove && was.Version == 0:
+	case outcome == store.Keep, outcome == store.Remove && was.Version == 0 && u.s.opts.LockToken == "":
 		return found, nil
 	case outcome == store.Remove:
 		return found, u.s.remove(&was)
 	}
-	u.sent = found
+	u.sent, u.was = found, was
 	return found, u.s.save(found, &was, u.rid)
+}
+
+// landed returns what is stored already, once that is as sure as any change.
+func (u *update) landed(handle string, version uint64) (*store.Session, error) {
+	u.sent.Handle, u.sent.Path = handle, u.s.key(handle)
+	err := u.s.save(u.sent, &u.was, u.rid)
+	if !errors.Is(err, store.ErrUnavailable) {
+		err = nil
+	}
+	u.sent.Version = version
+	return u.sent, err
 }
 
 func (s *Store) checkSize(found *store.Session) error {
@@ -162,7 +186,8 @@ func (s *Store) save(found, was *store.Session, rid string) error {
 			return err
 		}
 	}
-	r, err := s.run(saveScript, found.Handle, true, was.Version, rid, again{}, found.Created, found.User, string(found.Data))
+	owned := flag(found.Handle == s.astray)
+	r, err := s.run(saveScript, found.Handle, true, was.Version, rid, again{}, found.Created, found.User, string(found.Data), owned)
 	if err != nil {
 		return err
 	}
@@ -188,7 +213,7 @@ func (s *Store) remove(was *store.Session) error {
 		return err
 	}
 	switch r.state() {
-	case "live", "missing", "ended", "expired": // an answer may have been lost
+	case "live", "missing", "ended", "astray", "expired": // an answer may have been lost
 		s.dropUser(was.User, was.Handle)
 		return nil
 	}
@@ -205,9 +230,11 @@ func (s *Store) restore(was *store.Session, marked time.Time) {
 
 // Move implements [store.Store]; the package's comment has the steps.
 func (s *Store) Move(from, to string, grace time.Duration, change store.Change) (*store.Session, error) {
+	s.time.begin()
 	m := move{s: s, to: to, id: newID(), rid: newID(), grace: grace, change: change}
 	moved, err := s.follow(from, false, m.try)
-	if err != nil && m.placed && !errors.Is(err, store.ErrUnavailable) {
+	known := !errors.Is(err, store.ErrUnavailable) || errors.Is(err, errNotMoved)
+	if err != nil && m.placed && !m.left && known {
 		s.run(undoScript, to, false, m.id)
 	}
 	return moved, err
@@ -221,6 +248,8 @@ type move struct {
 	grace   time.Duration
 	change  store.Change
 	placed  bool
+	left    bool   // the second step was made
+	rids    string // ids of requests that go with the session
 }
 
 func (m *move) try(from string, _ bool) (*store.Session, error) {
@@ -242,18 +271,42 @@ func (m *move) try(from string, _ bool) (*store.Session, error) {
 		return nil, err
 	}
 	r, err := s.run(leaveScript, from, true, was.Version, m.to, m.grace.Milliseconds(), keepMoved.Milliseconds())
-	if err == nil && r.state() != "live" {
-		err = s.refused(r, from)
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, errNotReplicated):
+		m.left = true
+		return nil, m.takeBack(&was, err)
+	case err != nil:
 		return nil, err
+	case r.state() != "live":
+		return nil, s.refused(r, from)
 	}
-	r, err = s.run(confirmScript, m.to, true)
-	if err == nil && r.state() != "live" {
-		err = store.ErrNotFound
+	m.left = true
+	// Without an answer the last step is made by who comes there first.
+	if r, err = s.run(confirmScript, m.to, true); err == nil && r.state() == "missing" {
+		return nil, store.ErrNotFound
 	}
 	s.dropUser(was.User, from)
-	return found, err
+	return found, nil
+}
+
+// takeBack has a session stay where it was whose move no replica confirmed: its
+// new handle will be told to nobody. It is put back first, so that it is never
+// nowhere. If somebody meanwhile came to the new handle, by the tombstone, then
+// that has the session, and the tombstone leads to it for the grace. The wait for
+// a replica has taken most of the call's time; this has its own.
+func (m *move) takeBack(was *store.Session, failed error) error {
+	s := m.s.apart()
+	r, err := s.run(backScript, was.Handle, false, m.to, was.Version, was.Created, was.Accessed.UnixMilli(), was.User, string(was.Data), m.rids)
+	if err != nil || r.state() != "live" {
+		return failed
+	}
+	r, err = s.run(undoScript, m.to, false, m.id)
+	if err == nil && r.state() != "live" {
+		s.run(leaveScript, was.Handle, false, was.Version, m.to, m.grace.Milliseconds(), keepMoved.Milliseconds())
+		return failed
+	}
+	s.dropUser(was.User, m.to)
+	return fmt.Errorf("redis %s: %w: %w", s.where, store.ErrUnavailable, errNotMoved)
 }
 
 // ask runs the change, and leaves in found what is to be stored.
@@ -282,24 +335,26 @@ func (m *move) place(found, was *store.Session) error {
 	if err != nil {
 		return err
 	}
+	m.rids = rids
 	if found.Version > was.Version {
 		rids = (m.rid + rids)[:min(len(rids)+len(m.rid), ridsKept*len(m.rid))]
 	}
 	keep := m.grace + keepMoved
-	r, err := s.run(placeScript, m.to, false, m.id, keep.Milliseconds(), found.Version, found.Created, found.User, string(found.Data), rids)
-	if err == nil && r.state() != "live" {
-		err = fmt.Errorf("move: the new handle is taken")
+	r, err := s.run(placeScript, m.to, true, m.id, keep.Milliseconds(), found.Version, found.Created, found.User, string(found.Data), rids, was.Handle)
+	m.placed = err == nil && r.state() == "live"
+	switch {
+	case errors.Is(err, errNotReplicated):
+		m.placed = true
+		return fmt.Errorf("redis %s: %w: %w", s.where, store.ErrUnavailable, errNotMoved)
+	case err == nil && !m.placed:
+		return fmt.Errorf("move: the new handle is taken")
 	}
-	m.placed = err == nil
 	return err
 }
 
 // read asks for the session, and returns what the server's clock says too.
 func (s *Store) read(handle, how, rid string) (*store.Session, time.Time, error) {
 	r, err := s.run(readScript, handle, false, how, rid)
-	if errors.Is(err, store.ErrCorrupt) {
-		return nil, time.Time{}, s.corrupt(handle, how)
-	}
 	if err != nil {
 		return nil, time.Time{}, err
 	}
@@ -316,6 +371,9 @@ func (s *Store) read(handle, how, rid string) (*store.Session, time.Time, error)
 	if err != nil {
 		return nil, time.Time{}, s.corrupt(handle, how)
 	}
+	if r.text(7) != "" {
+		s.log("access not marked: the server takes no changes", handle)
+	}
 	return s.session(handle, r.uint(2), r.int(3), time.UnixMilli(r.int(4)), r.text(5), data), time.UnixMilli(r.int(1)), nil
 }
 
@@ -331,7 +389,7 @@ func (s *Store) session(handle string, version uint64, created int64, accessed t
 func (s *Store) corrupt(handle, how string) error {
 	s.log("corrupt", handle)
 	if !s.opts.InvalidateCorrupt {
-		return fmt.Errorf("key %s: %w; remove it, or set --invalidate-corrupt", s.key(handle), store.ErrCorrupt)
+		return foreignError{s.key(handle), "it holds no session, but what another program wrote; delete it, or set --invalidate-corrupt"}
 	}
 	if how == "update" {
 		if _, err := s.run(purgeScript, handle, false); err != nil {
@@ -345,7 +403,17 @@ var (
 	errBusy     = errors.New("busy")
 	errConflict = errors.New("conflict")
 	errEnded    = fmt.Errorf("%w: it ended under the lock of this request", store.ErrNotFound)
+	errLost     = errors.New("lost")
+	errAstray   = fmt.Errorf("%w: nor is the lock of this request there", store.ErrNotFound)
+	errNotMoved = errors.New("no replica confirmed the new id, as --durable wants; the session keeps the old one")
 )
+
+// foreignError says that another program wrote to a key. It is [store.ErrCorrupt],
+// whose own words are about files.
+type foreignError struct{ key, text string }
+
+func (e foreignError) Error() string        { return "key " + e.key + ": " + e.text }
+func (e foreignError) Is(target error) bool { return target == store.ErrCorrupt }
 
 // movedError says that a tombstone stands where the session was.
 type movedError struct{ to string }
@@ -365,6 +433,8 @@ func (s *Store) refused(r reply, handle string) error {
 	case "ended":
 		s.ended = true
 		return errEnded
+	case "astray":
+		return errAstray
 	case "moved":
 		return movedError{r.text(1)}
 	case "expired":
@@ -374,12 +444,11 @@ func (s *Store) refused(r reply, handle string) error {
 	case "conflict":
 		return errConflict
 	case "lost":
-		s.log("lock lost", handle)
-		return fmt.Errorf("key %s: %w", s.key(handle), store.ErrLockLost)
+		return errLost
 	case "unknown":
 		return fmt.Errorf("redis %s: %w: an answer was lost, and too much changed since to tell whether this change is stored", s.where, store.ErrUnavailable)
 	case "corrupt":
-		return fmt.Errorf("key %s: %w", s.key(handle), store.ErrCorrupt)
+		return s.corrupt(handle, "")
 	}
 	return fmt.Errorf("redis %s: %w: unexpected state %q", s.where, store.ErrUnavailable, r.state())
 }
@@ -398,6 +467,12 @@ func (s *Store) follow(handle string, create bool, visit func(string, bool) (*st
 			handle, create = moved.to, false
 			hops++
 			continue
+		case err == errLost, err == errAstray && create:
+			again, err := s.weigh(handle, err)
+			if !again {
+				return nil, err
+			}
+			continue
 		case err != errBusy && err != errConflict:
 			return found, err
 		case !time.Now().Before(deadline):
@@ -405,6 +480,7 @@ func (s *Store) follow(handle string, create bool, visit func(string, bool) (*st
 			return nil, fmt.Errorf("key %s: %w; if this request holds the lock, export CGISESSION_LOCK_TOKEN", s.key(handle), store.ErrLocked)
 		}
 		time.Sleep(min(pause(try, err), time.Until(deadline)))
+		s.time.waited()
 		try++
 		handle, create, hops = first, mayCreate, 0
 	}
@@ -419,6 +495,14 @@ func pause(try int, err error) time.Duration {
 		most = max(most, 4*time.Millisecond)
 	}
 	return most/2 + mathrand.N(most)
+}
+
+// flag returns a truth as scripts have it.
+func flag(on bool) int {
+	if on {
+		return 1
+	}
+	return 0
 }
 
 // newID returns 64 random bits in hex, by which one request is told from others.

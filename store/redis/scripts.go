@@ -15,6 +15,7 @@ import (
 //	live      it is there, and what was asked for is done
 //	missing   no session is there
 //	ended     the same, and the caller's lock is on the one that ended
+//	astray    the same, and the caller's lock is not here
 //	moved     a tombstone leads on; the handle follows
 //	expired   it is past its limits by the server's clock
 //	corrupt   another program wrote there
@@ -31,8 +32,10 @@ local LEASE, RIDS, RID = %d, %d, 16
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local f = redis.call('HMGET', key, 'version', 'created', 'accessed', 'user', 'rids',
+local f = redis.pcall('HMGET', key, 'version', 'created', 'accessed', 'user', 'rids',
 	'lock', 'leased', 'ended', 'moved', 'until', 'pending')
+local foreign = f.err ~= nil -- it is no hash
+if foreign then f = {} end
 local version, created, accessed, user, rids = tonumber(f[1] or ''), tonumber(f[2] or ''), tonumber(f[3] or ''), f[4] or '', f[5] or ''
 local lock, leased, ended, moved, moveid = f[6], tonumber(f[7] or '') or 0, f[8], f[9], f[11]
 local over = tonumber(f[10] or '') or 0
@@ -47,12 +50,16 @@ end
 
 -- state judges what is there; a snapshot asks for no lock.
 local function state(snapshot)
-	if moved then return over > now and 'moved' or 'missing' end
+	if foreign then return 'corrupt' end
+	if moved and over > now then return 'moved' end
 	if not snapshot then
 		if held and not ended then return (token == '' or elsewhere) and 'busy' or 'lost' end
 		if f[1] and token ~= '' and not mine and not elsewhere then return 'lost' end
 	end
-	if not f[1] then return mine and ended and 'ended' or 'missing' end
+	if not f[1] then
+		if mine then return ended and 'ended' or 'missing' end
+		return token ~= '' and not elsewhere and 'astray' or 'missing'
+	end
 	if not (version and created and accessed) then return 'corrupt' end
 	if expired() then return 'expired' end
 	return 'live'
@@ -72,14 +79,28 @@ local function expire(used, made)
 	redis.call('PEXPIRE', key, text(math.max(left, 1)))
 end
 
--- mark notes the access. A server whose memory is full cannot, and the session
--- is read all the same.
+-- mark notes the access. A server whose memory is full, or that cannot save its
+-- own files, takes no changes; then unmarked is set, and the session is read all
+-- the same.
+local unmarked = false
 local function mark()
 	local made = math.min(created, math.floor(now / 1000))
 	local done = redis.pcall('HSET', key, 'accessed', text(now), 'created', text(made))
-	if type(done) == 'table' and done.err and not string.find(done.err, 'OOM', 1, true) then return done end
+	if type(done) == 'table' and done.err then
+		for _, why in ipairs({'OOM', 'MISCONF', 'NOREPLICAS'}) do
+			unmarked = unmarked or string.find(done.err, why, 1, true)
+		end
+		return not unmarked and done or nil
+	end
 	redis.call('HDEL', key, 'pending')
 	expire(now, made)
+end
+
+-- stir changes nothing, but so that WAIT has something to wait for: who finds
+-- that a change was made before cannot tell whether a replica has it.
+local function stir()
+	redis.call('HSET', key, 'stirred', '1')
+	redis.call('HDEL', key, 'stirred')
 end
 
 -- drop ends the session. The lock of the caller stays, and says so.
@@ -122,7 +143,7 @@ if how == 'touch' or how == 'update' then
 	local failed = mark()
 	if failed then return failed end
 end
-return {s, text(now), f[1], f[2], f[3], user, data}
+return {s, text(now), f[1], f[2], f[3], user, data, unmarked and 'unmarked' or ''}
 `)
 
 	// restoreScript: the access that update marked, the one before.
@@ -135,21 +156,24 @@ return {'live'}
 `)
 
 	// saveScript: expected version (0: create), rid, whether it is sent again,
-	// created, user, data.
+	// created, user, data, whether the lock, which is elsewhere, is held.
+	// A token alone creates nothing: it may be of a lock that was lost, and of a
+	// session that another process ended since.
 	saveScript = script(`
 local expected, rid, again, made = tonumber(ARGV[5]), ARGV[6], ARGV[7] == '1', tonumber(ARGV[8])
 local s = state(false)
 local at = landed(rid)
 if at then
-	redis.call('HSET', key, 'rids', rids) -- else WAIT would have nothing to wait for
+	stir()
 	return {'landed', text(at)}
 end
 if s == 'moved' then return {s, moved} end
+if s == 'astray' and ARGV[11] == '1' then s = 'missing' end
 if s == 'missing' and expected == 0 then
 	redis.call('DEL', key)
 	version, rids = 0, ''
-	if token ~= '' and not elsewhere then
-		mine, lock, leased = true, token, now + LEASE
+	if mine then
+		leased = now + LEASE
 		redis.call('HSET', key, 'lock', lock, 'leased', text(leased))
 	end
 elseif s ~= 'live' then
@@ -171,9 +195,11 @@ return {'live', text(version + 1)}
 	removeScript = script(`
 local s = state(false)
 if s == 'moved' then return {s, moved} end
-if s == 'live' then
-	if version ~= tonumber(ARGV[5]) then return {'conflict'} end
+if s == 'live' and version ~= tonumber(ARGV[5]) then return {'conflict'} end
+if s == 'live' or s == 'expired' or s == 'missing' and mine then -- or one to come
 	drop()
+elseif s == 'missing' or s == 'astray' or s == 'ended' then
+	stir()
 end
 return {s}
 `)
@@ -182,12 +208,13 @@ return {s}
 	purgeScript = redis.NewScript(`redis.call('DEL', KEYS[1]) return {'live'}`)
 
 	// placeScript, the first step of a move, at the new key: move's id, how long
-	// it lasts if that comes to nothing, version, created, user, data, rids, lock.
+	// it lasts if that comes to nothing, version, created, user, data, rids, old
+	// handle.
 	placeScript = script(`
 if redis.call('EXISTS', key) == 1 and moveid ~= ARGV[5] then return {'taken'} end
 redis.call('DEL', key)
 redis.call('HSET', key, 'version', ARGV[7], 'created', ARGV[8], 'accessed', text(now), 'user', ARGV[9],
-	'data', ARGV[10], 'rids', ARGV[11], 'pending', ARGV[5])
+	'data', ARGV[10], 'rids', ARGV[11], 'pending', ARGV[5], 'from', ARGV[12])
 if token ~= '' then redis.call('HSET', key, 'lock', token, 'leased', text(now + LEASE)) end
 redis.call('PEXPIRE', key, ARGV[6])
 return {'live'}
@@ -196,14 +223,17 @@ return {'live'}
 	// leaveScript, the second step and the commit, at the old key: expected
 	// version, new handle, grace, how long a tombstone without grace is kept.
 	leaveScript = script(`
-if moved and moved == ARGV[6] then return {'live'} end
+if moved and moved == ARGV[6] then
+	stir()
+	return {'live'}
+end
 local s = state(false)
 if s == 'moved' then return {s, moved} end
 if s ~= 'live' then return {s} end
 if version ~= tonumber(ARGV[5]) then return {'conflict'} end
 local grace, keep = tonumber(ARGV[7]), tonumber(ARGV[8])
 redis.call('DEL', key)
-redis.call('HSET', key, 'moved', ARGV[6], 'until', text(grace > 0 and now + grace or 0))
+redis.call('HSET', key, 'moved', ARGV[6], 'until', text(grace > 0 and now + grace + 1 or 0)) -- now is cut to whole ms
 if mine then redis.call('HSET', key, 'lock', token) end
 redis.call('PEXPIRE', key, text(math.max(grace, keep)))
 return {'live'}
@@ -217,17 +247,38 @@ if failed then return failed end
 return {'live'}
 `)
 
-	// undoScript takes back a first step: move's id.
+	// undoScript takes back a first step, unless somebody came there by the
+	// tombstone: move's id.
 	undoScript = script(`
-if moveid and moveid == ARGV[5] then redis.call('DEL', key) end
+if not moveid or moveid ~= ARGV[5] then return {'conflict'} end
+redis.call('DEL', key)
 return {'live'}
 `)
 
-	// holdScript: whether a lock may be on a session to come, a new token.
+	// backScript takes back a second step, at the old key: new handle, version,
+	// created, accessed, user, data, rids.
+	backScript = script(`
+if not moved or moved ~= ARGV[5] then return {'conflict'} end
+redis.call('DEL', key)
+redis.call('HSET', key, 'version', ARGV[6], 'created', ARGV[7], 'accessed', ARGV[8], 'user', ARGV[9],
+	'data', ARGV[10], 'rids', ARGV[11])
+if mine then
+	leased = now + LEASE
+	redis.call('HSET', key, 'lock', lock, 'leased', text(leased))
+end
+expire(tonumber(ARGV[8]), tonumber(ARGV[7]))
+return {'live'}
+`)
+
+	// holdScript: whether a lock may be on a session to come, a new token, whether
+	// the caller's old one, which is elsewhere, is held. A lock that is
+	// there with the new token was taken by this request, and its answer lost.
 	holdScript = script(`
+if lock and lock == ARGV[6] then token, mine, held = lock, true, false end
 local s = state(false)
 if s == 'moved' then return {s, moved} end
 if s == 'expired' then drop() end
+if s == 'astray' and ARGV[7] == '1' then s = 'missing' end
 if s ~= 'live' and not (s == 'missing' and ARGV[5] == '1') then return {s} end
 if moved or ended then redis.call('DEL', key) end
 leased = now + LEASE
@@ -235,6 +286,27 @@ lock = mine and token or ARGV[6]
 redis.call('HSET', key, 'lock', lock, 'leased', text(leased))
 if s == 'live' then mark() else redis.call('PEXPIRE', key, LEASE) end
 return {'live', lock}
+`)
+
+	// whoseScript: nothing more. It tells whether the lock is the caller's, live or
+	// of a session that ended, or lost, or gone with the session.
+	whoseScript = script(`
+if moved and lock == token then return {'moved', moved} end
+if not mine then return {f[1] and 'lost' or 'gone'} end
+return {ended and 'ended' or 'live'}
+`)
+
+	// foreignScript removes what is no session and was not used for longer than
+	// the timeout. Where that is not known it has the server remove it by then.
+	foreignScript = script(`
+local s = state(true)
+if s == 'live' or s == 'expired' or lock or moved then return {'live'} end
+if accessed and now - accessed > timeout then
+	redis.call('DEL', key)
+	return {'expired'}
+end
+if redis.call('PTTL', key) < 0 then redis.call('PEXPIRE', key, timeout) end
+return {'corrupt'}
 `)
 
 	// renewScript: nothing more.
@@ -247,10 +319,10 @@ if left >= 0 and left < LEASE then redis.call('PEXPIRE', key, LEASE) end
 return {'live'}
 `)
 
-	// releaseScript: nothing more.
+	// releaseScript: whether it is sent again.
 	releaseScript = script(`
 if moved and lock == token then return {'moved', moved} end
-if not mine then return {'lost'} end
+if not mine then return {ARGV[5] == '1' and not lock and 'live' or 'lost'} end
 if f[1] then redis.call('HDEL', key, 'lock', 'leased', 'ended') else redis.call('DEL', key) end
 return {'live'}
 `)

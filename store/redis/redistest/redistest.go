@@ -5,13 +5,16 @@ package redistest
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -22,6 +25,7 @@ const patience = 30 * time.Second
 
 // A Server is a server process.
 type Server struct {
+	Host    string
 	Port    int
 	Dir     string
 	Flags   []string // of redis-cli, to reach it
@@ -34,7 +38,7 @@ type Server struct {
 func Start(t testing.TB, settings ...string) *Server {
 	t.Helper()
 	port := FreePort(t)
-	return start(t, "redis-server", port, append([]string{
+	return start(t, "redis-server", &Server{Port: port}, append([]string{
 		"--port", strconv.Itoa(port), "--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"}, settings...))
 }
 
@@ -44,23 +48,30 @@ func StartSentinel(t testing.TB, lines ...string) *Server {
 	port := FreePort(t)
 	file := filepath.Join(t.TempDir(), "sentinel.conf")
 	text := fmt.Sprintf("port %d\n%s\n", port, strings.Join(lines, "\n"))
+	var flags []string
+	if strings.Contains(text, "tls-replication yes") {
+		text = "tls-" + text + "port 0\n"
+		flags = []string{"--tls", "--insecure"}
+	}
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return start(t, "redis-sentinel", port, nil, file)
+	return start(t, "redis-sentinel", &Server{Port: port, Flags: flags}, nil, file)
 }
 
-func start(t testing.TB, program string, port int, settings []string, first ...string) *Server {
+func start(t testing.TB, program string, s *Server, settings []string, first ...string) *Server {
 	t.Helper()
 	path, err := exec.LookPath(program)
 	if err != nil {
 		t.Skipf("%s is not installed", program)
 	}
-	s := &Server{Port: port, Dir: t.TempDir()}
+	s.Host, s.Dir = "127.0.0.1", t.TempDir()
 	s.command = append(append([]string{path}, first...), "--bind", "127.0.0.1", "--dir", s.Dir, "--logfile", filepath.Join(s.Dir, "log"))
 	s.command = append(s.command, settings...)
 	for i, word := range settings {
 		switch {
+		case word == "--bind":
+			s.Host = settings[i+1]
 		case word == "--requirepass":
 			s.Flags = append(s.Flags, "-a", settings[i+1], "--no-auth-warning")
 		case word == "--tls-port":
@@ -131,13 +142,15 @@ func (s *Server) Kill() {
 func (s *Server) Signal(sig syscall.Signal) { s.process.Process.Signal(sig) }
 
 // Addr returns the server's address.
-func (s *Server) Addr() string { return "127.0.0.1:" + strconv.Itoa(s.Port) }
+func (s *Server) Addr() string { return s.Host + ":" + strconv.Itoa(s.Port) }
 
 // URL returns the server's URL.
 func (s *Server) URL() string { return "redis://" + s.Addr() }
 
 func (s *Server) try(args ...string) (string, error) {
-	c := exec.Command("redis-cli", append(append([]string{"-h", "127.0.0.1", "-p", strconv.Itoa(s.Port)}, s.Flags...), args...)...)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	defer cancel()
+	c := exec.CommandContext(ctx, "redis-cli", append(append([]string{"-h", s.Host, "-p", strconv.Itoa(s.Port)}, s.Flags...), args...)...)
 	var out bytes.Buffer
 	c.Stdout, c.Stderr = &out, &out
 	err := c.Run()
@@ -167,6 +180,61 @@ func (s *Server) Calls(t testing.TB) map[string]int {
 	return calls
 }
 
+// Monitor does something, and returns the first words of what clients ask of the
+// servers meanwhile, in lower case. What scripts do on a server is left out.
+func Monitor(t testing.TB, servers []*Server, do func()) (words []string) {
+	t.Helper()
+	outputs := make([]*lines, len(servers))
+	for i, s := range servers {
+		outputs[i] = new(lines)
+		c := exec.Command("redis-cli", append([]string{"-h", s.Host, "-p", strconv.Itoa(s.Port)}, append(s.Flags, "monitor")...)...)
+		c.Stdout = outputs[i]
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			c.Process.Kill()
+			c.Wait()
+		}()
+		Wait(t, "start of MONITOR", func() bool { return outputs[i].count("OK") > 0 })
+	}
+	do()
+	for i, s := range servers {
+		s.Do(t, "echo", "the end")
+		Wait(t, "end of MONITOR", func() bool { return outputs[i].count("the end") > 0 })
+		for _, line := range outputs[i].all() { // TIME [DATABASE CLIENT] "WORD" …
+			who, said, ok := strings.Cut(line, "] \"")
+			word, rest, _ := strings.Cut(said, "\"")
+			own := strings.Contains(rest, "the end") || slices.Contains([]string{"ping", "info", "client"}, strings.ToLower(word))
+			if word = strings.ToLower(word); ok && !own && !strings.HasSuffix(who, " lua") {
+				words = append(words, word)
+			}
+		}
+	}
+	return words
+}
+
+// lines is what a process has written so far.
+type lines struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = append(l.text, p...)
+	return len(p), nil
+}
+
+func (l *lines) all() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Split(string(l.text), "\n")
+}
+
+func (l *lines) count(part string) int { return strings.Count(strings.Join(l.all(), "\n"), part) }
+
 // Wait waits until it is so.
 func Wait(t testing.TB, what string, so func() bool) {
 	t.Helper()
@@ -177,21 +245,66 @@ func Wait(t testing.TB, what string, so func() bool) {
 	}
 }
 
+// Replica runs a replica of a server, and waits until it follows.
+func Replica(t testing.TB, master *Server, settings ...string) *Server {
+	t.Helper()
+	replica := Start(t, append([]string{"--replicaof", "127.0.0.1 " + strconv.Itoa(master.Port), "--repl-ping-replica-period", "1"}, settings...)...)
+	Linked(t, replica)
+	return replica
+}
+
+// Linked waits until a replica follows its master.
+func Linked(t testing.TB, replica *Server) {
+	t.Helper()
+	Wait(t, "link to the master", func() bool {
+		text, _ := replica.try("info", "replication")
+		return strings.Contains(text, "master_link_status:up")
+	})
+}
+
 // Cluster runs a cluster of n masters, and returns them.
 func Cluster(t testing.TB, n int) []*Server {
 	t.Helper()
 	var nodes []*Server
-	args := []string{"--cluster", "create"}
 	for range n {
-		s := Start(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
-		nodes = append(nodes, s)
+		nodes = append(nodes, Start(t, ClusterSettings()...))
+	}
+	Join(t, nodes)
+	return nodes
+}
+
+// ClusterWithReplicas runs a cluster of 3 masters that have a replica each, and
+// returns the masters.
+func ClusterWithReplicas(t testing.TB) []*Server {
+	t.Helper()
+	var nodes []*Server
+	for range 6 {
+		nodes = append(nodes, Start(t, append(ClusterSettings(), "--repl-ping-replica-period", "1")...))
+	}
+	Join(t, nodes, "--cluster-replicas", "1")
+	for _, replica := range nodes[3:] {
+		Linked(t, replica)
+	}
+	return nodes[:3]
+}
+
+// ClusterSettings are those of a server of a cluster.
+func ClusterSettings() []string {
+	return []string{"--cluster-enabled", "yes", "--cluster-node-timeout", "2000"}
+}
+
+// Join makes a cluster of servers, all of them masters unless flags of redis-cli
+// say otherwise.
+func Join(t testing.TB, nodes []*Server, flags ...string) {
+	t.Helper()
+	args := []string{"--cluster", "create"}
+	for _, s := range nodes {
 		args = append(args, s.Addr())
 	}
-	nodes[0].Do(t, append(args, "--cluster-yes")...)
+	nodes[0].Do(t, append(append(args, "--cluster-yes"), flags...)...)
 	for _, s := range nodes {
 		Wait(t, "whole cluster", func() bool {
 			return strings.Contains(s.Do(t, "cluster", "info"), "cluster_state:ok")
 		})
 	}
-	return nodes
 }
