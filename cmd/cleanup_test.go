@@ -686,7 +686,7 @@ const mostMemory = 30 << 10
 // as it comes.
 func TestCleanupMemory(t *testing.T) {
 	t.Parallel()
-	n := full(50_000, 200_000)
+	n := full(50_000, 100_000)
 	r := plant(t, n, everySecond)
 	kib, got := r.atAnswer(t, "cleanup", "--timeout", "1h")
 	if s := got.swept(t); s.seen != n || s.removed != n/2 || !s.done {
