@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"cgisession/scripts/programtest"
 )
 
 // program is where TestMain puts the program. It is also first in PATH, since
@@ -23,24 +25,11 @@ import (
 var program string
 
 func TestMain(m *testing.M) {
-	os.Exit(buildAndRun(m))
-}
-
-func buildAndRun(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "cgisession")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	program = filepath.Join(dir, "cgisession")
-	build := exec.Command("go", "build", "-buildvcs=false", "-tags", "urfave_cli_no_docs", "-o", program, "cgisession")
-	if text, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "%v\n%s", err, text)
-		return 1
-	}
-	os.Setenv("PATH", dir+":"+os.Getenv("PATH"))
-	return m.Run()
+	os.Exit(programtest.Run(m, func(dir string) []*exec.Cmd {
+		program = filepath.Join(dir, "cgisession")
+		os.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+		return []*exec.Cmd{programtest.Build(program, "urfave_cli_no_docs")}
+	}))
 }
 
 // full returns how often to do something: seldom, or as often as the variable

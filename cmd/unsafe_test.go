@@ -37,7 +37,7 @@ func (p place) shard() string { return filepath.Dir(p.file) }
 func newPlace(t *testing.T, byDefault bool) place {
 	t.Helper()
 	root := t.TempDir()
-	p := place{request: request{dir: root + "/work"}, root: root, dir: root + "/work/sessions"}
+	p := place{request: request{dir: root + "/site"}, root: root, dir: root + "/site/sessions"}
 	must(t, os.Mkdir(p.request.dir, 0o700))
 	if byDefault {
 		tmp := root + "/tmp"
@@ -426,7 +426,7 @@ const maskedCalls = `
 // what they made.
 func checkMasked(t *testing.T, bin, mask string, uid int, byDefault bool) {
 	t.Helper()
-	r := request{dir: open(t) + "/work"}
+	r := request{dir: open(t) + "/site"}
 	must(t, os.Mkdir(r.dir, 0o700))
 	must(t, os.Chown(r.dir, uid, uid))
 	if byDefault {

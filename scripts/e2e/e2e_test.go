@@ -15,35 +15,26 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"cgisession/scripts/programtest"
 )
 
 // bin holds cgisession and cgiserver. It is the first directory of PATH.
 var bin string
 
-func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
-
-func buildAndRun(m *testing.M) int {
+func TestMain(m *testing.M) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		fmt.Println("SKIP: no curl here, which is the browser of these tests")
-		return 0
+		os.Exit(0)
 	}
-	var err error
-	if bin, err = os.MkdirTemp("", "e2e"); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(bin)
-	for _, command := range []*exec.Cmd{
-		exec.Command("../build", filepath.Join(bin, "cgisession")),
-		exec.Command("go", "build", "-buildvcs=false", "-o", filepath.Join(bin, "cgiserver"), "../cgiserver"),
-	} {
-		if output, err := command.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "%v: %v\n%s", command, err, output)
-			return 1
+	os.Exit(programtest.Run(m, func(dir string) []*exec.Cmd {
+		bin = dir
+		os.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+		return []*exec.Cmd{
+			exec.Command("../build", filepath.Join(bin, "cgisession")),
+			exec.Command("go", "build", "-buildvcs=false", "-o", filepath.Join(bin, "cgiserver"), "../cgiserver"),
 		}
-	}
-	os.Setenv("PATH", bin+":"+os.Getenv("PATH"))
-	return m.Run()
+	}))
 }
 
 // many is how many requests come at once.

@@ -5,7 +5,6 @@ package production
 
 import (
 	"bytes"
-	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -21,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"cgisession/scripts/programtest"
 	"cgisession/scripts/servertest"
 )
 
@@ -30,21 +30,11 @@ var program string
 // path is the PATH of the tests, before a machine's own directory.
 var path = os.Getenv("PATH")
 
-func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
-
-func buildAndRun(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "production")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	program = filepath.Join(dir, "cgisession")
-	if text, err := exec.Command("../build", program).CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "%v\n%s", err, text)
-		return 1
-	}
-	return m.Run()
+func TestMain(m *testing.M) {
+	os.Exit(programtest.Run(m, func(dir string) []*exec.Cmd {
+		program = filepath.Join(dir, "cgisession")
+		return []*exec.Cmd{exec.Command("../build", program)}
+	}))
 }
 
 // snippets are the files that the README shows, by their paths from here.

@@ -20,27 +20,17 @@ import (
 	"testing"
 	"time"
 
+	"cgisession/scripts/programtest"
 	"cgisession/store/redis/redistest"
 )
 
 var program string
 
-func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
-
-func buildAndRun(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "cgisession")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	program = filepath.Join(dir, "cgisession")
-	build := exec.Command("go", "build", "-buildvcs=false", "-tags", "urfave_cli_no_docs redis", "-o", program, "cgisession")
-	if text, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "%v\n%s", err, text)
-		return 1
-	}
-	return m.Run()
+func TestMain(m *testing.M) {
+	os.Exit(programtest.Run(m, func(dir string) []*exec.Cmd {
+		program = filepath.Join(dir, "cgisession")
+		return []*exec.Cmd{programtest.Build(program, "urfave_cli_no_docs redis")}
+	}))
 }
 
 // full returns how often to do something: seldom, or as often as the variable
