@@ -48,8 +48,13 @@ func (c *call) load(p policy) (*result, error) {
 		return nil, err
 	}
 	if c.noLock && who.id != "" {
-		if s, err := c.store.Read(c.handle(who.id), store.Snapshot); !absent(err) {
-			return c.loaded(who, p, s, err)
+		s, err := c.store.Read(c.handle(who.id), store.Snapshot)
+		switch {
+		case err == nil:
+			r := c.result(who, s)
+			return r, c.addCookie(r, c.refreshes(who, p))
+		case !absent(err):
+			return nil, err
 		}
 	}
 	return c.changeNamed(who, p, saveNew)
@@ -61,13 +66,4 @@ func saveNew(s *store.Session) (store.Outcome, error) {
 		return store.Save, nil
 	}
 	return store.Keep, nil
-}
-
-// loaded returns the session that was read without its lock.
-func (c *call) loaded(who named, p policy, s *store.Session, err error) (*result, error) {
-	if err != nil {
-		return nil, err
-	}
-	r := c.result(who, s)
-	return r, c.addCookie(r, c.refreshes(who, p))
 }

@@ -37,7 +37,7 @@ func (c *call) regenerate(grace time.Duration, user string) (*result, error) {
 		s.User = user
 		return store.Save, nil
 	}
-	if who.adopted && c.store.LockLost() {
+	if c.another(who) {
 		return nil, errGone
 	}
 	if who.minted { // not stored yet, perhaps; the lock goes with what is moved

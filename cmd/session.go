@@ -66,7 +66,7 @@ func (c *call) change(p policy, change store.Change) (*result, error) {
 
 // changeNamed is change from the id on.
 func (c *call) changeNamed(who named, p policy, change store.Change) (*result, error) {
-	if who.adopted && c.store.LockLost() { // what has the name now is another's
+	if c.another(who) {
 		return nil, errGone
 	}
 	ended := false
@@ -128,6 +128,10 @@ func (c *call) mayCreate(who named) bool {
 	own := who.minted && !who.bound
 	return own || (who.minted || who.adopted) && !c.store.LockLost()
 }
+
+// another reports whether what has a script's own name by now is not the session
+// that this request locked, which has ended.
+func (c *call) another(who named) bool { return who.adopted && c.store.LockLost() }
 
 // gone reports whether an absent session of who was there earlier in this
 // request, which made it or locked it.
