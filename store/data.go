@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"iter"
-	"math/big"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,10 +15,6 @@ import (
 // MaxDepth is how deep arrays and objects may nest, the data itself being the
 // first level. It bounds the recursion here and in whatever reads the data.
 const MaxDepth = 512
-
-// maxDigits bounds what [Data.Add] writes out in full: 1e999999999 is short as
-// JSON, but a gigabyte as a plain number.
-const maxDigits = 10_000
 
 // The errors of a session's data. Their messages are of one line and say which
 // part of the key or the text is at fault.
@@ -206,56 +201,6 @@ func (d Data) Unset(key string) (Data, bool, error) {
 	return d.splice(start, end, nil), true, nil
 }
 
-// Merge returns the data with a JSON Merge Patch (RFC 7396) applied: members of
-// patch replace those of the same name, null removes them, objects are merged.
-func (d Data) Merge(patch Data) Data {
-	return appendMerge(make([]byte, 0, len(d)+len(patch)), Value(d), Value(patch))
-}
-
-// appendMerge appends what MergePatch(target, patch) of RFC 7396 §2 returns.
-// A nil target is one that is not there.
-func appendMerge(dst []byte, target, patch Value) []byte {
-	if patch.kind() != "object" {
-		return append(dst, patch...)
-	}
-	if target.kind() != "object" {
-		target = nil
-	}
-	changes := make(map[string]Value)
-	for c := range children(patch, 0) {
-		changes[unquote(c.name)] = Value(patch[c.value:c.end])
-	}
-	dst = append(dst, '{')
-	first := len(dst)
-	separate := func() {
-		if len(dst) > first {
-			dst = append(dst, ',')
-		}
-	}
-	for c := range children(target, 0) {
-		name := unquote(c.name)
-		change, ok := changes[name]
-		switch {
-		case !ok:
-			separate()
-			dst = append(dst, target[c.start:c.end]...)
-		case change.kind() != "null":
-			separate()
-			dst = append(dst, target[c.start:c.value]...)
-			dst = appendMerge(dst, Value(target[c.value:c.end]), change)
-		}
-		delete(changes, name)
-	}
-	for c := range children(patch, 0) {
-		if change, ok := changes[unquote(c.name)]; ok && change.kind() != "null" {
-			separate()
-			dst = append(dst, patch[c.start:c.value]...)
-			dst = appendMerge(dst, nil, change)
-		}
-	}
-	return append(dst, '}')
-}
-
 // Add adds the JSON number by to the number at key, exactly, and returns the new
 // data and the sum. A missing number counts as 0. The sum is written without an
 // exponent, with as many decimals as the operand with more of them (0.10 and 0.2
@@ -287,47 +232,6 @@ func (d Data) Add(key, by string) (Data, Value, error) {
 	return d, Value(sum), nil
 }
 
-// sumOf returns a+b, or false if that takes more than maxDigits to work out.
-func sumOf(a, b string) (string, bool) {
-	digitsA, expA, okA := splitNumber(a)
-	digitsB, expB, okB := splitNumber(b)
-	low := min(expA, expB, 0)
-	if !okA || !okB || len(digitsA)+expA-low > maxDigits || len(digitsB)+expB-low > maxDigits {
-		return "", false
-	}
-	x, okA := new(big.Int).SetString(digitsA+strings.Repeat("0", expA-low), 10)
-	y, okB := new(big.Int).SetString(digitsB+strings.Repeat("0", expB-low), 10)
-	if !okA || !okB {
-		return "", false
-	}
-	sum := x.Add(x, y).String()
-	if low == 0 {
-		return sum, true
-	}
-	abs := strings.TrimPrefix(sum, "-")
-	sign := sum[:len(sum)-len(abs)]
-	if short := 1 - low - len(abs); short > 0 {
-		abs = strings.Repeat("0", short) + abs
-	}
-	point := len(abs) + low
-	return sign + abs[:point] + "." + abs[point:], true
-}
-
-// splitNumber returns a JSON number as digits × 10^exp, the digits with their
-// sign, or false if exp alone is beyond maxDigits.
-func splitNumber(text string) (digits string, exp int, ok bool) {
-	mantissa, power := text, "0"
-	if i := strings.IndexAny(text, "eE"); i >= 0 {
-		mantissa, power = text[:i], text[i+1:]
-	}
-	exp, err := strconv.Atoi(power)
-	if err != nil || exp > maxDigits || exp < -maxDigits {
-		return "", 0, false
-	}
-	whole, decimals, _ := strings.Cut(mantissa, ".")
-	return whole + decimals, exp - len(decimals), true
-}
-
 // Append appends vs to the array at key and returns the new data and the array's
 // length. A missing array is made. Any other value there is ErrBadStep; where
 // Set(key) fails, so does Append.
@@ -342,7 +246,7 @@ func (d Data) Append(key string, vs ...Value) (Data, int, error) {
 		return nil, 0, keyError(ErrBadStep, key, " is no array but ", article(list.kind()))
 	}
 	n := 0
-	for range children(list, 0) {
+	for s := scan(list, 0); s.next(); {
 		n++
 	}
 	list = slices.Clone(list[:len(list)-1])
@@ -363,8 +267,9 @@ func (d Data) Append(key string, vs ...Value) (Data, int, error) {
 // Members yields the data's members in order, with their names unquoted.
 func (d Data) Members() iter.Seq2[string, Value] {
 	return func(yield func(string, Value) bool) {
-		for c := range children(d, 0) {
-			if !yield(unquote(c.name), Value(d[c.value:c.end:c.end])) {
+		for s := scan(d, 0); s.next(); {
+			end := s.end()
+			if !yield(unquote(s.name), Value(d[s.value:end:end])) {
 				return
 			}
 		}
@@ -396,40 +301,33 @@ func splitKey(key string) ([]string, error) {
 // made. An edit puts text in place of the child, or, where steps are left, at the
 // end of it.
 type spot struct {
-	child
+	start    int // of the child's name, or of an element
+	value    int
+	end      int      // past the value
 	rest     []string // the steps that lead nowhere from here
 	siblings int      // how many children there are here, if steps are left
 }
 
-// walk goes as many of the steps as the data has.
+// walk goes as many of the steps as the data has. It scans each byte once, however
+// deep the key leads.
 func (d Data) walk(steps []string) spot {
-	s := spot{child{end: len(d)}, steps, 0}
-	for len(s.rest) > 0 {
-		step := s.rest[0]
-		index := -1
-		if n, err := strconv.Atoi(step); err == nil && strconv.Itoa(n) == step {
-			index = n // else it has a sign or leading zeros, which RFC 6901 §4 excludes
-		}
-		var next child
-		found := false
-		s.siblings = 0
-		for next = range children(d, s.value) {
-			if next.name != nil {
-				found = isName(next.name, step)
-			} else {
-				found = s.siblings == index
-			}
-			if found {
+	at := spot{rest: steps}
+	for len(at.rest) > 0 {
+		step, index := at.rest[0], arrayIndex(at.rest[0])
+		s := scan(d, at.value)
+		for at.siblings = 0; s.next(); at.siblings++ {
+			if s.object && isName(s.name, step) || !s.object && at.siblings == index {
 				break
 			}
-			s.siblings++
 		}
-		if !found {
-			break
+		if s.over {
+			at.end = s.at
+			return at
 		}
-		s.child, s.rest = next, s.rest[1:]
+		at.start, at.value, at.rest = s.start, s.value, at.rest[1:]
 	}
-	return s
+	at.end = skipValue(d, at.value)
+	return at
 }
 
 // nest returns v inside of an object for each step, the first outermost.
@@ -449,155 +347,6 @@ func nest(steps []string, v Value) ([]byte, error) {
 // splice returns d with text in place of d[start:end].
 func (d Data) splice(start, end int, text []byte) Data {
 	return slices.Concat(d[:start], Data(text), d[end:])
-}
-
-// The functions below read text that was parsed before, so that they need not
-// judge it again. On any other text they find something or nothing, but return.
-
-// child is a member of an object or an element of an array, by offsets.
-type child struct {
-	name  []byte // with its quotes; nil for an element
-	start int    // of the name, or of an element
-	value int
-	end   int // past the value
-}
-
-// children yields what the object or array at text[i] holds; a scalar holds none.
-func children(text []byte, i int) iter.Seq[child] {
-	return func(yield func(child) bool) {
-		if i >= len(text) || text[i] != '{' && text[i] != '[' {
-			return
-		}
-		object := text[i] == '{'
-		at := i + 1
-		for at < len(text) && text[at] != '}' && text[at] != ']' {
-			c := child{start: at, value: at}
-			if object {
-				colon := skipString(text, at)
-				if text[at] != '"' || colon >= len(text) || text[colon] != ':' {
-					return
-				}
-				c.name, c.value = text[at:colon], colon+1
-			}
-			c.end, _ = skipValue(text, c.value)
-			if !yield(c) {
-				return
-			}
-			if at = c.end; at < len(text) && text[at] == ',' {
-				at++
-			}
-		}
-	}
-}
-
-// skipValue returns the offset past the value at text[i:], and how many levels
-// of arrays and objects it has.
-func skipValue(text []byte, i int) (end, levels int) {
-	level := 0
-	for i < len(text) {
-		switch text[i] {
-		case '"':
-			i = skipString(text, i)
-			if level == 0 {
-				return i, 0
-			}
-			continue
-		case '{', '[':
-			level++
-			levels = max(levels, level)
-		case '}', ']':
-			if level == 0 {
-				return i, 0
-			}
-			if level--; level == 0 {
-				return i + 1, levels
-			}
-		case ',':
-			if level == 0 {
-				return i, 0
-			}
-		}
-		i++
-	}
-	return len(text), levels
-}
-
-// isCompact reports whether data has no whitespace and no more than MaxDepth
-// levels, as what this package stores.
-func (d Data) isCompact() bool {
-	level := 0
-	for i := 0; i < len(d); i++ {
-		role := roles[d[i]]
-		if role == plain {
-			continue
-		}
-		switch role {
-		case blank:
-			return false
-		case quote:
-			i = skipString(d, i) - 1
-		case opening:
-			if level++; level > MaxDepth {
-				return false
-			}
-		case closing:
-			level--
-		}
-	}
-	return true
-}
-
-// roles are those of bytes outside of strings. A table is faster than comparisons:
-// this loop is a sixth of what it takes to read a session of 1 MB.
-var roles = [256]byte{
-	' ': blank, '\t': blank, '\r': blank, '\n': blank,
-	'"': quote, '{': opening, '[': opening, '}': closing, ']': closing,
-}
-
-const (
-	plain = iota
-	blank
-	quote
-	opening
-	closing
-)
-
-// skipString returns the offset past the string that begins at text[i].
-func skipString(text []byte, i int) int {
-	for end := i + 1; end < len(text); end++ {
-		length := bytes.IndexByte(text[end:], '"')
-		if length < 0 {
-			break
-		}
-		end += length
-		before := end - 1
-		for before > i && text[before] == '\\' {
-			before--
-		}
-		if escapes := end - 1 - before; escapes%2 == 0 {
-			return end + 1
-		}
-	}
-	return len(text)
-}
-
-// isName reports whether a quoted name, whatever its escapes, is step. Unlike
-// unquote it does not allocate, but for names that are longer than its buffer.
-func isName(quoted []byte, step string) bool {
-	var buf [128]byte
-	name, _ := jsontext.AppendUnquote(buf[:0], quoted)
-	return string(name) == step
-}
-
-func unquote(quoted []byte) string {
-	var buf [128]byte
-	text, _ := jsontext.AppendUnquote(buf[:0], quoted)
-	return string(text)
-}
-
-func (v Value) depth() int {
-	_, levels := skipValue(v, 0)
-	return levels
 }
 
 func (v Value) kind() string {
