@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,7 +26,7 @@ func editCommand(c *call) *cli.Command {
 		}
 		return c.underLock(func() error {
 			_, err := c.change(policy{}, func(s *store.Session) (_ store.Outcome, err error) {
-				s.Data, err = filter(path, args, s.Data, 2*c.maxSize)
+				s.Data, err = filter(path, args, s.Data, c.maxSize)
 				return store.Save, err
 			})
 			return err
@@ -39,53 +40,71 @@ var errFilter = errors.New("filter")
 // maxSaid is how much of what a filter says on stderr is repeated, in bytes.
 const maxSaid = 4096
 
-// head is a buffer that keeps the first maxSaid bytes.
-type head struct{ bytes.Buffer }
+// A filterOutput keeps the first bytes that a filter prints on stdout or stderr. One
+// that prints more than it may is ended. It has no method but Write: io.Copy would
+// prefer a ReadFrom, such as that of bytes.Buffer, which knows no limit.
+type filterOutput struct {
+	kept    []byte
+	most    int          // bytes that are kept
+	allowed int          // bytes that may be printed
+	printed int          // bytes
+	end     func() error // kills the filter
+	ended   bool
+}
 
-func (b *head) Write(p []byte) (int, error) {
-	b.Buffer.Write(p[:min(len(p), maxSaid-b.Len())])
+func (o *filterOutput) Write(p []byte) (int, error) {
+	o.kept = append(o.kept, p[:min(len(p), o.most-len(o.kept))]...)
+	if o.printed += len(p); o.printed > o.allowed {
+		o.ended = true
+		o.end()
+		return 0, errOutputLimit
+	}
 	return len(p), nil
 }
 
-// limited is a buffer that fails a write beyond its size, which ends the writer.
-type limited struct {
-	bytes.Buffer
-	most int
-}
-
-func (b *limited) Write(p []byte) (int, error) {
-	if b.Len()+len(p) > b.most {
-		return 0, fmt.Errorf("it printed over %d bytes", b.most)
-	}
-	return b.Buffer.Write(p)
-}
+var errOutputLimit = errors.New("printed too much")
 
 // waitDelay is how long a filter's output may come after its end: what it left
 // running in the background does not hold the lock for longer.
 const waitDelay = time.Second
 
 // filter runs the command with the data on its standard input, and returns the
-// JSON object that it prints, in at most limit bytes.
-func filter(path string, args []string, data store.Data, limit int) (store.Data, error) {
-	stdout, stderr := limited{most: limit}, head{}
-	command := exec.Cmd{
-		Path: path, Args: args, WaitDelay: waitDelay,
-		Stdin: bytes.NewReader(append(data[:len(data):len(data)], '\n')), Stdout: &stdout, Stderr: &stderr,
-	}
+// JSON object that it prints. With the whitespace that JSON allows, that may take
+// twice as many bytes as data may have. What it says on stderr may take as many.
+func filter(path string, args []string, data store.Data, maxSize int) (store.Data, error) {
+	command := exec.Cmd{Path: path, Args: args, Env: filterEnvironment(os.Environ()), WaitDelay: waitDelay}
+	end := func() error { return command.Process.Kill() }
+	stdout := filterOutput{most: 2 * maxSize, allowed: 2 * maxSize, end: end}
+	stderr := filterOutput{most: maxSaid, allowed: max(maxSize, maxSaid), end: end}
+	command.Stdin = bytes.NewReader(append(data[:len(data):len(data)], '\n'))
+	command.Stdout, command.Stderr = &stdout, &stderr
 	err := command.Run()
-	if errors.Is(err, exec.ErrWaitDelay) { // it succeeded, and left others its pipes
-		err = nil
-	}
-	if notRun, ok := err.(*os.PathError); ok {
+	said := strings.TrimSuffix(": "+strings.TrimSpace(string(stderr.kept)), ": ")
+	notRun, isPath := err.(*os.PathError)
+	switch {
+	case isPath:
 		return nil, commandError{args[0], plain(notRun)}
-	}
-	if err != nil {
-		said := strings.TrimSuffix(": "+strings.TrimSpace(stderr.String()), ": ")
+	case stdout.ended:
+		return nil, fmt.Errorf("filter %s printed over %d bytes: %w allows%s", args[0], stdout.allowed, store.ErrTooLarge, said)
+	case stderr.ended:
+		return nil, fmt.Errorf("%w %s printed over %d bytes on stderr%s", errFilter, args[0], stderr.allowed, said)
+	case errors.Is(err, exec.ErrWaitDelay): // it succeeded, and left others its pipes
+	case err != nil:
 		return nil, fmt.Errorf("%w %s: %w%s", errFilter, args[0], err, said)
 	}
-	changed, err := store.ParseData(stdout.Bytes())
+	changed, err := store.ParseData(stdout.kept)
 	if err != nil {
 		return nil, fmt.Errorf("%w %s printed no data: %v", errFilter, args[0], err)
 	}
 	return changed, nil
+}
+
+// filterEnvironment returns the environment without what holds a secret: the key
+// that signs ids, and the server's URL, which may have a password in it. A filter
+// makes no calls of its own, which would wait for the lock that is held for it.
+func filterEnvironment(all []string) []string {
+	return slices.DeleteFunc(all, func(variable string) bool {
+		name, _, _ := strings.Cut(variable, "=")
+		return name == "CGISESSION_SECRET" || name == "CGISESSION_REDIS_URL"
+	})
 }
