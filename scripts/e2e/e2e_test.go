@@ -315,6 +315,15 @@ func TestGuestbook(t *testing.T) {
 		for i := range 20 {
 			p.want(t, fmt.Sprintf("<li>entry %d.</li>", i))
 		}
+
+		// The list is bounded, and a query string is no KEY of it.
+		b.post(t, book, "text=one more").wantNot(t, "100% + ")
+		b.get(t, book, "--data", "text="+strings.Repeat("x", 2001)).want(t, "cannot be kept")
+		b.get(t, book, "--data", "text=two%0Alines")
+		if p := b.get(t, book+"?/entries/0+--raw"); strings.Count(p.body, "<li>") != 20 || strings.Count(p.body, "</li>\n") != 20 {
+			t.Errorf("not 20 entries:\n%s", p.body)
+		}
+		b.get(t, book).want(t, "<li>one more</li>\n<li>two lines</li>\n</ol>")
 	})
 }
 

@@ -25,7 +25,12 @@ field() {
 
 # html TEXT prints any text so that it is text in HTML too, also inside quotes.
 html() {
-	printf '%s\n' "$1" | sed "s/&/\&amp;/g; s/</\&lt;/g; s/>/\&gt;/g; s/\"/\&quot;/g; s/'/\&#39;/g"
+	printf '%s\n' "$1" | escape
+}
+
+# escape is html for standard input.
+escape() {
+	sed "s/&/\&amp;/g; s/</\&lt;/g; s/>/\&gt;/g; s/\"/\&quot;/g; s/'/\&#39;/g"
 }
 
 # page TITLE ends the header lines and begins the page.

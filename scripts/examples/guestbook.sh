@@ -1,18 +1,26 @@
 #!/usr/bin/env -S cgisession run sh
-# Keeps a list of what you write.
+# Keeps a list of what you write: the last 20 entries. What a client can add to
+# needs a limit, or the session and each page grow without end.
+most=20
 
 # "cgisession run" in the first line has loaded the session, printed its
 # Set-Cookie line and exported it, before this script began.
 . ./form.sh
 
+refuse() {
+	printf 'Status: 400 Bad Request\nContent-Type: text/plain\n\nThis text cannot be kept.\n'
+	exit
+}
+
 if [ "$REQUEST_METHOD" = POST ]; then
 	read_form
 	text=$(field text)
-	# append prints the new length. Two entries at once both stay. What comes after
-	# "--" is no option, whatever it begins with.
-	if [ -n "$text" ] && ! cgisession append --text entries -- "$text" >/dev/null; then
-		printf 'Status: 400 Bad Request\nContent-Type: text/plain\n\nThis text cannot be kept.\n'
-		exit
+	[ "${#text}" -le 2000 ] || refuse # the browser's maxlength binds no other client
+	if [ -n "$text" ]; then
+		# append prints the new length. Two entries at once both stay, and each
+		# that is one too many removes the oldest. After "--" nothing is an option.
+		length=$(cgisession append --text -- entries "$text") || refuse
+		[ "$length" -le "$most" ] || cgisession unset /entries/0
 	fi
 	printf 'Status: 303 See Other\nLocation: guestbook.sh\n\n'
 	exit
@@ -20,12 +28,15 @@ fi
 
 page 'Guest book'
 echo '<ol>'
-# Each entry by its place in the list, up to the first that is not there.
+# All entries by one call. Each ends with a NUL, so that one of several lines stays
+# one entry; one that is absent is empty.
+set --
 i=0
-while entry=$(cgisession get --raw "/entries/$i"); do
-	echo "<li>$(html "$entry")</li>"
+while [ "$i" -lt "$most" ]; do
+	set -- "$@" "/entries/$i"
 	i=$((i + 1))
 done
+cgisession get --nul -- "$@" | tr '\n\000' ' \n' | escape | sed '/^$/d; s/.*/<li>&<\/li>/'
 cat <<END
 </ol>
 <form method="post" action="guestbook.sh">
