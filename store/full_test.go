@@ -6,8 +6,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -206,6 +208,122 @@ func TestFullDisk(t *testing.T) {
 	create(t, f, sized(100)) // in the room of the one removed
 }
 
+// line returns the record of a version as it stands in a session's file, with its
+// line feed.
+func line(t *testing.T, s *store.Session) string {
+	t.Helper()
+	text, err := os.ReadFile(s.Path)
+	must(t, err)
+	for l := range strings.Lines(string(text)) {
+		if strings.Contains(l, fmt.Sprintf(`"version":%d,`, s.Version)) {
+			return l
+		}
+	}
+	t.Fatalf("version %d is not in the file", s.Version)
+	return ""
+}
+
+// blocks returns how large the file is, and how much of the disk it takes, in bytes.
+func blocks(t *testing.T, path string) (size, taken int64) {
+	t.Helper()
+	var st unix.Stat_t
+	must(t, unix.Stat(path, &st))
+	return st.Size, int64(st.Blocks) * 512
+}
+
+// TestFullDiskFits has sessions of any history on a full disk: a record that fits
+// beside the current one into the file's blocks is stored, without a new block. What
+// does not fit fails, and takes no block.
+func TestFullDiskFits(t *testing.T) {
+	dir := smallDisk(t)
+	f := open(t, dir, patient)
+	rng := rand.New(rand.NewPCG(13, 1))
+	for round := range 200 {
+		s := create(t, f, sized(10+rng.IntN(6000)))
+		if rng.IntN(3) == 0 { // as earlier programs left it: anywhere in the file
+			text := line(t, s)
+			before := rng.IntN(8000)
+			room := (before + len(text) + 4095) / 4096 * 4096
+			text = strings.Repeat("\n", before) + text + strings.Repeat("\n", room-before-len(text))
+			must(t, os.WriteFile(s.Path, []byte(text), 0o600))
+		}
+		change := func(n int, outcome store.Outcome) error {
+			t.Helper()
+			next, err := f.Update(s.Handle, false, func(s *store.Session) (store.Outcome, error) {
+				s.Data = store.Data(sized(n))
+				return outcome, nil
+			})
+			if err == nil {
+				s = next
+			}
+			holds(t, f, s.Handle, s.Version, string(s.Data))
+			return err
+		}
+		for range rng.IntN(6) {
+			outcome := store.Save
+			if rng.IntN(5) == 0 {
+				outcome = store.Wipe
+			}
+			must(t, change(10+rng.IntN(1+rng.IntN(8000)), outcome))
+		}
+		must(t, change(10+rng.IntN(6000), store.Save))
+
+		fill(t, dir)
+		size, taken := blocks(t, s.Path)
+		for range 20 {
+			now := line(t, s)
+			n := 10 + rng.IntN(int(size)+500)
+			if rng.IntN(3) == 0 { // a write that fails may come some of the way
+				n = int(size) + 5000
+				must(t, spare(dir))
+			}
+			fits := len(now)+len(now)-len(s.Data)+n <= int(size)-2 // the version may get a digit
+			err := change(n, store.Save)
+			longer, more := blocks(t, s.Path)
+			now = line(t, s)
+			switch {
+			case fits && err != nil:
+				t.Fatalf("round %d: %d bytes of data beside %d in %d: %v", round, n, len(now), size, err)
+			case err != nil && (!errors.Is(err, unix.ENOSPC) || longer != size || more != taken):
+				t.Fatalf("round %d: %v: %d bytes in %d of the disk; it was %d in %d", round, err, longer, more, size, taken)
+			case err == nil && more > taken, longer < size && int(longer) < 2*len(now):
+				t.Fatalf("round %d: a record of %d, %d bytes in %d of the disk; it was %d in %d", round, len(now), longer, more, size, taken)
+			}
+			taken, size = more, longer
+			must(t, refill(dir))
+		}
+		must(t, os.Remove(filepath.Join(dir, ".filler")))
+		if _, err := f.Update(s.Handle, false, remove); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// spare leaves one block of room.
+func spare(dir string) error {
+	info, err := os.Stat(filepath.Join(dir, ".filler"))
+	if err == nil {
+		err = os.Truncate(filepath.Join(dir, ".filler"), info.Size()-4096)
+	}
+	return err
+}
+
+// refill takes all room that there is.
+func refill(dir string) error {
+	file, err := os.OpenFile(filepath.Join(dir, ".filler"), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	for err == nil {
+		_, err = file.Write(make([]byte, 4096))
+	}
+	if errors.Is(err, unix.ENOSPC) {
+		return nil
+	}
+	return err
+}
+
 // TestFailedFirstSave has a first save that comes to nothing in a file that was
 // there before, as lock-path leaves it: the file stays, without a session.
 func TestFailedFirstSave(t *testing.T) {
@@ -235,7 +353,7 @@ func TestFailedSaveIsNotSeen(t *testing.T) {
 	dir := t.TempDir()
 	f := open(t, dir, patient)
 	s := create(t, f, sized(100))
-	c := start(t, "limited", dir, s.Handle, "4000", "200") // the padding fails
+	c := start(t, "limited", dir, s.Handle, "4095", "200") // the last line feed fails, and stood there before
 	if got := c.line(); got != "EFBIG" {
 		t.Fatalf("saved with %q; want EFBIG", got)
 	}

@@ -59,7 +59,7 @@ type step struct {
 	before, after []byte
 	old, next     found
 	err           error  // of the record before
-	begin         int    // of what was written
+	from          int    // where the write began
 	block         []byte // what was written there, in one pwrite
 }
 
@@ -87,18 +87,20 @@ func (l *layout) save(data Data, outcome Outcome) step {
 	}
 
 	line := s.after[s.next.begin:s.next.end]
-	var size int
-	s.begin, size = place(s.old, len(line), len(s.before))
-	if s.begin != s.next.begin {
-		l.t.Fatalf("record at %d; place says %d", s.next.begin, s.begin)
+	at := place(s.old, len(line), len(s.before))
+	if at.begin != s.next.begin {
+		l.t.Fatalf("record at %d; place says %d", s.next.begin, at.begin)
 	}
-	if size < len(line) || s.begin < s.old.end && s.begin+size > s.old.begin {
-		l.t.Fatalf("%d bytes written at %d: over the current record at %d to %d", size, s.begin, s.old.begin, s.old.end)
+	if at.begin > 0 && s.next.end != max(pages(len(s.before)), at.to) {
+		l.t.Fatalf("record from %d to %d of %d: neither first nor last", s.next.begin, s.next.end, len(s.after))
 	}
-	s.block = append(slices.Clone(line), bytes.Repeat([]byte("\n"), size-len(line))...)
-	written := overlaid(s.before, s.begin, s.block)
+	if at.from < s.old.end && at.to > s.old.begin {
+		l.t.Fatalf("written from %d to %d: over the current record at %d to %d", at.from, at.to, s.old.begin, s.old.end)
+	}
+	s.from, s.block = at.from, padded(at.begin-at.from, slices.Clone(line), at.to-s.next.end)
+	written := overlaid(s.before, s.from, s.block)
 	if outcome == Save && !bytes.HasPrefix(written, s.after) {
-		l.t.Fatalf("the save wrote more than its %d bytes at %d", size, s.begin)
+		l.t.Fatalf("the save wrote more than its bytes from %d to %d", at.from, at.to)
 	}
 
 	// The session and its file's size, whatever came before.
@@ -136,22 +138,23 @@ func (s step) holds(file []byte) (old, next bool) {
 // record or, once all of it is written, the new one. all tries every number.
 func (s step) torn(t *testing.T, all bool) {
 	t.Helper()
-	whole := s.next.end - s.next.begin
-	image := overlaid(s.before, s.begin, nil)
+	line := s.after[s.next.begin:s.next.end]
+	begin, end := s.next.begin-s.from, s.next.end-s.from // of the record in the block
+	image := overlaid(s.before, s.from, nil)
 	stride := max(97, len(s.block)/20)
 	for n := range len(s.block) + 1 {
 		if n > 0 {
-			image = append(image, make([]byte, max(0, s.begin+n-len(image)))...)
-			image[s.begin+n-1] = s.block[n-1]
+			image = append(image, make([]byte, max(0, s.from+n-len(image)))...)
+			image[s.from+n-1] = s.block[n-1]
 		}
-		edge := n < 16 || n > whole-32 && n < whole+4 || n == len(s.block)
+		edge := n < 16 || n > begin && n < begin+16 || n > end-32 && n < end+4 || n == len(s.block)
 		if !all && !edge && n%stride != 0 {
 			continue
 		}
 		// The last bytes may have been there before.
-		complete := bytes.HasPrefix(image[s.begin:], s.block[:whole])
+		complete := len(image) >= s.next.end && bytes.Equal(image[s.next.begin:s.next.end], line)
 		if old, next := s.holds(image); next != complete || old == complete {
-			t.Fatalf("%d of %d bytes written at %d: %.80s", n, len(s.block), s.begin, verdict(current(image)))
+			t.Fatalf("%d of %d bytes written at %d: %.80s", n, len(s.block), s.from, verdict(current(image)))
 		}
 	}
 }
@@ -163,8 +166,8 @@ func (s step) sectors(t *testing.T, rng *rand.Rand, all bool) {
 	if s.err != nil {
 		return // where nothing is stored yet, nothing can be lost
 	}
-	written := overlaid(s.before, s.begin, s.block)
-	first, last := s.begin/sector, (s.begin+len(s.block)-1)/sector
+	written := overlaid(s.before, s.from, s.block)
+	first, last := s.from/sector, (s.from+len(s.block)-1)/sector
 	all = all && len(written) == page
 	tries := 4
 	if all {
@@ -197,7 +200,7 @@ func (s step) wiped(t *testing.T) {
 	if rest := slices.Concat(s.after[:s.next.begin], s.after[s.next.end:]); strings.Trim(string(rest), "\n") != "" {
 		t.Fatalf("left beside the record: %.80q", rest)
 	}
-	image := overlaid(s.before, s.begin, s.block)
+	image := overlaid(s.before, s.from, s.block)
 	for n := range image {
 		if n >= s.next.begin && n < s.next.end {
 			continue
@@ -392,17 +395,16 @@ func TestPlace(t *testing.T) {
 			for _, more := range []int{0, page, 3 * page} {
 				size := pages(at.end) + more
 				for _, length := range lengths {
-					from, n := place(at, length, size)
-					if n < length || from < at.end && from+n > at.begin {
-						t.Errorf("%d bytes beside %d to %d: %d at %d", length, at.begin, at.end, n, from)
+					p := place(at, length, size)
+					if p.to-p.from < length || p.from < at.end && p.to > at.begin || p.begin < p.from || p.begin+length > p.to {
+						t.Errorf("%d bytes beside %d to %d: %+v", length, at.begin, at.end, p)
 					}
-					if first := length <= at.begin; first != (from == 0) || !first && from != at.end {
-						t.Errorf("%d bytes beside %d to %d: at %d", length, at.begin, at.end, from)
+					if first := length <= at.begin; first != (p.begin == 0) || !first && (p.from != at.end || p.begin+length != p.to || p.to%page != 0) {
+						t.Errorf("%d bytes beside %d to %d: %+v", length, at.begin, at.end, p)
 					}
-					// What is written ends where the current record begins,
-					// or leaves nothing older behind it.
-					if end := from + n; from == 0 && end != at.begin || from > 0 && end != size && end != pages(at.end+length) {
-						t.Errorf("%d bytes beside %d to %d of %d: up to %d", length, at.begin, at.end, size, end)
+					// A file grows only where the record fits on neither side, and no more than it must.
+					if fits := length <= max(at.begin, size-at.end); p.begin > 0 && fits != (p.to == size) || p.to > size && p.to != pages(at.end+length) {
+						t.Errorf("%d bytes beside %d to %d of %d: %+v", length, at.begin, at.end, size, p)
 					}
 				}
 			}

@@ -197,10 +197,11 @@ func sampleFiles() (files [][]byte, versions map[string]uint64) {
 	versions = map[string]uint64{string(old): 9, string(next): 10}
 	return [][]byte{
 		slices.Concat(old),
-		padded(slices.Clone(old), 512),
-		padded(slices.Concat(old, next), 512), // newer last
-		padded(slices.Concat(padded(slices.Clone(next), len(next)+40), old), 512), // newer first
-		padded(slices.Concat(next, old), 512),
+		padded(0, slices.Clone(old), 300),
+		slices.Concat(old, padded(200, slices.Clone(next), 0)), // newer last
+		slices.Concat(padded(0, slices.Clone(next), 40), padded(200, slices.Clone(old), 0)), // newer first
+		padded(0, slices.Concat(old, next), 300),                                            // as earlier programs left it
+		padded(0, slices.Concat(next, old), 300),
 	}, versions
 }
 

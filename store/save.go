@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 
@@ -17,12 +18,11 @@ func (e *entry) save(s *Session, at found, outcome Outcome) error {
 		return fmt.Errorf("data of %d bytes: %w of %d", len(s.Data), ErrTooLarge, e.f.opts.MaxSize)
 	}
 	line := record{version: at.version + 1, created: s.Created, user: s.User, data: s.Data}.encode()
-	begin, size := place(at, len(line), int(e.stat.Size))
-	end := begin + size
-	if err := e.write(begin, padded(line, size)); err != nil {
+	spot := place(at, len(line), int(e.stat.Size))
+	if err := e.write(spot, line); err != nil {
 		return err
 	}
-	total := max(end, int(e.stat.Size))
+	begin, total := spot.begin, max(spot.to, int(e.stat.Size))
 	if e.f.opts.Durable || total > page || outcome == Wipe {
 		if err := e.sync(begin); err != nil {
 			return err
@@ -44,33 +44,48 @@ func (e *entry) save(s *Session, at found, outcome Outcome) error {
 	return e.stillThere()
 }
 
-// place returns where the next record goes and how many bytes are written
-// there: at the start if it fits before the current record, line feeds filling
-// up to that; else right after it, line feeds filling over all older text and
-// up to a whole page.
-func place(at found, length, size int) (begin, filled int) {
-	if at.begin >= length {
-		return 0, at.begin
+// A placement is where the next record goes: it begins at begin, and all from
+// offset from up to to is written in one pwrite, line feeds around the record.
+type placement struct{ begin, from, to int }
+
+// place finds the place of the next record in a file of so many bytes. It goes to
+// the start, if it fits before the current one; else to the end of the file's last
+// page, if it fits behind the current one; else the file grows, and it goes to the
+// new end. The first ever goes to the start.
+//
+// So the current record always begins the file or ends it, and all room that it
+// leaves is in one piece: two records in a row that fit into the file's pages
+// together need no more of them, on a full disk either. The file never grows beyond
+// three times its largest record and a page.
+func place(at found, length, size int) placement {
+	room := pages(size)
+	switch {
+	case at.end == 0:
+		return placement{0, 0, max(room, pages(length))}
+	case at.begin >= length:
+		return placement{0, 0, at.begin}
+	case room-at.end < length:
+		room = pages(at.end + length)
 	}
-	return at.end, pages(max(at.end+length, size)) - at.end
+	return placement{room - length, at.end, room}
 }
 
 // pages rounds up to whole pages.
 func pages(n int) int { return (n + page - 1) / page * page }
 
-// padded returns line followed by line feeds, size bytes in all.
-func padded(line []byte, size int) []byte {
-	line = slices.Grow(line, size-len(line))
-	for len(line) < size {
-		line = append(line, '\n')
-	}
-	return line
+// padded returns line with line feeds before and after it.
+func padded(before int, line []byte, after int) []byte {
+	const feed = "\n"
+	line = slices.Grow(line, before+after)
+	line = slices.Insert(line, 0, bytes.Repeat([]byte(feed), before)...)
+	return append(line, bytes.Repeat([]byte(feed), after)...)
 }
 
-// write puts text at begin. If that fails, the record there is spoilt.
-func (e *entry) write(begin int, text []byte) error {
-	if err := pwriteAll(e.fd, text, int64(begin)); err != nil {
-		e.spoil(begin)
+// write puts the record's line where it belongs. If that fails, the record is spoilt.
+func (e *entry) write(at placement, line []byte) error {
+	text := padded(at.begin-at.from, line, at.to-at.begin-len(line))
+	if err := pwriteAll(e.fd, text, int64(at.from)); err != nil {
+		e.spoil(at.begin)
 		if e.refused != nil {
 			err = e.refused
 		}
@@ -89,15 +104,25 @@ func (e *entry) sync(begin int) error {
 	return nil
 }
 
-// spoil makes sure that no reader sees the record at begin, of which it will
-// be reported that it is not stored.
+// spoil makes sure that no reader sees the record at begin, which the caller is
+// about to report as not stored. A file that grew for it is cut back: a write that
+// failed may have left only a part of the record there.
 func (e *entry) spoil(begin int) {
-	if !e.stored {
+	old := int(e.stat.Size)
+	switch {
+	case !e.stored:
 		ftruncate(e.fd, 0)
 		return
+	case begin < old:
+		e.hide(begin)
 	}
-	pwriteAll(e.fd, []byte{'\n'}, int64(begin))
+	if err := ftruncate(e.fd, old); err != nil && begin >= old {
+		e.hide(begin)
+	}
 }
+
+// hide overwrites the first byte of the record at begin.
+func (e *entry) hide(begin int) { pwriteAll(e.fd, []byte{'\n'}, int64(begin)) }
 
 // pwriteAll writes text at the offset; a short write goes on to learn why.
 func pwriteAll(fd int, text []byte, offset int64) error {
@@ -117,9 +142,9 @@ func pwriteAll(fd int, text []byte, offset int64) error {
 
 // blank overwrites all but the record from begin to end with line feeds.
 func (e *entry) blank(begin, end, total int) error {
-	err := pwriteAll(e.fd, padded(nil, begin), 0)
+	err := pwriteAll(e.fd, padded(begin, nil, 0), 0)
 	if err == nil {
-		err = pwriteAll(e.fd, padded(nil, total-end), int64(end))
+		err = pwriteAll(e.fd, padded(total-end, nil, 0), int64(end))
 	}
 	if err != nil {
 		return e.fail("delete the data, but not yet the older record, of", err)
@@ -127,18 +152,20 @@ func (e *entry) blank(begin, end, total int) error {
 	return nil
 }
 
-// trim cuts a file that is over twice what its record needs down to the pages
-// up to end, once that record is on the disk, and returns the file's size. The
-// session is stored already, so that one which cannot be cut stays as it is.
+// trim cuts a file that is over twice what its record needs, once that record is on
+// the disk, and returns the file's size. Room for one more of its length is left,
+// so that the next save needs no block. The session is stored already, so one that
+// cannot be cut stays as it is.
 func (e *entry) trim(end, length, total int) int {
-	if total <= 2*pages(length) || pages(end) >= total {
+	size := max(pages(end), pages(2*length))
+	if total <= 2*pages(length) || size >= total {
 		return total
 	}
-	if err := ftruncate(e.fd, pages(end)); err != nil {
+	if err := ftruncate(e.fd, size); err != nil {
 		e.f.opts.log("not cut: "+err.Error(), e.handle)
 		return total
 	}
-	return pages(end)
+	return size
 }
 
 // stillThere reports ErrNotFound if the file was removed by one who takes no
