@@ -68,9 +68,6 @@ func victims() []victim {
 	}
 }
 
-// moves reports whether the victim gives a session another id.
-func (v victim) moves() bool { return v.commit[0] == "renameat" }
-
 // creates reports whether the victim makes a file.
 func (v victim) creates() bool { return v.newID && v.name != "regenerate" }
 
@@ -384,8 +381,7 @@ func (v victim) afterKill(tr trace, call string) []state {
 
 // afterError are the states that are allowed after an error from a call. A
 // success has done it. A failure has not, but where the call came too late to
-// undo it; then the next session is not there. Whether what a failed close(2)
-// was to store is stored nobody knows, but a move is undone.
+// undo it; then the next session is not there.
 func (v victim) afterError(tr trace, call string, code int) []state {
 	calls := tr.calls
 	if !v.goesOn {
@@ -395,8 +391,8 @@ func (v victim) afterError(tr trace, call string, code int) []state {
 	switch {
 	case code == 0:
 		return []state{v.done}
-	case committed && call == "close" && !v.moves():
-		return v.ended()
+	case committed && call == "close" && v.name == "delete": // it closes before it blanks the older record, and after
+		return append(v.ended(), v.before)
 	case committed && (v.goesOn || slices.Contains(v.late, call)):
 		return v.ended()[:1]
 	}

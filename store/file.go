@@ -156,7 +156,9 @@ type entry struct {
 	fresh   bool        // made by this call
 	stored  bool        // holds a record that counts
 	lockFD  int         // where the lock is, if that is to be kept
-	release func()
+	// unconfirmed: something was written since the descriptor was last closed.
+	unconfirmed bool
+	release     func()
 
 	text, last []byte // room to read into, for one entry after the other
 }
@@ -287,10 +289,9 @@ func (e *entry) open(access int) error {
 	return checkFile(&e.stat)
 }
 
-// finish closes the file after a change, of which some file systems say only
-// then that they could not store it (close(2)).
+// finish closes the file after a change.
 func (e *entry) finish(err error) error {
-	if closing := e.closeData(); err == nil && closing != nil && closing != unix.EINTR {
+	if closing := e.closeData(); err == nil && closing != nil && e.unconfirmed {
 		err = e.fail("close", closing)
 	}
 	return err
@@ -302,7 +303,10 @@ func (e *entry) closeData() error {
 	}
 	fd := e.fd
 	e.fd = -1
-	return unix.Close(fd)
+	if err := unix.Close(fd); err != unix.EINTR { // closed all the same (close(2))
+		return err
+	}
+	return nil
 }
 
 // check is open without keeping the file: whether it is worth waiting for.

@@ -28,6 +28,9 @@ func (e *entry) save(s *Session, at found, outcome Outcome) error {
 			return err
 		}
 	}
+	if err := e.confirm(begin); err != nil {
+		return err
+	}
 	if outcome == Wipe {
 		if err := e.blank(begin, begin+len(line), total); err != nil {
 			return err
@@ -104,6 +107,22 @@ func (e *entry) sync(begin int) error {
 	return nil
 }
 
+// confirm closes the file while the record can still be taken back: some file systems
+// report only then that a write failed (close(2)). A second descriptor stands in for
+// the one that is closed.
+func (e *entry) confirm(begin int) error {
+	spare, err := duplicate(e.fd)
+	if err == nil {
+		err = e.closeData()
+		e.fd = spare
+	}
+	if err != nil {
+		e.spoil(begin)
+		return e.fail("close", err)
+	}
+	return nil
+}
+
 // spoil makes sure that no reader sees the record at begin, which the caller is
 // about to report as not stored. A file that grew for it is cut back: a write that
 // failed may have left only a part of the record there.
@@ -142,6 +161,7 @@ func pwriteAll(fd int, text []byte, offset int64) error {
 
 // blank overwrites all but the record from begin to end with line feeds.
 func (e *entry) blank(begin, end, total int) error {
+	e.unconfirmed = true
 	err := pwriteAll(e.fd, padded(begin, nil, 0), 0)
 	if err == nil {
 		err = pwriteAll(e.fd, padded(total-end, nil, 0), int64(end))

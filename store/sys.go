@@ -32,6 +32,11 @@ func touchat(dir int, name string) error {
 	return err
 }
 
+// duplicate returns another descriptor of the open file, which no command inherits.
+func duplicate(fd int) (int, error) {
+	return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+}
+
 func fstat(fd int, st *unix.Stat_t) error {
 	return retry(func() error { return unix.Fstat(fd, st) })
 }
