@@ -32,6 +32,9 @@ type File struct {
 	opts Options
 	mu   sync.Mutex // guards root
 	root int        // descriptor of the directory; -1 until it is needed
+	// stuck says why a lock of this process was not released: whatever needs one
+	// fails from then on, for it could wait for itself.
+	stuck error
 }
 
 // NewFile returns the store in dir, which is made when the first session is.
@@ -214,6 +217,7 @@ func (f *File) lock(handle string, how mode, create bool) (*entry, error) {
 	default:
 		err = e.fail("lock", err)
 	}
+	e.takeBack()
 	unix.Close(shard)
 	return nil, err
 }
@@ -340,6 +344,25 @@ func (e *entry) make() error {
 	return err
 }
 
+// takeBack removes the empty file that this call made but could not lock, unless
+// another process has it by now: that would hold its lock, or have stored something.
+// Where there are no locks at all nobody can store anything.
+func (e *entry) takeBack() {
+	if !e.fresh {
+		return
+	}
+	defer e.closeData()
+	if e.open(unix.O_RDWR) != nil {
+		return
+	}
+	switch tryLock(e.fd, time.Time{}) {
+	case nil, unix.ENOLCK, unix.ENOSYS, unix.EOPNOTSUPP:
+		if fstat(e.fd, &e.stat) == nil && e.stat.Size == 0 && e.stillNamed() == nil {
+			unlinkat(e.shard, e.handle)
+		}
+	}
+}
+
 // load reads the session and judges it. With ErrNotFound (a file in which
 // nothing was ever stored) the session is a new one, to be created.
 func (e *entry) load() (*Session, found, error) {
@@ -348,8 +371,14 @@ func (e *entry) load() (*Session, found, error) {
 		return nil, found{}, err
 	}
 	s, at, err := e.judge(text)
-	if s != nil && e.f.holdsOther(&e.stat) {
-		return nil, at, e.fail("lock", ErrOtherLock)
+	if s != nil {
+		other, failed := e.f.holdsOther(&e.stat)
+		if other {
+			failed = ErrOtherLock
+		}
+		if failed != nil {
+			return nil, at, e.fail("lock", failed)
+		}
 	}
 	return s, at, err
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -88,7 +89,12 @@ func (f *File) LockPath(handle string, create bool) (string, error) {
 			return "", e.fail("create", err)
 		}
 	}
-	return f.emptyFile(e)
+	path, err := f.emptyFile(e)
+	if err != nil {
+		e.closeData()
+		e.takeBack()
+	}
+	return path, err
 }
 
 // emptyFile returns the entry's path if nothing has been stored in it yet.
@@ -106,48 +112,60 @@ func (f *File) emptyFile(e *entry) (string, error) {
 // LockLost implements [Store]: it reports whether LockFD is on a file that was removed: the session
 // that the caller locked has ended.
 func (f *File) LockLost() bool {
-	st, ok := f.lockStat()
-	return ok && st.Nlink == 0
+	st, ok, err := f.lockStat()
+	return ok && err == nil && st.Nlink == 0
 }
 
 // CheckLock reports as ErrOtherLock that LockFD is not open.
 func (f *File) CheckLock() error {
-	if _, ok := f.lockStat(); f.opts.LockFD != 0 && !ok {
-		return ErrOtherLock
+	_, _, err := f.lockStat()
+	if err == unix.EBADF {
+		err = ErrOtherLock
 	}
-	return nil
+	return err
 }
 
-// lockStat looks at LockFD, if there is one.
-func (f *File) lockStat() (st unix.Stat_t, ok bool) {
+// lockStat looks at LockFD, and reports whether there is one.
+func (f *File) lockStat() (st unix.Stat_t, ok bool, err error) {
 	if f.opts.LockFD == 0 {
-		return st, false
+		return st, false, nil
 	}
-	return st, fstat(f.opts.LockFD, &st) == nil
+	err = fstat(f.opts.LockFD, &st)
+	return st, true, err
 }
 
 // holdsOther reports whether LockFD is on another file than st's.
-func (f *File) holdsOther(st *unix.Stat_t) bool {
-	held, ok := f.lockStat()
-	return ok && !f.opts.LockElsewhere && held.Nlink > 0 && inodeOf(&held) != inodeOf(st)
+func (f *File) holdsOther(st *unix.Stat_t) (bool, error) {
+	held, ok, err := f.lockStat()
+	return ok && !f.opts.LockElsewhere && held.Nlink > 0 && inodeOf(&held) != inodeOf(st), err
 }
 
 // namesHeld reports whether LockFD is on the file that the entry's name leads to.
-func (e *entry) namesHeld() bool {
-	held, ok := e.f.lockStat()
-	if !ok {
-		return false
+// If that cannot be told, to take another lock could be to wait for one's own.
+func (e *entry) namesHeld() (bool, error) {
+	held, ok, err := e.f.lockStat()
+	if !ok || err != nil {
+		return false, err
 	}
 	var st unix.Stat_t
-	err := lstatat(e.shard, e.handle, &st)
-	return err == nil && inodeOf(&st) == inodeOf(&held)
+	switch err := lstatat(e.shard, e.handle, &st); err {
+	case nil:
+		return inodeOf(&st) == inodeOf(&held), nil
+	case unix.ENOENT:
+		return false, nil
+	default:
+		return false, err
+	}
 }
 
 // take takes the lock and returns which file it is on: by LockFD where that is
 // on this file, on a descriptor to keep, or for this call alone.
 func (e *entry) take(how mode, access int, deadline time.Time) (inode, func(), error) {
-	switch {
-	case e.namesHeld():
+	held, err := e.namesHeld()
+	switch err = cmp.Or(e.f.stuck, err); {
+	case err != nil:
+		return inode{}, nil, err
+	case held:
 		e.lockFD = e.f.opts.LockFD
 		return e.takeHeld(deadline)
 	case how == kept:
@@ -156,14 +174,15 @@ func (e *entry) take(how mode, access int, deadline time.Time) (inode, func(), e
 	if err := spareDescriptors(e.shard); err != nil {
 		return inode{}, nil, err
 	}
-	return lockPath(e.f.Path(e.handle), access, how == exclusive, deadline, e.check)
+	locked, unlock, err := lockPath(e.f.Path(e.handle), access, how == exclusive, deadline, e.check)
+	return locked, func() { e.f.stuck = unlock() }, err
 }
 
 // takeHeld makes sure that LockFD has the lock: exclusive, for reading too,
 // since a shared one would lower the caller's.
 func (e *entry) takeHeld(deadline time.Time) (inode, func(), error) {
 	for {
-		err := setLock(e.lockFD, unix.LOCK_EX|unix.LOCK_NB)
+		err := tryLock(e.lockFD, deadline)
 		if err == unix.EWOULDBLOCK && time.Now().Before(deadline) {
 			time.Sleep(pollEvery)
 			continue
@@ -171,9 +190,14 @@ func (e *entry) takeHeld(deadline time.Time) (inode, func(), error) {
 		if err == unix.EWOULDBLOCK {
 			err = ErrLocked
 		}
-		held, _ := e.f.lockStat()
-		return inodeOf(&held), func() {}, err
+		held, _, failed := e.f.lockStat()
+		return inodeOf(&held), func() {}, cmp.Or(err, failed)
 	}
+}
+
+// tryLock takes the exclusive lock of an open file, or returns unix.EWOULDBLOCK.
+func tryLock(fd int, deadline time.Time) error {
+	return retryUntil(deadline, func() error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
 }
 
 // takeToKeep takes the lock on a descriptor of its own that survives exec.
@@ -184,7 +208,7 @@ func (e *entry) takeToKeep(access int, deadline time.Time) (inode, func(), error
 		return inode{}, nil, err
 	}
 	fd := own.fd
-	err := setLock(fd, unix.LOCK_EX|unix.LOCK_NB)
+	err := tryLock(fd, deadline)
 	if err == unix.EWOULDBLOCK {
 		err = waitUntil(deadline,
 			func() error { return setLock(fd, unix.LOCK_EX) },

@@ -18,14 +18,14 @@ func inodeOf(st *unix.Stat_t) inode { return inode{uint64(st.Dev), uint64(st.Ino
 // and what releases the lock. A busy lock is waited for until the deadline:
 // blocked in flock(2), since the kernel serves waiters in order and polling
 // starves them. Before it waits it runs check. Missing is unix.ENOENT.
-func lockPath(path string, flags int, exclusive bool, deadline time.Time, check func() error) (inode, func(), error) {
+func lockPath(path string, flags int, exclusive bool, deadline time.Time, check func() error) (inode, func() error, error) {
 	l := flock.New(path, flock.SetFlag(flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC))
 	try, wait := l.TryRLock, l.RLock
 	if exclusive {
 		try, wait = l.TryLock, l.Lock
 	}
 	var locked bool
-	err := retry(func() (err error) {
+	err := retryUntil(deadline, func() (err error) {
 		locked, err = try()
 		return errno(err)
 	})
@@ -37,7 +37,7 @@ func lockPath(path string, flags int, exclusive bool, deadline time.Time, check 
 	if err != nil {
 		return inode{}, nil, err
 	}
-	release := func() { l.Unlock() }
+	release := func() error { return retry(func() error { return errno(l.Unlock()) }) }
 	info, err := l.Stat()
 	if err != nil {
 		release()

@@ -1,6 +1,10 @@
 package store
 
-import "golang.org/x/sys/unix"
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
 
 // The system calls of this package, each repeated for as long as a signal
 // interrupts it. They return the plain unix.Errno.
@@ -76,6 +80,21 @@ func retry(call func() error) error {
 	for {
 		if err := call(); err != unix.EINTR {
 			return err
+		}
+	}
+}
+
+// retryUntil is retry for flock(2): interruptions that do not end are [ErrLocked] at
+// the deadline, but not before some tries.
+func retryUntil(deadline time.Time, call func() error) error {
+	const fewest = 100
+	for try := 1; ; try++ {
+		err := call()
+		if err != unix.EINTR {
+			return err
+		}
+		if try >= fewest && !time.Now().Before(deadline) {
+			return ErrLocked
 		}
 	}
 }
