@@ -64,9 +64,15 @@ type ended struct {
 
 func (s site) call(t testing.TB, args ...string) ended {
 	t.Helper()
+	return s.give(t, "", args...)
+}
+
+// give is call with text on standard input.
+func (s site) give(t testing.TB, text string, args ...string) ended {
+	t.Helper()
 	var stdout, stderr bytes.Buffer
 	c := exec.Command(program, args...)
-	c.Env, c.Stdout, c.Stderr = s, &stdout, &stderr
+	c.Env, c.Stdin, c.Stdout, c.Stderr = s, strings.NewReader(text), &stdout, &stderr
 	began := time.Now()
 	err := c.Run()
 	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
