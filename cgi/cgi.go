@@ -5,14 +5,16 @@ package cgi
 
 import (
 	"errors"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // Env is all that a call reads of its environment, besides the variables of
 // its options. Nothing else that a client can name is read.
 type Env struct {
 	Cookie     string // HTTP_COOKIE: the request's Cookie header
-	HTTPS      bool   // HTTPS is "on" or "1"
+	HTTPS      bool   // HTTPS is set and not off, or REQUEST_SCHEME is https
 	TempDir    string // TMPDIR, or /tmp
 	RuntimeDir string // XDG_RUNTIME_DIR, or empty
 	LockFD     int    // CGISESSION_LOCK_FD: a descriptor that holds the session's lock; 0: none
@@ -37,10 +39,9 @@ func Read(lookup func(string) (string, bool)) (Env, error) {
 		text, _ := lookup(name)
 		return text
 	}
-	https := get("HTTPS")
 	e := Env{
 		Cookie:     get("HTTP_COOKIE"),
-		HTTPS:      https == "on" || https == "ON" || https == "1",
+		HTTPS:      isOn(get("HTTPS")) || strings.EqualFold(get("REQUEST_SCHEME"), "https"),
 		TempDir:    get("TMPDIR"),
 		RuntimeDir: get("XDG_RUNTIME_DIR"),
 		LockToken:  get("CGISESSION_LOCK_TOKEN"),
@@ -57,6 +58,13 @@ func Read(lookup func(string) (string, bool)) (Env, error) {
 	var err error
 	e.Request, err = readRequest(lookup)
 	return e, err
+}
+
+// isOn reports whether the variable HTTPS says that the request came over https.
+// No standard says how. For http servers leave it out or say one of the words
+// here; for https they say "on", "1" or anything else.
+func isOn(https string) bool {
+	return !slices.Contains([]string{"", "off", "0", "no", "false"}, strings.ToLower(https))
 }
 
 // readRequest reads CGISESSION_ID and, if that is set, its companions.

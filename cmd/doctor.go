@@ -245,9 +245,9 @@ func (d *doctor) checkCookies() {
 	case d.c.secure == "never":
 		d.say(warn, "cookie", "--cookie-secure never sends it in the clear; use auto, or always under https")
 	case d.c.secure == "auto" && !d.c.env.HTTPS:
-		d.say(warn, "cookie", "--cookie-secure auto goes by the variable HTTPS, which is not on here; under https see that the web server sets it, or use always")
+		d.say(warn, "cookie", "--cookie-secure auto goes by the variables HTTPS and REQUEST_SCHEME, which do not say https here; under https see that the web server sets HTTPS=on, or use always")
 	case d.c.secure == "always" && !d.c.env.HTTPS:
-		d.say(warn, "cookie", "--cookie-secure always: browsers keep the cookie under https only, and the variable HTTPS is not on here; over http each visit begins a new session")
+		d.say(warn, "cookie", "--cookie-secure always: browsers keep the cookie under https only, and the variables HTTPS and REQUEST_SCHEME do not say https here; over http each visit begins a new session")
 	}
 }
 

@@ -251,7 +251,7 @@ func settingRows() []row {
 			args: argv{"get", "name"}, stdout: lit(`"Alice"` + "\n")},
 		row{name: "lower case variables", env: argv{"cgisession_data_dir=/nowhere", "http_cookie=cgisession_id=" + bob}, args: argv{"get", "name"}, stdout: lit(`"Alice"` + "\n")},
 		row{name: "library's variables", env: argv{"CLI_TEMPLATE_ERROR_DEBUG=1", "URFAVE_CLI_TRACING=on", "0=zsh"}, args: argv{"get", "name"}, stdout: lit(`"Alice"` + "\n")},
-		row{name: "https in other words", env: argv{"HTTPS=off", "HTTP_HTTPS=on", "HTTP_X_FORWARDED_PROTO=https", "HTTP_COOKIE="}, args: argv{"load"}, stdout: newCookie, files: 1},
+		row{name: "https in other words", env: argv{"HTTPS=off", "HTTP_HTTPS=on", "HTTP_X_FORWARDED_PROTO=https", "HTTP_REQUEST_SCHEME=https", "HTTP_COOKIE="}, args: argv{"load"}, stdout: newCookie, files: 1},
 		row{name: "no deadline", env: argv{"CGISESSION_TIMEOUT=106751d", "CGISESSION_LIFETIME=106751d"}, args: argv{"get", "name"}, stdout: lit(`"Alice"` + "\n")},
 	)
 }

@@ -88,7 +88,7 @@ func (o *options) cookieFlags() []cli.Flag {
 		o.option("cookie-expires", "when the browser drops the cookie: true (when it is closed), false (never: 400 days), a `TIME`, or a date such as 2027-01-31T00:00:00Z", "true", expires(&o.cookie.Expires)),
 		o.option("cookie-path", "`PATH` of the URLs that the cookie is sent to", "/", text(&o.cookie.Path)),
 		o.option("cookie-domain", "`DOMAIN` of the hosts that the cookie is sent to", "this host only", text(&o.cookie.Domain)),
-		o.option("cookie-secure", "send the cookie over https only: `auto|always|never`; auto: where the server says HTTPS=on", "auto", choice(&o.secure, "auto", "always", "never")),
+		o.option("cookie-secure", "send the cookie over https only: `auto|always|never`; auto: where the server sets HTTPS, or REQUEST_SCHEME=https", "auto", choice(&o.secure, "auto", "always", "never")),
 		o.option("cookie-http-only", "keep the cookie from the page's scripts: `true|false`", "true", boolean(&o.cookie.HTTPOnly)),
 		o.option("cookie-same-site", "cross-site requests that carry the cookie: `lax|strict|none`", "lax", sameSite(&o.cookie.SameSite)),
 		o.switchOn("cookie-partitioned", "keep one cookie for each top-level site (CHIPS)", &o.cookie.Partitioned),

@@ -250,7 +250,7 @@ func (m *machine) examine(t *testing.T, scheme string) (fit bool) {
 	if !strings.Contains(found, "ok       key file: 1 keys") || strings.Contains(found, "problem") || strings.Contains(found, "timeout") {
 		t.Errorf("doctor says:\n%s", found)
 	}
-	return !strings.Contains(found, "--cookie-secure auto goes by the variable HTTPS, which is not on here")
+	return !strings.Contains(found, "--cookie-secure auto goes by the variables HTTPS and REQUEST_SCHEME, which do not say https here")
 }
 
 const environment = `#!/bin/sh
