@@ -14,9 +14,7 @@ package cmd
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -72,46 +70,6 @@ func verbs() []verb {
 	}
 }
 
-// Run runs the program with its arguments, its own name first, and returns what
-// it exits with.
-func Run(args []string) (code int) {
-	defer func() {
-		if p := recover(); p != nil {
-			code = report("", fmt.Errorf("%w: %v", errInternal, p))
-		}
-	}()
-	if servedAsScript(args[0], os.Getenv("SCRIPT_FILENAME")) {
-		io.WriteString(os.Stdout, "Status: 500 Internal Server Error\nContent-Type: text/plain\n\nThis program is no CGI script.\n")
-		return report("", fmt.Errorf("called by the web server as a CGI script: %w: move it out of the script directory", store.ErrConfig))
-	}
-	var out output
-	c := &call{options: defaults(), stdin: os.Stdin, stdout: &out, stderr: stderr()}
-	name, err := c.run(args)
-	if err == nil {
-		err = out.flush()
-	}
-	return report(name, err)
-}
-
-// servedAsScript reports whether the web server took the program itself for the
-// script, which would make arguments of the query string (RFC 3875, section 4.4).
-// A script of the same name in another place is not it.
-func servedAsScript(program, script string) bool {
-	if script == "" || filepath.Base(script) != filepath.Base(program) {
-		return false
-	}
-	served, err := os.Stat(script)
-	if err != nil {
-		return true
-	}
-	path, err := os.Executable()
-	if err != nil {
-		return true
-	}
-	own, err := os.Stat(path)
-	return err != nil || os.SameFile(served, own)
-}
-
 // report says on stderr what went wrong, in one line, and returns the exit code.
 func report(verb string, err error) int {
 	code := exitCode(err)
@@ -145,31 +103,47 @@ func silent(err error) bool {
 
 // run finds the verb and runs it, and returns its name for messages.
 func (c *call) run(args []string) (string, error) {
-	var known []cli.Flag
-	if len(args) > 1 && strings.HasPrefix(args[1], "-") {
-		known = allFlags()
-	}
-	leading, err := split(args[1:], known, true)
+	args, rest := splitLine(args)
+	leading, err := leadingFlags(args)
 	if err != nil {
 		return "", err
 	}
 	if len(leading.others) == 0 {
 		return "", c.app(c.commands()...).Run(append(args[:1:1], leading.flags...))
 	}
+	v, ok := findVerb(leading.others[0])
+	if !ok {
+		return "", noVerb(leading.others[0])
+	}
+	command := v.command(c)
+	l, err := split(append(leading.flags, leading.others[1:]...), command.Flags, v.wraps)
+	switch {
+	case err != nil:
+		return v.name, err
+	case l.help:
+		return v.name, c.app(command).Run([]string{args[0], v.name, "--help"})
+	case len(l.others) <= rest:
+		return v.name, errNoCommandInLine
+	}
+	return v.name, c.runLine(command, l)
+}
+
+// leadingFlags parts the flags before the verb from the rest.
+func leadingFlags(args []string) (line, error) {
+	var known []cli.Flag
+	if len(args) > 1 && strings.HasPrefix(args[1], "-") {
+		known = allFlags()
+	}
+	return split(args[1:], known, true)
+}
+
+func findVerb(name string) (verb, bool) {
 	for _, v := range verbs() {
-		if v.name == leading.others[0] {
-			command := v.command(c)
-			l, err := split(append(leading.flags, leading.others[1:]...), command.Flags, v.wraps)
-			switch {
-			case err != nil:
-				return v.name, err
-			case l.help:
-				return v.name, c.app(command).Run([]string{args[0], v.name, "--help"})
-			}
-			return v.name, c.runLine(command, l)
+		if v.name == name {
+			return v, true
 		}
 	}
-	return "", noVerb(leading.others[0])
+	return verb{}, false
 }
 
 // noVerb repeats what is no verb, unless it is as long as an id.
@@ -221,6 +195,9 @@ type line struct {
 	help   bool // is asked for; then nothing else counts
 }
 
+// helpFlag is the library's, which runLine takes from it.
+var helpFlag = cli.HelpFlag
+
 // split parts arguments into flags with their values and the others. It ends at
 // "--", which it drops, and, if leading is set, before the first argument that
 // is neither. What begins with a dash and is no known flag is an error. So is a
@@ -234,7 +211,7 @@ func split(args []string, known []cli.Flag, leading bool) (l line, err error) {
 			return l, nil
 		case len(arg) > 1 && arg[0] == '-':
 			name, value, hasValue := strings.Cut(strings.TrimPrefix(arg[1:], "-"), "=")
-			if slices.Contains(cli.HelpFlag.Names(), name) {
+			if slices.Contains(helpFlag.Names(), name) {
 				return line{flags: []string{arg}, help: true}, nil
 			}
 			l.flags = append(l.flags, arg)

@@ -20,7 +20,7 @@ func editCommand(c *call) *cli.Command {
 		if err := someArguments(args, "COMMAND"); err != nil {
 			return err
 		}
-		path, err := lookCommand(args[0])
+		path, err := lookCommand(args)
 		if err != nil {
 			return err
 		}

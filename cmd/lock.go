@@ -27,7 +27,7 @@ func lockCommand(c *call) *cli.Command {
 		if err := someArguments(args, "COMMAND, or --fd N,"); err != nil {
 			return err
 		}
-		path, err := lookCommand(args[0])
+		path, err := lookCommand(args)
 		if err != nil {
 			return err
 		}

@@ -27,7 +27,7 @@ func runCommand(c *call) *cli.Command {
 		if err := someArguments(args, "COMMAND"); err != nil {
 			return err
 		}
-		path, err := lookCommand(args[0])
+		path, err := lookCommand(args)
 		if err != nil {
 			return err
 		}
@@ -181,90 +181,4 @@ func (e commandError) code() int {
 		return exitNotFound
 	}
 	return exitNotExecutable
-}
-
-// lookCommand finds the command's program as a shell would.
-func lookCommand(name string) (string, error) {
-	path, err := exec.LookPath(name)
-	if err != nil {
-		if found, ok := errors.AsType[*exec.Error](err); ok {
-			err = plain(found.Err)
-		}
-		return "", commandError{name, err}
-	}
-	if err := checkInterpreter(path); err != nil {
-		return "", commandError{name, err}
-	}
-	return path, nil
-}
-
-// checkInterpreter reports that the interpreter which a script names after "#!",
-// or the interpreter of that, cannot be run. execve(2) would say so too, but only
-// once the session is loaded and its header lines are out.
-func checkInterpreter(path string) error {
-	const deepest = 5 // as Linux has it
-	for range deepest {
-		name := interpreter(path)
-		if name == "" {
-			return nil
-		}
-		if err := checkExecutable(name); err != nil {
-			return fmt.Errorf("its interpreter %q: %w", name, err)
-		}
-		path = name
-	}
-	return unix.ELOOP
-}
-
-func checkExecutable(path string) error {
-	var st unix.Stat_t
-	err := unix.Stat(path, &st)
-	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
-		err = unix.EACCES
-	}
-	if err == nil {
-		err = unix.Access(path, unix.X_OK)
-	}
-	return err
-}
-
-// interpreter returns what the program names after "#!", "" if it is no script.
-// Only blanks end it: in a script with DOS line ends it has the CR, and is not
-// found.
-func interpreter(path string) string {
-	line, _, _ := strings.Cut(firstBytes(path), "\n")
-	rest, script := strings.CutPrefix(line, "#!")
-	if !script {
-		return ""
-	}
-	name, _, _ := strings.Cut(strings.TrimLeft(rest, " \t"), " ")
-	name, _, _ = strings.Cut(name, "\t")
-	return name
-}
-
-// firstBytes returns the beginning of a program as the kernel looks at it, or "" if it
-// may be run but not read.
-func firstBytes(path string) string {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return ""
-	}
-	defer unix.Close(fd)
-	var text [256]byte
-	n, _ := unix.Read(fd, text[:])
-	return string(text[:max(n, 0)])
-}
-
-// shell runs a script without "#!", as execvp(3) has it.
-const shell = "/bin/sh"
-
-func shellArgs(path string, args []string) []string {
-	return append([]string{"sh", path}, args[1:]...)
-}
-
-// isText reports whether a program that the kernel does not know may be a script
-// for the shell, which a file with a NUL in its first line is not.
-func isText(path string) bool {
-	line, _, _ := strings.Cut(firstBytes(path), "\n")
-	return !strings.Contains(line, "\x00")
 }
