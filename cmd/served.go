@@ -1,11 +1,14 @@
 package cmd
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 
+	"cgisession/cgi"
 	"cgisession/store"
 )
 
@@ -17,9 +20,9 @@ func Run(args []string) (code int) {
 			code = report("", fmt.Errorf("%w: %v", errInternal, p))
 		}
 	}()
-	if servedAsScript(args[0], os.Getenv("SCRIPT_FILENAME")) {
+	if served(cgi.ReadScript(os.LookupEnv), args[0], args[1:]) {
 		io.WriteString(os.Stdout, "Status: 500 Internal Server Error\nContent-Type: text/plain\n\nThis program is no CGI script.\n")
-		return report("", fmt.Errorf("called by the web server as a CGI script: %w: move it out of the script directory", store.ErrConfig))
+		return report("", fmt.Errorf("called by a web server as a CGI script, or with the query string as arguments: %w: move it out of the script directory", store.ErrConfig))
 	}
 	var out output
 	c := &call{options: defaults(), stdin: os.Stdin, stdout: &out, stderr: stderr()}
@@ -30,23 +33,36 @@ func Run(args []string) (code int) {
 	return report(name, err)
 }
 
-// servedAsScript reports whether the web server took the program itself for the
-// script, which would make arguments of the query string (RFC 3875, section 4.4).
-// A script of the same name in another place is not it.
-func servedAsScript(program, script string) bool {
-	if script == "" || filepath.Base(script) != filepath.Base(program) {
+// served reports whether a web server took the program itself for the script, and
+// may have made its arguments of the query string (RFC 3875, section 4.4): the
+// script's file is the program's, or the arguments are the query string.
+func served(script cgi.Script, program string, args []string) bool {
+	own, known := isOwn(script.Path)
+	if !known && script.Path != "" {
+		own = filepath.Base(script.Path) == filepath.Base(program)
+	}
+	return own || script.Request && script.IsQuery(args) && !calledByScript(script)
+}
+
+// calledByScript reports whether another script made this call: one is named, and
+// the parent process was started in this request, as a script's shell is and a web
+// server is not. Else a link with the query string "regenerate" would keep a script
+// from what it does at log-in. Where /proc does not show the parent, nothing tells
+// that it is no web server.
+func calledByScript(script cgi.Script) bool {
+	if script.Path == "" {
+		return false // no server leaves SCRIPT_NAME out (RFC 3875, section 4.1.13)
+	}
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(os.Getppid()) + "/environ")
+	if err != nil {
 		return false
 	}
-	served, err := os.Stat(script)
-	if err != nil {
-		return true
+	request, query := false, script.Query == ""
+	for variable := range bytes.SplitSeq(text, []byte{0}) {
+		request = request || bytes.HasPrefix(variable, []byte("GATEWAY_INTERFACE="))
+		query = query || string(variable) == "QUERY_STRING="+script.Query
 	}
-	path, err := os.Executable()
-	if err != nil {
-		return true
-	}
-	own, err := os.Stat(path)
-	return err != nil || os.SameFile(served, own)
+	return request && query
 }
 
 // isOwn reports whether a file is that of this program, if both can be looked at.
