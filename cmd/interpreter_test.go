@@ -2,6 +2,7 @@ package cmd_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -105,6 +106,9 @@ func TestRunLine(t *testing.T) {
 		{map[string]string{"page.cgi": "#!{P} run ./b.sh", "b.sh": "#!/bin/sh\nshift; set -- \"$@\"; . ./c.sh", "c.sh": "# ./page.cgi"}, "./b.sh,2,--lock,run x,,"},
 		{map[string]string{"page.cgi": "#!{P} run ./b.sh", "b.sh": "#!{P} run sh\nshift"}, "./b.sh,2,--lock,run x,,"},
 	} {
+		if _, err := exec.LookPath("busybox"); err != nil && strings.Contains(row.files["page.cgi"], "busybox") {
+			continue
+		}
 		r := begin(t, `{"n":7}`)
 		for script := range row.files {
 			row.files[script] += body

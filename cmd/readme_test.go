@@ -104,8 +104,9 @@ func greets(t *testing.T, code string) {
 	b.nothingBeside(t, "script", "sessions")
 }
 
+// countsUnderRun: the kernel finds the program where the first line says.
 func countsUnderRun(t *testing.T, code string) {
-	b := serve(t, code)
+	b := serve(t, strings.Replace(code, "#!/usr/local/bin/cgisession ", "#!"+program+" ", 1))
 	b.get(t, "visit 1")
 	b.get(t, "visit 2")
 	b.again(t).get(t, "visit 1")

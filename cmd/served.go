@@ -37,11 +37,17 @@ func Run(args []string) (code int) {
 // may have made its arguments of the query string (RFC 3875, section 4.4): the
 // script's file is the program's, or the arguments are the query string.
 func served(script cgi.Script, program string, args []string) bool {
-	own, known := isOwn(script.Path)
-	if !known && script.Path != "" {
-		own = filepath.Base(script.Path) == filepath.Base(program)
+	return isScript(script.Path, program) || script.Request && script.IsQuery(args) && !calledByScript(script)
+}
+
+// isScript reports whether the script's file is the program's or, where that
+// cannot be looked at, has its name.
+func isScript(path, program string) bool {
+	if path == "" {
+		return false
 	}
-	return own || script.Request && script.IsQuery(args) && !calledByScript(script)
+	own, known := isOwn(path)
+	return own || !known && filepath.Base(path) == filepath.Base(program)
 }
 
 // calledByScript reports whether another script made this call: one is named, and
