@@ -23,7 +23,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"cgisession/cgi"
 	"cgisession/store"
 )
 
@@ -304,7 +303,7 @@ func (c *call) headerCommand(name, arguments, usage string, run func(args []stri
 	return c.sessionCommand(name, arguments, usage, func(args []string) error {
 		r, err := run(args)
 		if err == nil && r != nil {
-			c.stdout.printHeaders(r, sh)
+			c.printHeaders(r, sh)
 		}
 		return err
 	}, append(flags, shFlag(&sh))...)
@@ -331,6 +330,7 @@ func (c *call) prepare() (err error) {
 	if err = c.checkCookie(); err != nil {
 		return err
 	}
+	c.logInherited()
 	return c.store.CheckLock()
 }
 
@@ -339,8 +339,8 @@ func (c *call) findStore() (err error) {
 	if c.badVariable != nil {
 		return c.badVariable
 	}
-	if c.env, err = cgi.Read(os.LookupEnv); err != nil {
-		return usageError{err}
+	if err = c.readEnvironment(); err != nil {
+		return err
 	}
 	c.store, err = c.open(c.env, c.log)
 	return err

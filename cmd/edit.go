@@ -26,7 +26,7 @@ func editCommand(c *call) *cli.Command {
 		}
 		return c.underLock(func() error {
 			_, err := c.change(policy{}, func(s *store.Session) (_ store.Outcome, err error) {
-				s.Data, err = filter(path, args, s.Data, c.maxSize)
+				s.Data, err = filter(path, args, withoutSecrets(c.environment(nil)), s.Data, c.maxSize)
 				return store.Save, err
 			})
 			return err
@@ -71,8 +71,8 @@ const waitDelay = time.Second
 // filter runs the command with the data on its standard input, and returns the
 // JSON object that it prints. With the whitespace that JSON allows, that may take
 // twice as many bytes as data may have. What it says on stderr may take as many.
-func filter(path string, args []string, data store.Data, maxSize int) (store.Data, error) {
-	command := exec.Cmd{Path: path, Args: args, Env: filterEnvironment(os.Environ()), WaitDelay: waitDelay}
+func filter(path string, args, env []string, data store.Data, maxSize int) (store.Data, error) {
+	command := exec.Cmd{Path: path, Args: args, Env: env, WaitDelay: waitDelay}
 	end := func() error { return command.Process.Kill() }
 	stdout := filterOutput{most: 2 * maxSize, allowed: 2 * maxSize, end: end}
 	stderr := filterOutput{most: maxSaid, allowed: max(maxSize, maxSaid), end: end}
@@ -99,10 +99,10 @@ func filter(path string, args []string, data store.Data, maxSize int) (store.Dat
 	return changed, nil
 }
 
-// filterEnvironment returns the environment without what holds a secret: the key
+// withoutSecrets returns the environment without what holds a secret: the key
 // that signs ids, and the server's URL, which may have a password in it. A filter
 // makes no calls of its own, which would wait for the lock that is held for it.
-func filterEnvironment(all []string) []string {
+func withoutSecrets(all []string) []string {
 	return slices.DeleteFunc(all, func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")
 		return name == "CGISESSION_SECRET" || name == "CGISESSION_REDIS_URL"

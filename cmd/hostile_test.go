@@ -382,5 +382,5 @@ func loaded(token, data string) string { return loadedHead(token) + lit(data+"}\
 func loadedHead(token string) string {
 	id, _, _ := strings.Cut(token, ".")
 	return lit(`{"headers":[],"id":"`+id+`","token":"`+token+`","is_new":false,"was_invalidated":false,"version":`) +
-		`\d+,"created":\d{10},"accessed":\d{10},"data":`
+		`\d+,"created":\d{10},"accessed":\d{10},"request":"[0-9a-f:]+","env":\{("CGISESSION_[A-Z_]+":"[^"]*",?)+\},"data":`
 }

@@ -1,6 +1,8 @@
 package cmd
 
 import (
+	"os"
+
 	"github.com/urfave/cli/v2"
 
 	"cgisession/store"
@@ -24,14 +26,14 @@ func loadCommand(c *call) *cli.Command {
 			return err
 		}
 		if json {
-			c.stdout.Write(append(r.json(), '\n'))
+			c.stdout.Write(append(c.json(r, c.binding(os.Getppid()).Text()), '\n'))
 			return nil
 		}
 		code, err := assign(names, r.session.Data, nil)
 		if err != nil {
 			return err
 		}
-		c.stdout.printHeaders(r, sh)
+		c.printHeaders(r, sh)
 		c.stdout.print(code)
 		return nil
 	},

@@ -196,7 +196,7 @@ func (e childExit) Error() string { return "exit status " + strconv.Itoa(e.code)
 // runClosed runs the command without the lock, which this program keeps while it
 // waits.
 func (c *call) runClosed(path string, args []string, held store.Lock) error {
-	env := environment([]setting{{held.Name, ""}})
+	env := c.environment([]setting{{held.Name, ""}})
 	if held.Lease != nil {
 		return c.runLeased(path, args, env, held.Lease)
 	}

@@ -72,14 +72,24 @@ func (d descriptor) Write(text []byte) (written int, err error) {
 
 // printHeaders writes the answer of a header verb: the lines themselves, or
 // with --sh code for eval that prints them and exports the session.
-func (o *output) printHeaders(r *result, sh bool) {
+func (c *call) printHeaders(r *result, sh bool) {
 	if sh {
-		o.print(shellHeaders(r.headers) + "export" + shellWords(r.exports()) + "\n")
+		c.stdout.print(shellHeaders(r.headers) + c.shellExports(r))
 		return
 	}
 	for _, line := range r.headers {
-		o.print(line + "\n")
+		c.stdout.print(line + "\n")
 	}
+}
+
+// shellExports returns shell code that exports the session.
+func (c *call) shellExports(r *result) string {
+	code := ""
+	exports := r.exports()
+	if others := c.inheritedBeside(exports); others != nil {
+		code = "unset " + strings.Join(others, " ") + "\n"
+	}
+	return code + "export" + shellWords(exports) + " " + cgi.RequestVariable + "=" + c.binding(0).ShellWord() + "\n"
 }
 
 // shellHeaders returns shell code that prints the header lines.
@@ -177,8 +187,17 @@ func array(texts []string) []byte {
 	return append(list, ']')
 }
 
-// json returns the session as load --json prints it.
-func (r *result) json() []byte {
+// json returns the session as load --json prints it, with the variables that a
+// program has to set for its later calls. An empty one is as good as none.
+func (c *call) json(r *result, request string) []byte {
+	var env object
+	exports := append(r.exports(), setting{cgi.RequestVariable, request})
+	for _, s := range exports {
+		env.string(s.name, s.value)
+	}
+	for _, name := range c.inheritedBeside(exports) {
+		env.string(name, "")
+	}
 	var o object
 	o.raw("headers", array(r.headers))
 	o.string("id", r.id)
@@ -188,6 +207,8 @@ func (r *result) json() []byte {
 	o.int("version", int64(r.session.Version))
 	o.int("created", r.session.Created)
 	o.int("accessed", r.accessed)
+	o.string("request", request)
+	o.raw("env", env.end())
 	o.raw("data", r.session.Data)
 	return o.end()
 }

@@ -35,7 +35,8 @@ func runCommand(c *call) *cli.Command {
 		if err != nil {
 			return err
 		}
-		settings := r.exports()
+		// exec keeps the process, and where this program stays it is the parent.
+		settings := append(r.exports(), setting{cgi.RequestVariable, c.binding(os.Getpid()).Text()})
 		var held store.Lock
 		if locked {
 			if held, err = c.holdLoaded(r); err != nil {
@@ -49,7 +50,7 @@ func runCommand(c *call) *cli.Command {
 		if prefix != "" {
 			settings = append(settings, scalars(prefix, r.session.Data)...)
 		}
-		c.stdout.printHeaders(r, false)
+		c.printHeaders(r, false)
 		return c.exec(path, args, settings, held)
 	},
 		&cli.BoolFlag{Name: "lock", Usage: "keep the session locked until the command ends", Destination: &locked},
@@ -101,7 +102,7 @@ func withoutNUL(text string) string { return strings.ReplaceAll(text, "\x00", ""
 // exec prints what there is to print and becomes the command, or, where a lock
 // has to be renewed, its parent.
 func (c *call) exec(path string, args []string, settings []setting, held store.Lock) error {
-	env := environment(settings)
+	env := c.environment(settings)
 	err := checkSizes(settings, args, env)
 	if err == nil {
 		err = c.stdout.flush()
@@ -150,13 +151,13 @@ func mostArguments() int {
 	return int(max(128<<10, min(uint64(stack.Cur)/4, 6<<20)))
 }
 
-// environment returns the program's own with the settings in place of what it
-// had under their names.
-func environment(settings []setting) []string {
+// environment returns the program's own without what another request exported,
+// and with the settings in place of what it had under their names.
+func (c *call) environment(settings []setting) []string {
 	var env []string
 	for _, variable := range os.Environ() {
 		name, _, _ := strings.Cut(variable, "=")
-		if !slices.ContainsFunc(settings, func(s setting) bool { return s.name == name }) {
+		if !slices.Contains(c.inherited, name) && !slices.ContainsFunc(settings, func(s setting) bool { return s.name == name }) {
 			env = append(env, variable)
 		}
 	}

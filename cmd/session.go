@@ -17,12 +17,14 @@ import (
 // call is one call of the program: what it was told, and what that leads to.
 type call struct {
 	options
-	env    cgi.Env
-	keys   cookie.Keys // nil: ids are not signed
-	store  store.Keeper
-	stdin  io.Reader
-	stdout *output // help and answers; written out when all went well
-	stderr io.Writer
+	env cgi.Env
+	// inherited are the names of variables of another request; they count as unset.
+	inherited []string
+	keys      cookie.Keys // nil: ids are not signed
+	store     store.Keeper
+	stdin     io.Reader
+	stdout    *output // help and answers; written out when all went well
+	stderr    io.Writer
 }
 
 // named is the session that a request means, and on whose word.

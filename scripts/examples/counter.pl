@@ -18,7 +18,7 @@ print "$_\n" for @{ $session->{headers} };
 
 # From here on every call means this session, also on a first visit, when the
 # browser has sent no cookie yet.
-$ENV{CGISESSION_ID} = $session->{id};
+@ENV{keys %{ $session->{env} }} = values %{ $session->{env} };
 
 chomp(my $visits = cgisession('incr', 'visits'));
 
