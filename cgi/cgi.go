@@ -11,7 +11,8 @@ import (
 )
 
 // Env is all that a call reads of its environment, besides the variables of
-// its options, those of Script, and PATH where it looks for a COMMAND. Nothing else
+// its options, those of [Script], those by which [Inherited] tells requests apart,
+// and PATH where it looks for a COMMAND. Nothing else
 // that a client can name is read.
 type Env struct {
 	Cookie     string // HTTP_COOKIE: the request's Cookie header
