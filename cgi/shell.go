@@ -1,15 +1,31 @@
 package cgi
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
-// Quote returns text as one word of a POSIX shell, safe under eval whatever
-// it holds. NUL characters, which no shell variable can hold, are left out.
+// Quote returns text as one word of a POSIX shell, safe under eval whatever it
+// holds and whatever the shell's locale. All text that shells are given to eval
+// comes from here. NUL characters, which no shell variable can hold, are left
+// out.
+//
+// In a multibyte locale the last byte of a character may be ASCII: 30 to 7E
+// (GB18030, BIG5, SHIFT_JIS, JOHAB). A shell that reads one of these behind a
+// byte of the text would swallow it, and bash also the quote behind it. So each
+// run of bytes over 7F ends in a quote, 27, which ends no character anywhere.
+// There is no backslash, which is a currency sign in SHIFT_JIS and JOHAB.
 func Quote(text string) string {
 	text = strings.ReplaceAll(text, "\x00", "")
-	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+	word := []byte{'\''}
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c == '\'':
+			word = append(word, `'"'"'`...)
+			continue
+		case c < 0x80 && i > 0 && text[i-1] >= 0x80:
+			word = append(word, "''"...)
+		}
+		word = append(word, text[i])
+	}
+	return string(append(word, '\''))
 }
 
 // IsShellName reports whether name can name a shell variable (POSIX.1-2024,
@@ -23,29 +39,3 @@ func IsShellName(name string) bool {
 	}
 	return name != ""
 }
-
-// IsReserved reports whether a variable of this name means something to the
-// shell, to the dynamic linker, to Perl or Python, or to CGI programs, so that
-// session data must not set it.
-func IsReserved(name string) bool {
-	return slices.Contains(reserved, name) ||
-		slices.ContainsFunc(reservedPrefixes, func(p string) bool { return strings.HasPrefix(name, p) })
-}
-
-var (
-	reservedPrefixes = []string{"LD_", "DYLD_", "PERL", "PYTHON", "BASH", "CGISESSION_", "HTTP_", "REDIRECT_", "SSL_", "LC_", "MALLOC_"}
-
-	reserved = []string{
-		// Shells: POSIX.1-2024, XCU 2.5.3; bash(1), dash(1).
-		"PATH", "IFS", "ENV", "HOME", "PS1", "PS2", "PS3", "PS4", "PWD", "OLDPWD", "PPID", "CDPATH", "MAIL", "MAILPATH", "MAILCHECK",
-		"LINENO", "OPTIND", "OPTARG", "OPTERR", "SHELL", "SHELLOPTS", "SHLVL", "UID", "EUID", "GROUPS", "FUNCNAME", "PIPESTATUS",
-		"DIRSTACK", "GLOBIGNORE", "EXECIGNORE", "FIGNORE", "HISTFILE", "HISTCMD", "HOSTTYPE", "HOSTNAME", "INPUTRC", "MACHTYPE", "OSTYPE",
-		"POSIXLY_CORRECT", "PROMPT_COMMAND", "RANDOM", "SRANDOM", "REPLY", "SECONDS", "EPOCHSECONDS", "EPOCHREALTIME", "TIMEFORMAT",
-		"TMOUT", "TMPDIR", "XDG_RUNTIME_DIR", "LANG", "NLSPATH", "TZ", "TERM", "USER", "LOGNAME", "GODEBUG", "GOTRACEBACK", "_",
-		// RFC 3875, section 4.1, and what web servers add.
-		"AUTH_TYPE", "CONTENT_LENGTH", "CONTENT_TYPE", "GATEWAY_INTERFACE", "PATH_INFO", "PATH_TRANSLATED", "QUERY_STRING",
-		"REMOTE_ADDR", "REMOTE_HOST", "REMOTE_IDENT", "REMOTE_PORT", "REMOTE_USER", "REQUEST_METHOD", "REQUEST_SCHEME", "REQUEST_URI",
-		"SCRIPT_FILENAME", "SCRIPT_NAME", "SERVER_ADDR", "SERVER_ADMIN", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL",
-		"SERVER_SIGNATURE", "SERVER_SOFTWARE", "DOCUMENT_ROOT", "DOCUMENT_URI", "CONTEXT_PREFIX", "CONTEXT_DOCUMENT_ROOT", "HTTPS", "UNIQUE_ID",
-	}
-)

@@ -290,9 +290,9 @@ func nameRows() []row {
 			row{name: "get " + bad.name, args: argv{"get", "--sh", "n", bad.arg}, code: 64, stderr: "get: " + bad.message})
 	}
 	return append(rows,
-		row{name: "hostile value", args: argv{"get", "--sh", "evil"}, stdout: lit(`evil=''\''; touch pwned; '\''` + "\n" + `$(touch pwned)'` + "\n")},
-		row{name: "hostile value under another name", args: argv{"get", "--sh", "x=/evil", "y=/none"}, stdout: lit(`x=''\''; touch pwned; '\''` + "\n" + `$(touch pwned)' y=''` + "\n")},
-		row{name: "hostile default", args: argv{"get", "--sh", "--default", `"'$(touch pwned)"`, "x"}, stdout: lit(`x=''\''$(touch pwned)'` + "\n")},
+		row{name: "hostile value", args: argv{"get", "--sh", "evil"}, stdout: lit(`evil=''"'"'; touch pwned; '"'"'` + "\n" + `$(touch pwned)'` + "\n")},
+		row{name: "hostile value under another name", args: argv{"get", "--sh", "x=/evil", "y=/none"}, stdout: lit(`x=''"'"'; touch pwned; '"'"'` + "\n" + `$(touch pwned)' y=''` + "\n")},
+		row{name: "hostile default", args: argv{"get", "--sh", "--default", `"'$(touch pwned)"`, "x"}, stdout: lit(`x=''"'"'$(touch pwned)'` + "\n")},
 		row{name: "name without --sh", args: argv{"load", "name"}, code: 64, stderr: "load: unexpected argument: a NAME goes with --sh"},
 		row{name: "id for a name", args: argv{"load", alice}, code: 64, stderr: "load: unexpected argument: a NAME goes with --sh"},
 		row{name: "no name", args: argv{"get", "--sh"}, code: 64, stderr: "get: KEY for --sh missing"},

@@ -92,12 +92,14 @@ func (c *call) shellExports(r *result) string {
 	return code + "export" + shellWords(exports) + " " + cgi.RequestVariable + "=" + c.binding(0).ShellWord() + "\n"
 }
 
-// shellHeaders returns shell code that prints the header lines.
+// shellHeaders returns shell code that prints the header lines. The format has a
+// line feed rather than a backslash, which yash's printf takes for a currency
+// sign under SHIFT_JIS and JOHAB.
 func shellHeaders(lines []string) string {
 	if len(lines) == 0 {
 		return ""
 	}
-	code := `printf '%s\n'`
+	code := `printf ` + cgi.Quote("%s\n")
 	for _, line := range lines {
 		code += " " + cgi.Quote(line)
 	}
