@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -16,11 +17,20 @@ import (
 // RequestVariable holds the text of a Binding.
 const RequestVariable = "CGISESSION_REQUEST"
 
+// dataVariables is the variable that lists what run --env made.
+const dataVariables = "CGISESSION_ENV"
+
+// readDataVariables returns the names of what an outer run --env made.
+func readDataVariables(lookup func(string) (string, bool)) []string {
+	text, _ := lookup(dataVariables)
+	return slices.DeleteFunc(strings.Fields(text), func(name string) bool { return !IsShellName(name) || IsReserved(name) })
+}
+
 // exported are the variables that load, run and lock export.
 var exported = []string{
 	"CGISESSION_ID", "CGISESSION_TOKEN", "CGISESSION_IS_NEW", "CGISESSION_WAS_INVALIDATED", "CGISESSION_VERSION",
 	"CGISESSION_CREATED", "CGISESSION_ACCESSED", "CGISESSION_MINTED", RequestVariable,
-	"CGISESSION_LOCK_FD", "CGISESSION_LOCK_TOKEN", "CGISESSION_DATA",
+	"CGISESSION_LOCK_FD", "CGISESSION_LOCK_TOKEN", "CGISESSION_DATA", dataVariables,
 }
 
 // identifying are the variables that tell one request from another. The server's
@@ -104,7 +114,7 @@ const (
 
 // Inherited returns the names of the variables that belong to another request
 // than the one at hand and are to be taken for unset, if there are any: what was
-// exported, and HTTP_COOKIE if it is the exporting request's. A server that was
+// exported, what run --env made of the session's data, and HTTP_COOKIE if it is the exporting request's. A server that was
 // started with HTTP_COOKIE set hands it on for a client that sends no cookie.
 //
 // kin returns what a process is that started by a time, in clock ticks since
@@ -119,10 +129,11 @@ func Inherited(lookup func(string) (string, bool), kin func(pid int, by int64) K
 	if err != nil || b.fits(lookup, kin(b.process, b.time)) {
 		return nil, err
 	}
+	names := append(exported[:len(exported):len(exported)], readDataVariables(lookup)...)
 	if cookie, _ := lookup("HTTP_COOKIE"); hash("cookie", cookie) == b.cookie {
-		return append(exported[:len(exported):len(exported)], "HTTP_COOKIE"), nil
+		names = append(names, "HTTP_COOKIE")
 	}
-	return exported, nil
+	return names, nil
 }
 
 // fits reports whether the binding is to the request at hand. A descendant of

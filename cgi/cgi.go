@@ -22,6 +22,8 @@ type Env struct {
 	LockFD     int    // CGISESSION_LOCK_FD: a descriptor that holds the session's lock; 0: none
 	LockToken  string // CGISESSION_LOCK_TOKEN: the session's lock where that is no descriptor; empty: none
 	Request    Request
+
+	DataVariables []string // CGISESSION_ENV: names of those that an outer run --env made
 }
 
 // Request is the session that an earlier call of the same request exported.
@@ -47,6 +49,8 @@ func Read(lookup func(string) (string, bool)) (Env, error) {
 		TempDir:    get("TMPDIR"),
 		RuntimeDir: get("XDG_RUNTIME_DIR"),
 		LockToken:  get("CGISESSION_LOCK_TOKEN"),
+
+		DataVariables: readDataVariables(lookup),
 	}
 	if e.TempDir == "" {
 		e.TempDir = "/tmp"

@@ -26,7 +26,7 @@ func editCommand(c *call) *cli.Command {
 		}
 		return c.underLock(func() error {
 			_, err := c.change(policy{}, func(s *store.Session) (_ store.Outcome, err error) {
-				s.Data, err = filter(path, args, withoutSecrets(c.environment(nil)), s.Data, c.maxSize)
+				s.Data, err = filter(path, args, withoutSecrets(c.environment(nil, nil)), s.Data, c.maxSize)
 				return store.Save, err
 			})
 			return err

@@ -298,6 +298,8 @@ func nameRows() []row {
 		row{name: "no name", args: argv{"get", "--sh"}, code: 64, stderr: "get: KEY for --sh missing"},
 		row{name: "prefix that is no name", args: argv{"run", "--env", "1_", "true"}, code: 64, stderr: `run: invalid value "1_" for flag -env: must be a shell name of its own, such as APP_`},
 		row{name: "prefix of the web server", args: argv{"run", "--env", "HTTP_", "true"}, code: 64, stderr: `run: invalid value "HTTP_" for flag -env: must be a shell name of its own, such as APP_`},
+		row{name: "prefix of other programs", args: argv{"run", "--env", "NODE_", "true"}, code: 64, stderr: `run: invalid value "NODE_" for flag -env: must be a shell name of its own, such as APP_`},
+		row{name: "prefix without its end", args: argv{"run", "--env", "APP", "true"}, code: 64, stderr: `run: invalid value "APP" for flag -env: must end in _, such as APP_`},
 		row{name: "no prefix", args: argv{"run", "--env", "", "true"}, code: 64, stderr: `run: invalid value "" for flag -env: must be a shell name of its own, such as APP_`},
 	)
 }

@@ -38,7 +38,7 @@ func lockCommand(c *call) *cli.Command {
 		if closeInChild {
 			return c.runClosed(path, args, held)
 		}
-		return c.exec(path, args, []setting{lockSetting(held)}, held)
+		return c.exec(path, args, []setting{lockSetting(held)}, nil, held)
 	},
 		fdFlag("fd", fdUsage, &fd),
 		&cli.BoolFlag{Name: "close-in-child", Usage: "keep the lock from the command and what it leaves running; it ends with this program", Destination: &closeInChild})
@@ -196,7 +196,7 @@ func (e childExit) Error() string { return "exit status " + strconv.Itoa(e.code)
 // runClosed runs the command without the lock, which this program keeps while it
 // waits.
 func (c *call) runClosed(path string, args []string, held store.Lock) error {
-	env := c.environment([]setting{{held.Name, ""}})
+	env := c.environment([]setting{{held.Name, ""}}, nil)
 	if held.Lease != nil {
 		return c.runLeased(path, args, env, held.Lease)
 	}

@@ -31,6 +31,10 @@ func runCommand(c *call) *cli.Command {
 		if err != nil {
 			return err
 		}
+		outer, err := c.outerVariables(prefix)
+		if err != nil {
+			return err
+		}
 		r, err := c.load(p)
 		if err != nil {
 			return err
@@ -48,10 +52,10 @@ func runCommand(c *call) *cli.Command {
 			settings = append(settings, setting{"CGISESSION_DATA", string(r.session.Data)})
 		}
 		if prefix != "" {
-			settings = append(settings, scalars(prefix, r.session.Data)...)
+			settings = append(settings, c.dataVariables(prefix, r.session.Data, outer)...)
 		}
 		c.printHeaders(r, false)
-		return c.exec(path, args, settings, held)
+		return c.exec(path, args, settings, outer, held)
 	},
 		&cli.BoolFlag{Name: "lock", Usage: "keep the session locked until the command ends", Destination: &locked},
 		&cli.BoolFlag{Name: "data", Usage: "give the command the data as CGISESSION_DATA", Destination: &data},
@@ -73,36 +77,11 @@ func (c *call) holdLoaded(r *result) (store.Lock, error) {
 	return held, err
 }
 
-// parsePrefix reads the beginning of variables' names.
-func parsePrefix(text string) (string, error) {
-	if !cgi.IsShellName(text) || cgi.IsReserved(text) {
-		return "", errors.New("must be a shell name of its own, such as APP_")
-	}
-	return text, nil
-}
-
-// scalars returns a variable for each top-level scalar whose key can name one.
-func scalars(prefix string, data store.Data) []setting {
-	var settings []setting
-	for key, v := range data.Members() {
-		variable := prefix + key
-		if isScalar(v) && cgi.IsShellName(variable) && !cgi.IsReserved(variable) {
-			settings = append(settings, setting{variable, withoutNUL(v.Text())})
-		}
-	}
-	return settings
-}
-
-// isScalar reports whether v is a string, a number or a boolean.
-func isScalar(v store.Value) bool { return !strings.ContainsRune("{[n", rune(v[0])) }
-
-// withoutNUL leaves out what no variable can hold.
-func withoutNUL(text string) string { return strings.ReplaceAll(text, "\x00", "") }
-
 // exec prints what there is to print and becomes the command, or, where a lock
-// has to be renewed, its parent.
-func (c *call) exec(path string, args []string, settings []setting, held store.Lock) error {
-	env := c.environment(settings)
+// has to be renewed, its parent. The command gets the settings, and not the
+// variables that are named in without.
+func (c *call) exec(path string, args []string, settings []setting, without []string, held store.Lock) error {
+	env := c.environment(settings, without)
 	err := checkSizes(settings, args, env)
 	if err == nil {
 		err = c.stdout.flush()
@@ -151,13 +130,15 @@ func mostArguments() int {
 	return int(max(128<<10, min(uint64(stack.Cur)/4, 6<<20)))
 }
 
-// environment returns the program's own without what another request exported,
-// and with the settings in place of what it had under their names.
-func (c *call) environment(settings []setting) []string {
+// environment returns the program's own without what another request exported and
+// the variables that are named in without, and with the settings in place of what it
+// had under their names.
+func (c *call) environment(settings []setting, without []string) []string {
 	var env []string
 	for _, variable := range os.Environ() {
 		name, _, _ := strings.Cut(variable, "=")
-		if !slices.Contains(c.inherited, name) && !slices.ContainsFunc(settings, func(s setting) bool { return s.name == name }) {
+		gone := slices.Contains(c.inherited, name) || slices.Contains(without, name)
+		if !gone && !slices.ContainsFunc(settings, func(s setting) bool { return s.name == name }) {
 			env = append(env, variable)
 		}
 	}
