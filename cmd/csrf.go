@@ -31,9 +31,9 @@ func csrfCommand(c *call) *cli.Command {
 		case err != nil:
 			return err
 		case !check.wanted():
-			_, err = fmt.Fprintln(c.stdout, cookie.CSRFToken(r.token))
+			_, err = fmt.Fprintln(c.stdout, c.keys.CSRFToken(c.csrfKey(r.id)))
 			return err
-		case !cookie.CheckCSRFToken(r.token, token):
+		case !c.keys.CheckCSRFToken([]string{c.csrfKey(r.id)}, token):
 			c.log("refused CSRF token", r.session.Handle)
 			return errNo
 		}
@@ -44,6 +44,9 @@ func csrfCommand(c *call) *cli.Command {
 		})},
 		fdFlag("check-fd", "the same, with the token read from descriptor `N`, off the command line", &check.fd))
 }
+
+// csrfKey returns the key for tokens of the session with this id.
+func (c *call) csrfKey(id string) string { return cookie.CSRFKey(c.cookieName, id) }
 
 // checkedToken is a token to check, and where it comes from.
 type checkedToken struct {

@@ -14,7 +14,7 @@ func TestCSRFOfKnownID(t *testing.T) {
 	if got := b.call(t, "load", "--use-cookies=false"); got != (ended{}) {
 		t.Fatalf("load: %+v", got)
 	}
-	if got := b.call(t, "csrf", "--check", cookie.CSRFToken(id)); got != (ended{code: 1}) {
+	if got := b.call(t, "csrf", "--check", cookie.Keys(nil).CSRFToken(cookie.CSRFKey("cgisession_id", id))); got != (ended{code: 1}) {
 		t.Errorf("a token made of the id alone: %+v", got)
 	}
 	token := b.call(t, "csrf").stdout

@@ -73,7 +73,5 @@ func (k Keys) Verify(name, token string) (id string, newest, ok bool) {
 
 // mac is unambiguous because a cookie's name has no NUL.
 func mac(key []byte, name, id string) string {
-	h := hmac.New(sha256.New, key)
-	h.Write([]byte(name + "\x00" + id))
-	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
+	return base64.RawURLEncoding.EncodeToString(hmacOf(key, name+"\x00"+id))
 }
