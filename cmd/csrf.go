@@ -33,7 +33,7 @@ func csrfCommand(c *call) *cli.Command {
 		case !check.wanted():
 			_, err = fmt.Fprintln(c.stdout, c.keys.CSRFToken(c.csrfKey(r.id)))
 			return err
-		case !c.keys.CheckCSRFToken([]string{c.csrfKey(r.id)}, token):
+		case !c.keys.CheckCSRFToken(c.csrfKeys(r), token):
 			c.log("refused CSRF token", r.session.Handle)
 			return errNo
 		}
@@ -47,6 +47,16 @@ func csrfCommand(c *call) *cli.Command {
 
 // csrfKey returns the key for tokens of the session with this id.
 func (c *call) csrfKey(id string) string { return cookie.CSRFKey(c.cookieName, id) }
+
+// csrfKeys returns the keys under which a token checks: that of the id that the
+// request came by, and those of the session's ids that are in their grace.
+func (c *call) csrfKeys(r *result) []string {
+	keys := []string{c.csrfKey(r.id)}
+	for _, old := range r.session.OldKeys {
+		keys = append(keys, old.Key)
+	}
+	return keys
+}
 
 // checkedToken is a token to check, and where it comes from.
 type checkedToken struct {

@@ -13,7 +13,7 @@ import (
 const (
 	exitOK          = 0
 	exitNo          = 1  // absent key, no session to read, check failed
-	exitGone        = 10 // the session ended under this request
+	exitGone        = 10 // the session ended under this request, or a log-in came by an id in its grace
 	exitConflict    = 11 // --if-version: another version is stored
 	exitUsage       = 64 // EX_USAGE: bad flag, argument or variable
 	exitData        = 65 // EX_DATAERR: bad JSON, too much data, corrupt file
@@ -34,6 +34,7 @@ var (
 	// errProblems is that of doctor, which has said what they are.
 	errProblems = errors.New("problems found")
 	errGone     = errors.New("the session is gone: ended or cleaned up during this request")
+	errRotated  = errors.New("the session has got a new id, and this one is in its grace: log in by the new one")
 	errConflict = errors.New("another version is stored")
 	errOutput   = errors.New("cannot write the answer; what was changed, if anything, is stored")
 	errVariable = errors.New("more than fits in the environment")
@@ -60,7 +61,7 @@ func exitCode(err error) int {
 		return command.code()
 	case errors.As(err, &child):
 		return child.code
-	case errors.Is(err, errGone):
+	case errors.Is(err, errGone), errors.Is(err, errRotated):
 		return exitGone
 	case errors.Is(err, errConflict):
 		return exitConflict

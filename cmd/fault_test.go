@@ -56,7 +56,7 @@ func victims() []victim {
 		// To blank the older record is the last step: if it fails, the data are deleted all the same.
 		{name: "delete", args: []string{"delete"}, before: kept, done: `{} here`, commit: write, late: write},
 		{name: "regenerate", args: []string{"regenerate"}, before: kept, done: `{"n":1,"old":…} gone`, commit: rename, newID: true},
-		{name: "regenerate with grace", args: []string{"regenerate", "--grace", "1h", "--user", "ann"}, before: kept, done: `{"n":1,"old":…} moved`, commit: rename, newID: true},
+		{name: "regenerate with grace", args: []string{"regenerate", "--grace", "1h"}, before: kept, done: `{"n":1,"old":…} moved`, commit: rename, newID: true},
 		// What has ended has ended, whatever becomes of the session that follows.
 		{name: "invalidate", args: []string{"invalidate"}, before: kept, between: nothing, done: anew, commit: unlink, late: faultyCalls, newID: true},
 		{name: "timeout", args: []string{"load", "--timeout", "1h"}, before: kept, between: nothing, done: anew, commit: unlink, late: faultyCalls, newID: true},
@@ -67,6 +67,9 @@ func victims() []victim {
 		{name: "first durable set", args: []string{"set", "n:=2", "--durable"}, before: nothing, done: `{"n":2} gone`, commit: write, newID: true},
 	}
 }
+
+// grace reports whether the victim leaves the session's old id in power.
+func (v victim) grace() bool { return slices.Contains(v.args, "--grace") }
 
 // creates reports whether the victim makes a file.
 func (v victim) creates() bool { return v.newID && v.name != "regenerate" }
@@ -203,8 +206,12 @@ func prepare(t *testing.T, v victim, filling string) prepared {
 	if got := r.call(t, "incr", "n"); got.code != 0 {
 		t.Fatalf("%+v", got)
 	}
+	id := visitor
+	if v.grace() { // of a user, so that it has the index to keep too
+		id = newIDs(r.call(t, "regenerate", "--user", "ann").stdout)[0]
+	}
 	var err error
-	if p.text, err = os.ReadFile(r.file(visitor)); err != nil {
+	if p.text, err = os.ReadFile(r.file(id)); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -525,7 +532,7 @@ func (p prepared) checkPrinted(t *testing.T, r request, where string, got ended)
 //   - cleanup's note of how far it came.
 func (p prepared) checkLeft(t *testing.T, r request, where string, empty bool) {
 	t.Helper()
-	grace := slices.Contains(p.args, "--grace")
+	grace := p.grace()
 	_, others := r.found(t)
 	for _, path := range others {
 		text, err := os.ReadFile(path)

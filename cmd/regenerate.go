@@ -16,10 +16,13 @@ func regenerateCommand(c *call) *cli.Command {
 		if err := noArguments(args); err != nil {
 			return nil, err
 		}
+		if user != "" && grace > 0 {
+			return nil, usagef("--grace and --user exclude each other: at a log-in the old id must die at once; leave out --grace")
+		}
 		return c.regenerate(grace, user)
 	},
-		userFlag(&user, "note that the session is user `NAME`'s, for list and destroy"),
-		&cli.GenericFlag{Name: "grace", Usage: "let the old id reach the session for `TIME` more, for requests under way", Value: duration(&grace)})
+		userFlag(&user, "note that the session is user `NAME`'s, for list and destroy (log-in)"),
+		&cli.GenericFlag{Name: "grace", Usage: "let the old id reach the session for `TIME` more, for requests under way (never at a log-in)", Value: duration(&grace)})
 }
 
 // regenerate moves the session to a new id, or makes a new one where there is
@@ -46,11 +49,19 @@ func (c *call) regenerate(grace time.Duration, user string) (*result, error) {
 		}
 	}
 	if who.id != "" {
-		s, err := c.store.Move(c.handle(who.id), c.handle(next.id), grace, setUser)
+		change := setUser
+		if grace > 0 {
+			change = c.keepKey(who.id)
+		}
+		s, err := c.store.Move(c.handle(who.id), c.handle(next.id), grace, change)
 		switch {
 		case err == nil:
 			r := c.result(named{id: next.id, bound: who.bound}, s)
 			return r, c.addCookie(r, true)
+		case errors.Is(err, store.ErrMoved) && user != "":
+			return nil, errRotated
+		case errors.Is(err, store.ErrMoved): // another request was first; this one goes on with its id
+			return c.result(who, s), nil
 		case !absent(err):
 			return nil, err
 		}
@@ -61,4 +72,13 @@ func (c *call) regenerate(grace time.Duration, user string) (*result, error) {
 		return nil, errGone
 	}
 	return c.begin(next, policy{create: true}, setUser)
+}
+
+// keepKey is the change of a move with a grace: forms that were printed under the
+// old id can be checked until it is over.
+func (c *call) keepKey(id string) store.Change {
+	return func(s *store.Session) (store.Outcome, error) {
+		s.OldKeys = append(s.OldKeys, store.OldKey{Key: c.csrfKey(id)})
+		return store.Save, nil
+	}
 }

@@ -74,42 +74,78 @@ func TestRegenerateAtOnceByCookie(t *testing.T) {
 	}
 }
 
-// With --grace all of them do, one after the other, and all ids lead to the one
-// session.
+// With --grace one does too. The others, which come by an id in its grace, change
+// nothing and print no cookie, and both ids lead to the one session.
 func TestRegenerateAtOnceWithGrace(t *testing.T) {
-	r := begin(t, `{"n":0}`)
-	const times = 8
-	answers := make([]ended, times)
-	atOnce(times, func(i int) { answers[i] = r.call(t, "regenerate", "--grace", "1m") })
+	const tabs = 2
+	for round := range full(10, 100) {
+		r := begin(t, `{"n":0}`)
+		request := []request{r, r.client(visitor)}[round%2]
+		answers := make([]ended, tabs)
+		atOnce(tabs, func(i int) { answers[i] = request.call(t, "regenerate", "--grace", "1m") })
 
-	ids := []string{visitor}
-	for _, got := range answers {
-		if got.code != 0 {
-			t.Errorf("regenerate: %+v", got)
+		ids := []string{visitor}
+		for _, got := range answers {
+			if got.code != 0 || got.stderr != "" {
+				t.Errorf("regenerate: %+v", got)
+			}
+			ids = append(ids, newIDs(got.stdout)...)
 		}
-		ids = append(ids, newIDs(got.stdout)...)
-	}
-	if live, others := r.files(t); len(ids) != times+1 || len(live) != 1 || len(others) != times {
-		t.Errorf("%d ids, %d sessions and %d other files, want %d, 1 and %d", len(ids), len(live), len(others), times+1, times)
-	}
-	for i, id := range ids {
-		if got := r.client(id).call(t, "load"); got != (ended{}) {
-			t.Errorf("load by id %d, which should need no new cookie: %+v", i, got)
+		if live, others := r.files(t); len(ids) != 2 || len(live) != 1 || len(others) != 1 {
+			t.Fatalf("%d ids, %d sessions and %d other files, want 2, 1 and 1", len(ids), len(live), len(others))
 		}
-		if got := r.client(id).call(t, "incr", "n"); got.stdout != strconv.Itoa(i+1)+"\n" {
-			t.Errorf("incr by id %d: %+v", i, got)
+		for i, id := range ids {
+			if got := r.client(id).call(t, "load"); got != (ended{}) {
+				t.Errorf("load by id %d, which should need no new cookie: %+v", i, got)
+			}
+			if got := r.client(id).call(t, "incr", "n"); got.stdout != strconv.Itoa(i+1)+"\n" {
+				t.Errorf("incr by id %d: %+v", i, got)
+			}
 		}
 	}
 }
 
-// The old id leads to the session until the grace is over, and then no longer.
+// A log-in that comes by an id which was given up at that moment is refused, so
+// that who holds the old id does not get the logged-in session.
+func TestLogInAgainstRotation(t *testing.T) {
+	won := 0
+	for range full(10, 50) {
+		r := begin(t, `{"n":0}`).client(visitor)
+		calls := [][]string{{"regenerate", "--user", "ann"}, {"regenerate", "--grace", "1m"}}
+		answers := make([]ended, len(calls))
+		atOnce(len(calls), func(i int) { answers[i] = r.call(t, calls[i]...) })
+		logIn, rotation := answers[0], answers[1]
+		byOld := r.call(t, "get", "n")
+		switch user := strings.Contains(r.call(t, "list").stdout, `"ann"`); {
+		case rotation.code != 0 || len(newIDs(rotation.stdout)) != 1:
+			t.Errorf("rotation: %+v", rotation)
+		case logIn.code == 0 && (len(newIDs(logIn.stdout)) != 1 || !user || byOld.code != 1): // rotation began another session
+			t.Errorf("log-in: %+v; a user's session is there: %v; get by the old id: %+v", logIn, user, byOld)
+		case logIn.code == 10 && (logIn.stdout != "" || user || byOld.stdout != "0\n"):
+			t.Errorf("log-in: %+v; a user's session is there: %v; get by the old id: %+v", logIn, user, byOld)
+		case logIn.code == 0:
+			won++
+		case logIn.code != 10:
+			t.Errorf("log-in: %+v", logIn)
+		}
+	}
+	t.Logf("the log-in was first %d times", won)
+}
+
+// The old id leads to the session until the grace is over, and so long its forms
+// are the session's. Then neither.
 func TestGraceEnds(t *testing.T) {
 	r := begin(t, `{"user":"ann"}`)
 	const grace = time.Second
+	token := strings.TrimSpace(r.client(visitor).call(t, "csrf").stdout)
 	begun := time.Now()
 	ids := newIDs(r.call(t, "regenerate", "--grace", grace.String()).stdout)
 	if len(ids) != 1 {
 		t.Fatalf("%d new ids", len(ids))
+	}
+	check := func() ended { return r.client(ids[0]).call(t, "csrf", "--check="+token) }
+	if got := check(); got != (ended{}) && time.Since(begun) < grace {
+		t.Errorf("a form of the old id, in its grace: %+v", got)
 	}
 	for {
 		got := r.client(visitor).call(t, "get", "--raw", "user")
@@ -121,6 +157,9 @@ func TestGraceEnds(t *testing.T) {
 			t.Fatalf("get by the old id, %v after it was given up: %+v", since, got)
 		}
 		time.Sleep(10 * time.Millisecond)
+	}
+	if got := check(); got != (ended{code: 1}) {
+		t.Errorf("a form of the old id, after its grace: %+v", got)
 	}
 	if got := r.call(t, "set", "late=1"); !got.isGone() {
 		t.Errorf("set in a request with the old id: %+v", got)

@@ -210,7 +210,7 @@ func (c *call) result(who named, s *store.Session) *result {
 
 // addCookie adds the header line for the session's cookie, if it is due.
 func (c *call) addCookie(r *result, due bool) error {
-	if !due || !c.useCookies {
+	if !due || !c.useCookies || c.inGrace(r) {
 		return nil
 	}
 	line, err := cookie.Set(c.cookieName, r.token, c.attributes(c.env.HTTPS), time.Now())
@@ -219,6 +219,13 @@ func (c *call) addCookie(r *result, due bool) error {
 	}
 	r.headers = append(r.headers, line)
 	return nil
+}
+
+// inGrace reports whether the request came by an id in its grace. Its client gets
+// no cookie: another answer has brought it that of the new id, which the old one
+// would replace.
+func (c *call) inGrace(r *result) bool {
+	return r.session != nil && r.session.Handle != c.handle(r.id)
 }
 
 // identify finds out which session the request means. What a client sent is

@@ -83,7 +83,8 @@ var requestCalls = []verbCall{
 	{args: argv{"invalidate"}},
 	{args: argv{"invalidate", "--expire"}},
 	{args: argv{"regenerate"}},
-	{args: argv{"regenerate", "--grace", "1m", "--user", "eve"}},
+	{args: argv{"regenerate", "--grace", "1m"}},
+	{args: argv{"regenerate", "--user", "eve"}},
 	{args: argv{"info"}},
 	{args: argv{"cookie"}},
 	{args: argv{"csrf"}},
@@ -413,7 +414,8 @@ const maskedCalls = `
 	eval "$(cgisession load --sh --log-file log)"
 	eval "$(cgisession invalidate --sh --log-file log)"
 	cgisession set a=1
-	cgisession regenerate --grace 1h --user ann
+	eval "$(cgisession regenerate --sh --user ann)"
+	cgisession regenerate --grace 1h
 	unset CGISESSION_ID
 	cgisession lock-path --adopt-id another-session-of-the-script
 	cgisession set --adopt-id damaged-session-of-the-script a=1

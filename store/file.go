@@ -108,13 +108,16 @@ func (f *File) Update(handle string, create bool, change Change) (*Session, erro
 
 // Move implements [Store].
 func (f *File) Move(from, to string, grace time.Duration, change Change) (*Session, error) {
-	return f.follow(from, false, func(from string, _ bool) (*Session, error) {
+	s, err := f.follow(from, false, func(from string, _ bool) (*Session, error) {
 		e, err := f.lock(from, exclusive, false)
 		if err != nil {
 			return nil, err
 		}
 		defer e.close()
 		s, at, err := e.load()
+		if _, moved := err.(movedError); moved {
+			return nil, ErrMoved
+		}
 		if err != nil {
 			return nil, e.invalidate(err)
 		}
@@ -124,6 +127,7 @@ func (f *File) Move(from, to string, grace time.Duration, change Change) (*Sessi
 		s.Handle, s.Path = to, f.Path(to)
 		return s, nil
 	})
+	return MovedBefore(f, from, s, err)
 }
 
 // movedError says that a tombstone stands where the session was.
@@ -412,7 +416,7 @@ func (e *entry) judge(text []byte) (*Session, found, error) {
 func (e *entry) session(r record, accessed time.Time) *Session {
 	return &Session{
 		Handle: e.handle, Version: r.version, Created: r.created, Accessed: accessed,
-		User: r.user, Data: r.data, Path: e.f.Path(e.handle), Size: e.stat.Size,
+		User: r.user, OldKeys: inGrace(r.old, time.Now()), Data: r.data, Path: e.f.Path(e.handle), Size: e.stat.Size,
 	}
 }
 
@@ -482,7 +486,7 @@ func (e *entry) carryOut(outcome Outcome, s *Session, at found) error {
 	if now := time.Now().Unix(); s.Created > now { // see mendCreated
 		s.Created = now
 		if outcome == Keep && e.stored {
-			s.User, s.Data, outcome = at.user, at.data, Save
+			s.User, s.OldKeys, s.Data, outcome = at.user, inGrace(at.old, time.Now()), at.data, Save
 		}
 	}
 	switch {

@@ -11,12 +11,10 @@ import (
 // this order, so that what a log-in stores is never found by the old handle
 // alone. The index of users leads to the new handle before the session is there.
 func (e *entry) move(s *Session, at found, to string, grace time.Duration, change Change) error {
-	outcome := Keep
-	if change != nil {
-		var err error
-		if outcome, err = change(s); err != nil {
-			return err
-		}
+	until := GraceEnd(time.Now(), grace)
+	outcome, err := change.Moving(s, until)
+	if err != nil {
+		return err
 	}
 	if err := e.f.addUser(s.User, to); err != nil {
 		return err
@@ -27,7 +25,7 @@ func (e *entry) move(s *Session, at found, to string, grace time.Duration, chang
 	}
 	defer unix.Close(shard)
 	if grace > 0 {
-		err = e.leaveTombstone(shard, to, grace)
+		err = e.leaveTombstone(shard, to, until)
 	} else if err = renameNew(e.shard, e.handle, shard, to); err == unix.ENOENT {
 		err = ErrNotFound // removed by one who takes no lock
 	} else if err != nil {
@@ -68,10 +66,9 @@ func (e *entry) moveBack(shard int, to string, grace time.Duration) {
 // leaveTombstone moves the session and leaves a tombstone at the old handle. It
 // is whole on the disk before the exchange that brings it there, so that a crash
 // leaves either the session where it was, or the tombstone in its place.
-func (e *entry) leaveTombstone(shard int, to string, grace time.Duration) error {
-	until := time.Now().Add(grace)
+func (e *entry) leaveTombstone(shard int, to string, until int64) error {
 	t := entry{f: e.f, handle: to, shard: shard, release: func() {}}
-	if err := t.makeTombstone(record{version: 1, created: time.Now().Unix(), moved: to, until: until.Unix() + 1}); err != nil {
+	if err := t.makeTombstone(record{version: 1, created: time.Now().Unix(), moved: to, until: until}); err != nil {
 		return err
 	}
 	if err := exchange(e.shard, e.handle, shard, to); err != nil {

@@ -17,14 +17,17 @@ import (
 //	{"crc":"<8 hex>","version":12,"created":1764000000,"data":{…}}
 //
 // The crc is the CRC-32C (RFC 3720, appendix B.4) of all that follows its
-// comma up to the line feed. A session of a user has "user". A tombstone has
-// "moved" and "until" in place of data. Unknown members are passed over.
+// comma up to the line feed. A session of a user has "user", and one that was
+// moved with a grace "old", an object of its OldKeys with the end of each. A
+// tombstone has "moved" and "until" in place of data. Unknown members are passed
+// over.
 type record struct {
 	version uint64
 	created int64  // Unix seconds
 	user    string // who logged in; empty: nobody
 	moved   string // a tombstone's: the handle where the session is now
 	until   int64  // a tombstone's: Unix seconds at which it is over
+	old     []OldKey
 	data    Data
 }
 
@@ -43,6 +46,9 @@ func (r record) encode() []byte {
 	if r.user != "" {
 		b = append(b, `,"user":`...)
 		b, _ = jsontext.AppendQuote(b, r.user)
+	}
+	if len(r.old) > 0 {
+		b = append(b, `,"old":`+FormatOldKeys(r.old)...)
 	}
 	if r.moved != "" {
 		b = append(b, `,"moved":"`+r.moved+`","until":`...)
@@ -142,6 +148,10 @@ func (r *record) setMember(name string, value []byte) bool {
 	case "data":
 		r.data = Data(value)
 		return value[0] == '{' && r.data.isCompact()
+	case "old":
+		var ok bool
+		r.old, ok = parseOldKeys(value)
+		return ok
 	}
 	return err == nil
 }

@@ -151,13 +151,17 @@ func TestEncodeIsStable(t *testing.T) {
 		name string
 	}{
 		{record{version: 7, created: 1764000000, data: Data(`{"user":"alice","cart":["x","y"],"n":0.10}`)}, "bare.session"},
+		{record{
+			version: 3, created: 1764000000, user: "ann", data: Data(`{"a":1}`),
+			old: []OldKey{{"abcdefghijklmnopqrstuvwxyz0123456789ABC-_DE", 1764000060}, {"other", 4102444800}},
+		}, "old.session"},
 		{record{version: 1, created: 1764000000, moved: "ab" + strings.Repeat("0123456789", 6) + "cd", until: 1764000061}, "tombstone.session"},
 	} {
 		want, err := os.ReadFile(filepath.Join(goldenDir, tt.name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := tt.r.encode(); string(got) != string(want) {
+		if got := tt.r.encode(); string(got) != strings.TrimRight(string(want), "\n")+"\n" {
 			t.Errorf("encode = %q; want %q", got, want)
 		}
 	}
@@ -339,7 +343,7 @@ func FuzzCurrent(f *testing.F) {
 			t.Fatalf("record at %d to %d is no line", at.begin, at.end)
 		}
 		again, ok := decode(bytes.TrimSuffix(at.encode(), []byte("\n")))
-		if !ok || verdict(found{record: again}, nil) != verdict(at, nil) || again.created != at.created {
+		if !ok || verdict(found{record: again}, nil) != verdict(at, nil) || again.created != at.created || !slices.Equal(again.old, at.old) {
 			t.Fatalf("%+v encoded decodes as %+v, %v", at.record, again, ok)
 		}
 		if at.data == nil {
@@ -365,6 +369,7 @@ func FuzzDecode(f *testing.F) {
 		`"version":1,"created":1.5,"data":{}}`, `"version":1,"created":99999999999999999999,"data":{}}`, `"version":18446744073709551616,"data":{}}`,
 		`"version":1,"moved":null,"data":{}}`, `"version":1,"data":{},"crc":"01234567"}`, `"version":1,"d\u0061ta":{}}`, `"version":1,"data":{"a":"\ud800"}}`,
 		`"version":1,"user":"a\u00e9\n","data":{}}`, `"version":1,"user":1,"data":{}}`, `"version":1,"user":null,"data":{}}`,
+		`"version":1,"old":{"a":1e2},"data":{}}`, `"version":1,"old":null,"data":{}}`, `"version":1,"old":{"\u00e9":-1},"data":{}}`,
 		`"version":1 ,"data":{}}`, `"version":1,"until":7,"data":{}}`, `"version":1,"data":{}},`, `"version":1,"data":{},}`, `"version":-1,"data":{}}`,
 	} {
 		f.Add([]byte(seed))
@@ -383,7 +388,7 @@ func FuzzDecode(f *testing.F) {
 		if ok != counts {
 			t.Fatalf("decode(%q) = %+v, %v; want %v", line, r, ok, counts)
 		}
-		if ok && (verdict(found{record: r}, nil) != verdict(found{record: want}, nil) || r.created != want.created) {
+		if ok && (verdict(found{record: r}, nil) != verdict(found{record: want}, nil) || r.created != want.created || !sameKeys(r.old, want.old)) {
 			t.Fatalf("decode(%q) = %+v; want %+v", line, r, want)
 		}
 		if line[8] ^= 1; ok {
@@ -392,6 +397,11 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// sameKeys reports whether two lists have the same keys, in any order.
+func sameKeys(a, b []OldKey) bool {
+	return len(a) == len(b) && !slices.ContainsFunc(a, func(key OldKey) bool { return !slices.Contains(b, key) })
 }
 
 // oracleDecode reads a line with encoding/json: one strict object, whose first
@@ -415,6 +425,19 @@ func oracleDecode(line []byte) (r record, ok bool) {
 	}
 	if value, has := members["user"]; has && (string(value) == "null" || json.Unmarshal(value, &r.user) != nil) {
 		return r, false
+	}
+	if value, has := members["old"]; has {
+		var keys map[string]json.RawMessage
+		if string(value) == "null" || json.Unmarshal(value, &keys) != nil {
+			return r, false
+		}
+		for key, number := range keys {
+			var until int64
+			if string(number) == "null" || json.Unmarshal(number, &until) != nil {
+				return r, false
+			}
+			r.old = append(r.old, OldKey{key, until})
+		}
 	}
 	data, isSession := members["data"]
 	moved, isTombstone := members["moved"]

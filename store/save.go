@@ -17,7 +17,7 @@ func (e *entry) save(s *Session, at found, outcome Outcome) error {
 	if len(s.Data) > e.f.opts.MaxSize {
 		return fmt.Errorf("data of %d bytes: %w of %d", len(s.Data), ErrTooLarge, e.f.opts.MaxSize)
 	}
-	line := record{version: at.version + 1, created: s.Created, user: s.User, data: s.Data}.encode()
+	line := record{version: at.version + 1, created: s.Created, user: s.User, old: s.OldKeys, data: s.Data}.encode()
 	spot := place(at, len(line), int(e.stat.Size))
 	if err := e.write(spot, line); err != nil {
 		return err

@@ -40,6 +40,9 @@ var (
 	// Timeout or Lifetime, or is corrupt and InvalidateCorrupt is set.
 	// Update has removed it; Read leaves it.
 	ErrInvalidated = errors.New("session invalidated")
+	// ErrMoved says that the handle is in its grace: the session was moved
+	// away from there. It can be read and changed by it, but not moved again.
+	ErrMoved = errors.New("session moved")
 	// ErrCorrupt says that the session's file holds no whole record.
 	ErrCorrupt = errors.New("corrupt session file")
 	// ErrTooLarge says that data is larger than MaxSize.
@@ -69,6 +72,7 @@ type Session struct {
 	Created  int64     // Unix seconds
 	Accessed time.Time // the access before this one
 	User     string    // who logged in; empty: nobody
+	OldKeys  []OldKey  // of its ids that are in their grace, the latest last
 	Data     Data
 	Path     string // the session's file
 	Size     int64  // bytes of that file
@@ -115,7 +119,10 @@ type Store interface {
 	// Move does what change says, which may be nil for Keep and must not say
 	// Remove, and in the same step gives the session the handle to, which
 	// must be new. For grace, unless that is 0, it can still be reached by
-	// the old handle too; else that is gone at once. It marks the access.
+	// the old handle too; else that is gone at once, with all that led to it.
+	// From a handle in its grace it does not move the session, which another
+	// call did: it returns ErrMoved and the session, unless that has ended. It
+	// marks the access.
 	Move(from, to string, grace time.Duration, change Change) (*Session, error)
 
 	// Hold takes the session's lock and keeps it when the call is over: all

@@ -34,7 +34,7 @@ var aboutFiles = map[string]string{
 // heads them begins. The other phases are run.
 var phasesAboutFiles = map[string][]string{
 	"ambiguous":  {"One that leads to a corrupt"},
-	"csrf":       {"The token of a descriptor"},
+	"csrf":       {"What its record has", "The token of a descriptor"},
 	"delete":     {"Nothing of it is left in the file", "Nor of data that filled"},
 	"destroy":    {"What is no handle, or fits several", "A corrupt session is ended too", "By the handle of a tombstone", "So it is through several"},
 	"exit_codes": {"65: wrong data", "77: what is not"},

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -305,7 +306,11 @@ func TestMoveUnconfirmed(t *testing.T) {
 	for _, grace := range []time.Duration{0, time.Hour} {
 		for _, stopAt := range []string{"first", "second"} {
 			from, to := store.Handle("a", store.NewID()), store.Handle("b", store.NewID())
-			if _, err := whole.Update(from, true, setTo(`{"a":1}`)); err != nil {
+			keys := []store.OldKey{{Key: "old", Until: time.Now().Add(time.Hour).Unix()}}
+			if _, err := whole.Update(from, true, func(s *store.Session) (store.Outcome, error) {
+				s.OldKeys = keys
+				return setTo(`{"a":1}`)(s)
+			}); err != nil {
 				t.Fatal(err)
 			}
 			s := cutStore(t, master.URL(), nil, opts)
@@ -321,13 +326,75 @@ func TestMoveUnconfirmed(t *testing.T) {
 			}
 			replica.Signal(syscall.SIGCONT)
 			redistest.Linked(t, replica)
-			if found, err := whole.Read(from, store.Peek); err != nil || found.Handle != from || string(found.Data) != `{"a":1}` || found.Version != 1 {
+			if found, err := whole.Read(from, store.Peek); err != nil || found.Handle != from || string(found.Data) != `{"a":1}` || found.Version != 1 || !slices.Equal(found.OldKeys, keys) {
 				t.Errorf("grace %v, %s step: the session is %+v, %v", grace, stopAt, found, err)
 			}
 			if found, err := whole.Read(to, store.Peek); !errors.Is(err, store.ErrNotFound) {
 				t.Errorf("grace %v, %s step: at the new handle is %+v, %v", grace, stopAt, found, err)
 			}
 		}
+	}
+}
+
+// TestMoveEndedMeanwhile has the session end or move on before the last step of its
+// move. The move was made all the same.
+func TestMoveEndedMeanwhile(t *testing.T) {
+	url, opts := withReplica(t).URL(), cutOptions
+	opts.Durable = true
+	whole := cutStore(t, url, nil, cutOptions)
+	for name, meanwhile := range map[string]func(from, to string) error{
+		"ended": func(from, _ string) error {
+			_, err := whole.Update(from, false, func(*store.Session) (store.Outcome, error) { return store.Remove, nil })
+			return err
+		},
+		"moved on": func(_, to string) error {
+			_, err := whole.Move(to, store.Handle("c", to), time.Hour, nil)
+			return err
+		},
+	} {
+		from, to := store.Handle("a", store.NewID()), store.Handle("b", store.NewID())
+		if _, err := whole.Update(from, true, setTo(`{"a":1}`)); err != nil {
+			t.Fatal(err)
+		}
+		s := cutStore(t, url, nil, opts)
+		s.client.AddHook(&onPipeline{n: 2, do: func() {
+			if err := meanwhile(from, to); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}})
+		if moved, err := s.Move(from, to, time.Hour, setTo(`{"a":2}`)); err != nil || moved.Handle != to || string(moved.Data) != `{"a":2}` {
+			t.Errorf("%s: Move = %+v, %v", name, moved, err)
+		}
+	}
+}
+
+// TestMoveSecond has another process move the session, between a mover's first step
+// and its second one. The second mover's copy goes, also from the index of users.
+func TestMoveSecond(t *testing.T) {
+	url, opts := withReplica(t).URL(), cutOptions
+	opts.Durable = true
+	whole := cutStore(t, url, nil, cutOptions)
+	from, first, second := store.Handle("a", store.NewID()), store.Handle("b", store.NewID()), store.Handle("c", store.NewID())
+	if _, err := whole.Update(from, true, func(s *store.Session) (store.Outcome, error) {
+		s.User = "ann"
+		return store.Save, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s := cutStore(t, url, nil, opts)
+	s.client.AddHook(&onPipeline{n: 1, do: func() {
+		if _, err := whole.Move(from, first, time.Hour, nil); err != nil {
+			t.Error(err)
+		}
+	}})
+	if found, err := s.Move(from, second, time.Hour, nil); !errors.Is(err, store.ErrMoved) || found.Handle != first {
+		t.Errorf("Move = %+v, %v; want %v and the session at %s", found, err, store.ErrMoved, first)
+	}
+	if found, err := whole.Read(second, store.Peek); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("at the handle that it was not moved to: %+v, %v", found, err)
+	}
+	if handles, err := whole.client.SMembers(t.Context(), whole.usersKey("ann")).Result(); err != nil || len(handles) != 1 || handles[0] != first {
+		t.Errorf("the index of users has %q, %v; want %s", handles, err, first)
 	}
 }
 

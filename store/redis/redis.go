@@ -4,10 +4,11 @@
 // Sentinel watches over, or a cluster.
 //
 // A session is one hash, at the key PREFIX{<handle>}, with the fields version,
-// created (Unix seconds), accessed (Unix milliseconds), user and data. Each
-// change is one script on the server, and takes effect only over the version
-// that it was made of; over another one it is made again, from what is stored
-// by then. So no update is lost, and between calls no lock is needed.
+// created (Unix seconds), accessed (Unix milliseconds), user, data and old (text
+// of [store.FormatOldKeys]). Each change is one script on the server, and takes
+// effect only over the version that it was made of; over another one it is made
+// again, from what is stored by then. So no update is lost, and between calls no
+// lock is needed.
 //
 // # Answers that are lost
 //
@@ -187,7 +188,7 @@ func (s *Store) save(found, was *store.Session, rid string) error {
 		}
 	}
 	owned := flag(found.Handle == s.astray)
-	r, err := s.run(saveScript, found.Handle, true, was.Version, rid, again{}, found.Created, found.User, string(found.Data), owned)
+	r, err := s.run(saveScript, found.Handle, true, was.Version, rid, again{}, found.Created, found.User, string(found.Data), owned, store.FormatOldKeys(found.OldKeys))
 	if err != nil {
 		return err
 	}
@@ -232,12 +233,19 @@ func (s *Store) restore(was *store.Session, marked time.Time) {
 func (s *Store) Move(from, to string, grace time.Duration, change store.Change) (*store.Session, error) {
 	s.time.begin()
 	m := move{s: s, to: to, id: newID(), rid: newID(), grace: grace, change: change}
-	moved, err := s.follow(from, false, m.try)
+	moved, err := s.follow(from, false, func(from string, _ bool) (*store.Session, error) {
+		found, err := m.try(from)
+		if _, before := err.(movedError); before {
+			err = store.ErrMoved
+		}
+		return found, err
+	})
 	known := !errors.Is(err, store.ErrUnavailable) || errors.Is(err, errNotMoved)
 	if err != nil && m.placed && !m.left && known {
 		s.run(undoScript, to, false, m.id)
+		s.dropUser(m.user, to)
 	}
-	return moved, err
+	return store.MovedBefore(s, from, moved, err)
 }
 
 // move is one move under way, over all its tries.
@@ -246,20 +254,22 @@ type move struct {
 	to      string
 	id, rid string
 	grace   time.Duration
+	until   int64 // Unix milliseconds at which that is over; 0: there is none
 	change  store.Change
 	placed  bool
 	left    bool   // the second step was made
 	rids    string // ids of requests that go with the session
+	user    string // in whose index the new handle is
 }
 
-func (m *move) try(from string, _ bool) (*store.Session, error) {
+func (m *move) try(from string) (*store.Session, error) {
 	s := m.s
 	found, now, err := s.read(from, "update", "")
 	if err != nil {
 		return nil, err
 	}
 	was := *found
-	if err := m.ask(found); err != nil {
+	if err := m.ask(found, now); err != nil {
 		s.restore(&was, now)
 		return nil, err
 	}
@@ -267,10 +277,11 @@ func (m *move) try(from string, _ bool) (*store.Session, error) {
 	if err := m.place(found, &was); err != nil {
 		return nil, err
 	}
-	if err := s.addUser(found.User, m.to); err != nil {
+	m.user = found.User
+	if err := s.addUser(m.user, m.to); err != nil {
 		return nil, err
 	}
-	r, err := s.run(leaveScript, from, true, was.Version, m.to, m.grace.Milliseconds(), keepMoved.Milliseconds())
+	r, err := s.run(leaveScript, from, true, was.Version, m.to, m.until, keepMoved.Milliseconds())
 	switch {
 	case errors.Is(err, errNotReplicated):
 		m.left = true
@@ -281,10 +292,9 @@ func (m *move) try(from string, _ bool) (*store.Session, error) {
 		return nil, s.refused(r, from)
 	}
 	m.left = true
-	// Without an answer the last step is made by who comes there first.
-	if r, err = s.run(confirmScript, m.to, true); err == nil && r.state() == "missing" {
-		return nil, store.ErrNotFound
-	}
+	// Without an answer the last step is made by the next call that comes there.
+	// If the session has ended or moved on by then, it was moved all the same.
+	s.run(confirmScript, m.to, true)
 	s.dropUser(was.User, from)
 	return found, nil
 }
@@ -296,13 +306,13 @@ func (m *move) try(from string, _ bool) (*store.Session, error) {
 // a replica has taken most of the call's time; this has its own.
 func (m *move) takeBack(was *store.Session, failed error) error {
 	s := m.s.apart()
-	r, err := s.run(backScript, was.Handle, false, m.to, was.Version, was.Created, was.Accessed.UnixMilli(), was.User, string(was.Data), m.rids)
+	r, err := s.run(backScript, was.Handle, false, m.to, was.Version, was.Created, was.Accessed.UnixMilli(), was.User, string(was.Data), m.rids, store.FormatOldKeys(was.OldKeys))
 	if err != nil || r.state() != "live" {
 		return failed
 	}
 	r, err = s.run(undoScript, m.to, false, m.id)
 	if err == nil && r.state() != "live" {
-		s.run(leaveScript, was.Handle, false, was.Version, m.to, m.grace.Milliseconds(), keepMoved.Milliseconds())
+		s.run(leaveScript, was.Handle, false, was.Version, m.to, m.until, keepMoved.Milliseconds())
 		return failed
 	}
 	s.dropUser(was.User, m.to)
@@ -310,18 +320,14 @@ func (m *move) takeBack(was *store.Session, failed error) error {
 }
 
 // ask runs the change, and leaves in found what is to be stored.
-func (m *move) ask(found *store.Session) error {
-	if m.change == nil {
-		return nil
+func (m *move) ask(found *store.Session, now time.Time) error {
+	m.until = 0
+	if m.grace > 0 {
+		m.until = now.Add(m.grace).UnixMilli() + 1 // now is cut to whole ms
 	}
-	was := *found
-	outcome, err := m.change(found)
-	switch {
-	case err != nil:
+	outcome, err := m.change.Moving(found, store.GraceEnd(now, m.grace))
+	if err != nil || outcome == store.Keep {
 		return err
-	case outcome == store.Keep:
-		*found = was
-		return nil
 	}
 	found.Version++
 	return m.s.checkSize(found)
@@ -340,7 +346,7 @@ func (m *move) place(found, was *store.Session) error {
 		rids = (m.rid + rids)[:min(len(rids)+len(m.rid), ridsKept*len(m.rid))]
 	}
 	keep := m.grace + keepMoved
-	r, err := s.run(placeScript, m.to, true, m.id, keep.Milliseconds(), found.Version, found.Created, found.User, string(found.Data), rids, was.Handle)
+	r, err := s.run(placeScript, m.to, true, m.id, keep.Milliseconds(), found.Version, found.Created, found.User, string(found.Data), rids, was.Handle, store.FormatOldKeys(found.OldKeys))
 	m.placed = err == nil && r.state() == "live"
 	switch {
 	case errors.Is(err, errNotReplicated):
@@ -367,14 +373,18 @@ func (s *Store) read(handle, how, rid string) (*store.Session, time.Time, error)
 	default:
 		return nil, time.UnixMilli(r.int(1)), s.refused(r, handle)
 	}
+	now := time.UnixMilli(r.int(1))
 	data, err := store.ParseData([]byte(r.text(6)))
-	if err != nil {
+	keys, ok := store.ParseOldKeys(r.text(8), now)
+	if err != nil || !ok {
 		return nil, time.Time{}, s.corrupt(handle, how)
 	}
 	if r.text(7) != "" {
 		s.log("access not marked: the server takes no changes", handle)
 	}
-	return s.session(handle, r.uint(2), r.int(3), time.UnixMilli(r.int(4)), r.text(5), data), time.UnixMilli(r.int(1)), nil
+	found := s.session(handle, r.uint(2), r.int(3), time.UnixMilli(r.int(4)), r.text(5), data)
+	found.OldKeys = keys
+	return found, now, nil
 }
 
 func (s *Store) session(handle string, version uint64, created int64, accessed time.Time, user string, data store.Data) *store.Session {

@@ -33,7 +33,7 @@ local LEASE, RIDS, RID = %d, %d, 16
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local f = redis.pcall('HMGET', key, 'version', 'created', 'accessed', 'user', 'rids',
-	'lock', 'leased', 'ended', 'moved', 'until', 'pending')
+	'lock', 'leased', 'ended', 'moved', 'until', 'pending', 'old')
 local foreign = f.err ~= nil -- it is no hash
 if foreign then f = {} end
 local version, created, accessed, user, rids = tonumber(f[1] or ''), tonumber(f[2] or ''), tonumber(f[3] or ''), f[4] or '', f[5] or ''
@@ -143,7 +143,7 @@ if how == 'touch' or how == 'update' then
 	local failed = mark()
 	if failed then return failed end
 end
-return {s, text(now), f[1], f[2], f[3], user, data, unmarked and 'unmarked' or ''}
+return {s, text(now), f[1], f[2], f[3], user, data, unmarked and 'unmarked' or '', f[12] or ''}
 `)
 
 	// restoreScript: the access that update marked, the one before.
@@ -156,7 +156,7 @@ return {'live'}
 `)
 
 	// saveScript: expected version (0: create), rid, whether it is sent again,
-	// created, user, data, whether the lock, which is elsewhere, is held.
+	// created, user, data, whether the lock, which is elsewhere, is held, old.
 	// A token alone creates nothing: it may be of a lock that was lost, and of a
 	// session that another process ended since.
 	saveScript = script(`
@@ -184,7 +184,7 @@ elseif version ~= expected then
 end
 made = math.min(made, math.floor(now / 1000))
 redis.call('HSET', key, 'version', text(version + 1), 'created', text(made), 'accessed', text(now),
-	'user', ARGV[9], 'data', ARGV[10], 'rids', remember(rid))
+	'user', ARGV[9], 'data', ARGV[10], 'rids', remember(rid), 'old', ARGV[12])
 redis.call('HDEL', key, 'pending')
 if not mine then redis.call('HDEL', key, 'lock', 'leased', 'ended') end
 expire(now, made)
@@ -209,19 +209,20 @@ return {s}
 
 	// placeScript, the first step of a move, at the new key: move's id, how long
 	// it lasts if that comes to nothing, version, created, user, data, rids, old
-	// handle.
+	// handle, old.
 	placeScript = script(`
 if redis.call('EXISTS', key) == 1 and moveid ~= ARGV[5] then return {'taken'} end
 redis.call('DEL', key)
 redis.call('HSET', key, 'version', ARGV[7], 'created', ARGV[8], 'accessed', text(now), 'user', ARGV[9],
-	'data', ARGV[10], 'rids', ARGV[11], 'pending', ARGV[5], 'from', ARGV[12])
+	'data', ARGV[10], 'rids', ARGV[11], 'pending', ARGV[5], 'from', ARGV[12], 'old', ARGV[13])
 if token ~= '' then redis.call('HSET', key, 'lock', token, 'leased', text(now + LEASE)) end
 redis.call('PEXPIRE', key, ARGV[6])
 return {'live'}
 `)
 
 	// leaveScript, the second step and the commit, at the old key: expected
-	// version, new handle, grace, how long a tombstone without grace is kept.
+	// version, new handle, when the grace is over (ms, 0: there is none), how long a
+	// tombstone without grace is kept.
 	leaveScript = script(`
 if moved and moved == ARGV[6] then
 	stir()
@@ -231,11 +232,11 @@ local s = state(false)
 if s == 'moved' then return {s, moved} end
 if s ~= 'live' then return {s} end
 if version ~= tonumber(ARGV[5]) then return {'conflict'} end
-local grace, keep = tonumber(ARGV[7]), tonumber(ARGV[8])
+local ends, keep = tonumber(ARGV[7]), tonumber(ARGV[8])
 redis.call('DEL', key)
-redis.call('HSET', key, 'moved', ARGV[6], 'until', text(grace > 0 and now + grace + 1 or 0)) -- now is cut to whole ms
+redis.call('HSET', key, 'moved', ARGV[6], 'until', text(ends))
 if mine then redis.call('HSET', key, 'lock', token) end
-redis.call('PEXPIRE', key, text(math.max(grace, keep)))
+redis.call('PEXPIRE', key, text(math.max(ends - now, keep)))
 return {'live'}
 `)
 
@@ -256,12 +257,12 @@ return {'live'}
 `)
 
 	// backScript takes back a second step, at the old key: new handle, version,
-	// created, accessed, user, data, rids.
+	// created, accessed, user, data, rids, old.
 	backScript = script(`
 if not moved or moved ~= ARGV[5] then return {'conflict'} end
 redis.call('DEL', key)
 redis.call('HSET', key, 'version', ARGV[6], 'created', ARGV[7], 'accessed', ARGV[8], 'user', ARGV[9],
-	'data', ARGV[10], 'rids', ARGV[11])
+	'data', ARGV[10], 'rids', ARGV[11], 'old', ARGV[12])
 if mine then
 	leased = now + LEASE
 	redis.call('HSET', key, 'lock', lock, 'leased', text(leased))

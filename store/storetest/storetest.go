@@ -69,6 +69,9 @@ func Run(t *testing.T, b Backend) {
 		{"GraceEnds", graceEnds},
 		{"GraceThenNone", graceThenNone},
 		{"GraceRemove", graceRemove},
+		{"MoversAtOnce", moversAtOnce},
+		{"OldKeys", oldKeys},
+		{"OldKeysEnd", oldKeysEnd},
 		{"Locked", locked},
 		{"ChangedMeanwhile", changedMeanwhile},
 		{"Held", held},
@@ -613,16 +616,19 @@ func grace(t *testing.T, b suite) {
 	}
 }
 
-// graceChain moves a session on and on, by the first of its handles too.
+// graceChain moves a session on and on. All its handles lead to it, and only by
+// the last can it be moved.
 func graceChain(t *testing.T, b suite) {
 	handles := []string{b.begin(t, `{"a":1}`)}
 	version := uint64(1)
 	for i := range 6 {
-		from := handles[i]
-		if i%2 == 1 {
-			from = handles[0]
+		from, to := handles[i], handle()
+		for _, old := range handles[:i] {
+			if s, err := b.Move(old, to, never*time.Duration(i%2), mustNotBeCalled(t)); !errors.Is(err, store.ErrMoved) {
+				t.Fatalf("move %d by an old handle: %+v, %v; want %v", i, s, err, store.ErrMoved)
+			}
 		}
-		to := handle()
+		b.gone(t, to)
 		if s, err := b.Move(from, to, never, nil); err != nil || s.Handle != to {
 			t.Fatalf("move %d: %+v, %v; want %s", i, s, err, to)
 		}
@@ -682,8 +688,8 @@ func graceThenNone(t *testing.T, b suite) {
 	if _, err := b.Move(first, second, never, nil); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := b.Move(first, third, 0, nil); err != nil || s.Handle != third {
-		t.Fatalf("Move by the old handle = %+v, %v", s, err)
+	if s, err := b.Move(second, third, 0, nil); err != nil || s.Handle != third {
+		t.Fatalf("Move = %+v, %v", s, err)
 	}
 	b.holds(t, third, 1, `{"a":1}`)
 	b.gone(t, first)
