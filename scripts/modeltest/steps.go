@@ -82,7 +82,7 @@ func (target Target) do(s Step, ids map[string]string, next string) Answer {
 var (
 	newID   = regexp.MustCompile(`Set-Cookie: cgisession_id=([a-z2-7]{32});`)
 	version = regexp.MustCompile(`"version":\d+`)
-	omitted = regexp.MustCompile(`"(token|request)":"[^"]*",|"(created|accessed)":\d+,`)
+	omitted = regexp.MustCompile(`"(token|request)":"[^"]*",|"(created|accessed)":\d+,|"env":{[^}]*},`)
 )
 
 var (
