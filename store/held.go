@@ -181,17 +181,23 @@ func (e *entry) take(how mode, access int, deadline time.Time) (inode, func(), e
 // takeHeld makes sure that LockFD has the lock: exclusive, for reading too,
 // since a shared one would lower the caller's.
 func (e *entry) takeHeld(deadline time.Time) (inode, func(), error) {
+	err := lockWithin(e.lockFD, deadline)
+	held, _, failed := e.f.lockStat()
+	return inodeOf(&held), func() {}, cmp.Or(err, failed)
+}
+
+// lockWithin takes the exclusive lock of an open file, or returns [ErrLocked] at the
+// deadline.
+func lockWithin(fd int, deadline time.Time) error {
 	for {
-		err := tryLock(e.lockFD, deadline)
-		if err == unix.EWOULDBLOCK && time.Now().Before(deadline) {
-			time.Sleep(pollEvery)
-			continue
+		err := tryLock(fd, deadline)
+		switch {
+		case err != unix.EWOULDBLOCK:
+			return err
+		case !time.Now().Before(deadline):
+			return ErrLocked
 		}
-		if err == unix.EWOULDBLOCK {
-			err = ErrLocked
-		}
-		held, _, failed := e.f.lockStat()
-		return inodeOf(&held), func() {}, cmp.Or(err, failed)
+		time.Sleep(pollEvery)
 	}
 }
 

@@ -199,17 +199,9 @@ func (e *entry) mend() (did string, err error) {
 	return "", nil
 }
 
-// removeOrphan removes a tombstone that leads to itself, which holds no data,
-// once whoever makes it has had LockTimeout to get done. He does not lock it, and
-// to take it from him would be to end his session.
+// removeOrphan removes a tombstone that leads to itself, which holds no data. It is
+// locked here, so the move that made it is not under way any more.
 func (e *entry) removeOrphan() (did string, err error) {
-	now := time.Now()
-	patience := min(e.f.opts.LockTimeout-now.Sub(time.Unix(e.stat.Ctim.Unix())), e.f.opts.LockTimeout)
-	for deadline := now.Add(patience); time.Now().Before(deadline); time.Sleep(pollEvery) {
-		if err := e.stillNamed(); err != nil {
-			break
-		}
-	}
 	if err := e.stillNamed(); err == errReplaced {
 		return "", nil
 	} else if err != nil {

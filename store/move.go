@@ -65,28 +65,42 @@ func (e *entry) moveBack(shard int, to string, grace time.Duration) {
 
 // leaveTombstone moves the session and leaves a tombstone at the old handle. It
 // is whole on the disk before the exchange that brings it there, so that a crash
-// leaves either the session where it was, or the tombstone in its place.
+// leaves either the session where it was, or the tombstone in its place. Until then
+// it is locked: if this process is stopped for longer than the grace, a cleanup
+// would take it for one that is over, and after the exchange its name is that of the
+// session. What takes no lock, such as find -delete, may still remove it; then it is
+// made again.
 func (e *entry) leaveTombstone(shard int, to string, until int64) error {
-	t := entry{f: e.f, handle: to, shard: shard, release: func() {}}
-	if err := t.makeTombstone(record{version: 1, created: time.Now().Unix(), moved: to, until: until}); err != nil {
-		return err
-	}
-	if err := exchange(e.shard, e.handle, shard, to); err != nil {
-		unlinkat(shard, to)
-		switch err {
-		case unix.ENOENT:
-			return ErrNotFound // removed by one who takes no lock
-		case unix.ENOSYS, unix.EINVAL:
-			err = fmt.Errorf("%w: it cannot exchange two names; leave out --grace", ErrUnsupported)
+	var err error
+	for range maxHops {
+		t := entry{f: e.f, handle: to, shard: shard, release: func() {}}
+		if err = t.makeTombstone(record{version: 1, created: time.Now().Unix(), moved: to, until: until}); err != nil {
+			return err
 		}
-		return e.fail("exchange", err)
+		err = exchange(e.shard, e.handle, shard, to)
+		t.closeData()
+		if err == nil {
+			return nil
+		}
+		unlinkat(shard, to)
+		if err != unix.ENOENT {
+			break
+		}
+		if gone := e.stillNamed(); gone == errReplaced {
+			return ErrNotFound // the session was removed by one who takes no lock
+		} else if gone != nil {
+			return gone
+		}
 	}
-	return nil
+	if err == unix.ENOSYS || err == unix.EINVAL {
+		err = fmt.Errorf("%w: it cannot exchange two names; leave out --grace", ErrUnsupported)
+	}
+	return e.fail("exchange", err)
 }
 
-// makeTombstone writes the record to a new file and syncs it and its directory.
-// To stat, mode 0400 and a time in the past are a tombstone that is over, so the
-// file gets the time first and then the mode.
+// makeTombstone writes the record to a new file, which stays open and locked, and
+// syncs it and its directory. To stat, mode 0400 and a time in the past are a
+// tombstone that is over, so the file gets the time first and then the mode.
 func (e *entry) makeTombstone(r record) error {
 	var err error
 	e.fd, err = createat(e.shard, e.handle, unix.O_EXCL, 0o600)
@@ -94,8 +108,10 @@ func (e *entry) makeTombstone(r record) error {
 		return e.fail("create", err)
 	}
 	e.fresh = true
-	defer unix.Close(e.fd)
-	err = pwriteAll(e.fd, r.encode(), 0)
+	err = lockWithin(e.fd, time.Now().Add(e.f.opts.LockTimeout))
+	if err == nil {
+		err = pwriteAll(e.fd, r.encode(), 0)
+	}
 	if err == nil {
 		err = setTime(e.shard, e.handle, time.Unix(r.until, 0))
 	}
@@ -110,6 +126,7 @@ func (e *entry) makeTombstone(r record) error {
 	}
 	if err != nil {
 		e.discard()
+		e.closeData()
 		return e.fail("make a tombstone at", err)
 	}
 	return nil

@@ -1,0 +1,93 @@
+package cmd_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A regenerate with a grace that is stopped right before the two names are
+// exchanged, for longer than the grace, as by a suspended machine. Whatever happens
+// to the tombstone meanwhile, there is one session, and the new id leads to it.
+func TestStalledRegenerate(t *testing.T) {
+	needStrace(t)
+	const delay, grace = "5000000", time.Second // in microseconds
+	for name, meanwhile := range map[string]func(*testing.T, request, string){
+		"cleanup": func(t *testing.T, r request, tombstone string) {
+			if got := r.call(t, "cleanup", "--timeout", "1h"); got.code != 0 {
+				t.Errorf("%+v", got)
+			}
+		},
+		"doctor": func(t *testing.T, r request, tombstone string) {
+			r.call(t, "doctor", "--repair", "--lock-timeout", "0")
+		},
+		"find -delete": func(t *testing.T, r request, tombstone string) { os.Remove(tombstone) },
+	} {
+		for how, env := range map[string]string{"by cookie": "HTTP_COOKIE=cgisession_id=" + visitor, "bound": "CGISESSION_ID=" + visitor} {
+			t.Run(name+", "+how, func(t *testing.T) {
+				t.Parallel()
+				r := begin(t, `{"n":1}`)
+				by := request{r.dir, []string{env}}
+				c := by.start(t, "strace", "-f", "-qq", "-o", r.dir+"/trace", "-e", "inject=renameat2:delay_enter="+delay+":when=1",
+					program, "regenerate", "--grace", grace.String())
+				tombstone := r.waitForTombstone(t)
+				over := time.Now().Add(grace + time.Second)
+				for time.Now().Before(over) {
+					meanwhile(t, r, tombstone)
+				}
+				line := c.line(t)
+				code := c.end(t)
+				ids := newIDs(line + "\n")
+				if code != 0 || len(ids) != 1 {
+					t.Fatalf("%q, exit code %d, %s", line, code, c.said(t))
+				}
+				if got := r.client(ids[0]).call(t, "get", "n"); got.stdout != "1\n" {
+					t.Errorf("by the new id: %+v", got)
+				}
+				if live, _ := r.files(t); len(live) != 1 {
+					t.Errorf("%d sessions: %q", len(live), live)
+				}
+				if got := r.client(visitor).call(t, "set", "n:=2"); got.code != 0 {
+					t.Errorf("by the old id: %+v", got)
+				}
+				if got := r.client(ids[0]).call(t, "get", "n"); got.stdout != "1\n" {
+					t.Errorf("the old id outlives its grace: %+v", got)
+				}
+			})
+		}
+	}
+}
+
+// waitForTombstone waits until there is one, and returns its path.
+func (r request) waitForTombstone(t *testing.T) string {
+	t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		files, _ := filepath.Glob(r.dir + "/sessions/??/*")
+		for _, path := range files {
+			if info, err := os.Stat(path); err == nil && info.Mode().Perm() == 0o400 && !strings.HasSuffix(r.file(visitor), filepath.Base(path)) {
+				return path
+			}
+		}
+	}
+	t.Fatal("no tombstone")
+	return ""
+}
+
+// A session that is removed while its tombstone waits is gone, and is no new one.
+func TestStalledRegenerateOfRemoved(t *testing.T) {
+	needStrace(t)
+	r := begin(t, `{"n":1}`)
+	c := r.start(t, "strace", "-f", "-qq", "-o", r.dir+"/trace", "-e", "inject=renameat2:delay_enter=1000000:when=1",
+		program, "regenerate", "--grace", "1h")
+	r.waitForTombstone(t)
+	must(t, os.Remove(r.file(visitor)))
+	line := c.line(t)
+	if code := c.end(t); line != "" || code != 10 {
+		t.Errorf("%q, exit code %d, %s", line, code, c.said(t))
+	}
+	if live, others := r.files(t); len(live)+len(others) > 0 {
+		t.Errorf("left: %q, %q", live, others)
+	}
+}
