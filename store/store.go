@@ -61,6 +61,8 @@ var (
 	ErrUnsafe = errors.New("unsafe")
 	// ErrUnsupported says that the file system cannot do what was asked.
 	ErrUnsupported = errors.New("not supported by the file system")
+	// ErrTooMany says that Live had no time to look at so many handles.
+	ErrTooMany = errors.New("too many to look at")
 	// ErrConfig says that the store cannot work as it is set up.
 	ErrConfig = errors.New("configuration")
 )
@@ -124,6 +126,19 @@ type Store interface {
 	// call did: it returns ErrMoved and the session, unless that has ended. It
 	// marks the access.
 	Move(from, to string, grace time.Duration, change Change) (*Session, error)
+
+	// Live returns for each handle the one where its session is now, which is
+	// another after moves; empty: there is no session. It reads as Snapshot does.
+	// Once it has found sessions at this many places it may leave the rest out,
+	// as if they were not there. The error is the first of a session that cannot
+	// be read, beside what was found. With ErrTooMany or ErrUnavailable nothing
+	// is known, and the list is nil.
+	Live(handles []string, places int) ([]string, error)
+
+	// End ends the session at this very handle, even while another process
+	// holds its lock: it never waits. A change that is under way is lost with the
+	// session, and later ones find none.
+	End(handle string) error
 
 	// Hold takes the session's lock and keeps it when the call is over: all
 	// other calls but snapshots wait for it, up to ErrLocked, unless they were

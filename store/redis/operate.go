@@ -303,34 +303,11 @@ func (s *Store) exists(handle string) error {
 	return err
 }
 
-// seen is what is asked of a key, in one go with others.
-type seen struct {
-	fields *redis.SliceCmd
-	size   *redis.IntCmd
-}
-
 // look reads the sessions at the keys, and calls visit with each. Data is in
 // memory for one at a time.
 func (s *Store) look(keys []string, data bool, visit store.Visit) error {
-	var asked []seen
-	var now time.Time
 	s.time.waited()
-	err := s.attempt(func(ctx context.Context, _ int) error {
-		asked = nil
-		var clock *redis.TimeCmd
-		s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-			clock = p.Time(ctx)
-			for _, key := range keys {
-				asked = append(asked, seen{
-					fields: p.HMGet(ctx, key, "version", "created", "accessed", "user", "moved", "until", "lock"),
-					size:   p.HStrLen(ctx, key, "data"),
-				})
-			}
-			return nil
-		})
-		now = clock.Val()
-		return firstLost(clock, asked)
-	})
+	asked, now, err := s.ask(keys)
 	if err != nil {
 		return err
 	}
@@ -377,8 +354,8 @@ func (s *Store) judge(handle string, a seen, now time.Time) (*store.Session, sto
 	if a.fields.Err() != nil {
 		return found, store.Corrupt, errForeign
 	}
-	f := texts(a.fields, 7)
-	if f[4] != "" {
+	f := texts(a.fields, len(seenFields))
+	if f[movedField] != "" {
 		if until, _ := strconv.ParseInt(f[5], 10, 64); until <= now.UnixMilli() {
 			return found, store.Over, nil
 		}

@@ -204,6 +204,17 @@ end
 return {s}
 `)
 
+	// endScript: nothing more. It asks for no lock, and ends nothing but a session.
+	endScript = script(`
+if foreign then return {'corrupt'} end
+if not f[1] then -- a tombstone has no version
+	stir()
+	return {'missing'}
+end
+redis.call('DEL', key)
+return {'live'}
+`)
+
 	// purgeScript removes what is no session.
 	purgeScript = redis.NewScript(`redis.call('DEL', KEYS[1]) return {'live'}`)
 
