@@ -17,6 +17,8 @@ import (
 type Env struct {
 	Cookie     string // HTTP_COOKIE: the request's Cookie header
 	HTTPS      bool   // HTTPS is set and not off, or REQUEST_SCHEME is https
+	ServerName string // SERVER_NAME, for cookies to delete; some servers have it from the client
+	ScriptName string // SCRIPT_NAME, for the same
 	TempDir    string // TMPDIR, or /tmp
 	RuntimeDir string // XDG_RUNTIME_DIR, or empty
 	LockFD     int    // CGISESSION_LOCK_FD: a descriptor that holds the session's lock; 0: none
@@ -46,6 +48,8 @@ func Read(lookup func(string) (string, bool)) (Env, error) {
 	e := Env{
 		Cookie:     get("HTTP_COOKIE"),
 		HTTPS:      isOn(get("HTTPS")) || strings.EqualFold(get("REQUEST_SCHEME"), "https"),
+		ServerName: get("SERVER_NAME"),
+		ScriptName: get("SCRIPT_NAME"),
 		TempDir:    get("TMPDIR"),
 		RuntimeDir: get("XDG_RUNTIME_DIR"),
 		LockToken:  get("CGISESSION_LOCK_TOKEN"),

@@ -8,7 +8,7 @@
 //   - No message holds an id or a token.
 //
 // One file a verb; session.go has what they share: one request, from the cookie
-// to the answer.
+// to the answer, and claim.go which session the request means.
 package cmd
 
 import (

@@ -112,6 +112,61 @@ func TestSystemCalls(t *testing.T) {
 	}
 }
 
+// TestLookups bounds what each of many cookies costs that lead nowhere: two open(2),
+// of the directory and of the file, and what goes with the first.
+func TestLookups(t *testing.T) {
+	needStrace(t)
+	n := full(300, 3000)
+	r := begin(t, `{"name":"Ann"}`)
+	r.makeShards(t)
+	few, _ := r.client(visitor).systemCalls(t, "get", "name")
+	header := many(n, "nobody%012d; cgisession_id=") + visitor
+	got, all := r.client(header).systemCalls(t, "get", "name")
+	t.Logf("%d cookies: %d system calls, %v", n, all, got)
+	if opened := got["openat"] - few["openat"]; opened < 2*n || opened > 2*n+10 {
+		t.Errorf("%d cookies cost %d open(2)", n, opened)
+	}
+	if all > 5*n+50 {
+		t.Errorf("%d cookies cost %d system calls", n, all)
+	}
+	for _, call := range []string{"flock", "utimensat", "pwrite64"} {
+		if got[call] != few[call] {
+			t.Errorf("%d × %s, want %d", got[call], call, few[call])
+		}
+	}
+}
+
+// TestNoLookups has requests whose cookies need none: of one session alone, or, once
+// two sessions are found, of any other.
+func TestNoLookups(t *testing.T) {
+	needStrace(t)
+	r := begin(t, `{"name":"Ann"}`)
+	r.makeShards(t)
+	bound, _ := r.systemCalls(t, "regenerate", "--grace", "1h")
+	r = begin(t, `{"name":"Ann"}`)
+	r.makeShards(t)
+	if got, _ := r.client(visitor).systemCalls(t, "regenerate", "--grace", "1h"); !maps.Equal(got, bound) {
+		t.Errorf("regenerate by the session's cookie costs %v, without cookies %v", got, bound)
+	}
+
+	var all []string
+	for range 8 {
+		all = append(all, newIDs(r.client("").call(t, "load").stdout)...)
+	}
+	two, _ := r.client(strings.Join(all[:2], "; cgisession_id=")).systemCalls(t, "get", "--default", "1", "a")
+	if got, _ := r.client(strings.Join(all, "; cgisession_id=")).systemCalls(t, "get", "--default", "1", "a"); !maps.Equal(got, two) {
+		t.Errorf("8 sessions cost %v, two %v", got, two)
+	}
+}
+
+// makeShards makes all directories of sessions, as there are where they are many.
+func (r request) makeShards(t *testing.T) {
+	t.Helper()
+	for i := range 256 {
+		must(t, os.MkdirAll(fmt.Sprintf("%s/sessions/%02x", r.dir, i), 0o700))
+	}
+}
+
 var tracedCall = regexp.MustCompile(`^\d+ +(\w+)\((.*)`)
 
 // systemCalls runs the program under strace(1) and counts the system calls that

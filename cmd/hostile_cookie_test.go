@@ -84,6 +84,9 @@ func unsignedCookies() []sent {
 		{name: "2500 times hers", header: strings.Repeat(is+alice+";", 2_500), opens: true},
 		{name: "4000 bad ones and hers", header: many(4_000, is+"no%d;") + is + alice, opens: true},
 		{name: "3000 ids", header: many(3_000, is+"nobody%012d;")},
+		{name: "3000 ids and hers", header: many(3_000, is+"nobody%012d;") + is + alice, opens: true},
+		{name: "3000 ids amid hers", header: is + alice + ";" + many(3_000, is+"nobody%012d;") + is + alice, opens: true},
+		{name: "3000 ids and two live", header: many(3_000, is+"nobody%012d;") + is + alice + ";" + is + bob},
 
 		// Quoting and encoding, of which nothing is undone.
 		{name: "quoted value", header: is + `"` + alice + `"`},
@@ -183,6 +186,8 @@ func unsignedCookies() []sent {
 		{name: "same twice", header: is + alice + "; " + is + alice, opens: true},
 		{name: "two live and a bad one", header: is + "x; " + is + alice + "; " + is + bob},
 		{name: "seven dead and hers", header: many(7, is+"nobody%012d; ") + is + alice, opens: true},
+		{name: "eight dead and hers", header: many(8, is+"nobody%012d; ") + is + alice, opens: true},
+		{name: "hers and eight dead", header: is + alice + many(8, "; "+is+"nobody%012d"), opens: true},
 		{name: "hers and a handle", header: is + alice + "; " + is + handle("cgisession_id", alice), opens: true},
 
 		// Bytes and languages.
@@ -254,6 +259,8 @@ func signedCookies() []sent {
 		{name: "hers and another's, unsigned", header: is + signed(alice) + "; " + is + bob, opens: true},
 		{name: "forged and hers", header: is + bob + "." + good + "; " + is + signed(alice), opens: true},
 		{name: "hers and dead", header: is + signed(alice) + "; " + is + signed(nobody), opens: true},
+		{name: "hers and 800 dead", header: is + signed(alice) + manySigned(800), opens: true},
+		{name: "800 dead", header: manySigned(800)},
 		{name: "hers signed and unsigned", header: is + alice + "; " + is + signed(alice), opens: true},
 		{name: "hers with a good and a bad mac", header: is + alice + "." + good[1:] + "; " + is + signed(alice), opens: true},
 		{name: "800 forged and hers", header: strings.Repeat(is+signed(bob)+"A;", 800) + is + signed(alice), opens: true},
@@ -265,6 +272,15 @@ func many(n int, format string) string {
 	var header strings.Builder
 	for i := range n {
 		fmt.Fprintf(&header, format, i)
+	}
+	return header.String()
+}
+
+// manySigned returns cookies whose ids are signed and lead nowhere.
+func manySigned(n int) string {
+	var header strings.Builder
+	for i := range n {
+		fmt.Fprintf(&header, ";cgisession_id=%s", signed(fmt.Sprintf("nobody%012d", i)))
 	}
 	return header.String()
 }

@@ -28,8 +28,9 @@ func invalidateCommand(c *call) *cli.Command {
 		&cli.BoolFlag{Name: "expire", Usage: "begin no new session, and tell the browser to drop the cookie (log out)", Destination: &expire})
 }
 
-// end removes the session, and reports whether there was one. An empty file that
-// stands for a session to come, which this request may hold locked, goes too.
+// end removes the session, or all that the client's cookies lead to, and reports
+// whether there was one. An empty file that stands for a session to come, which
+// this request may hold locked, goes too.
 func (c *call) end() (bool, error) {
 	who, err := c.identify()
 	if err != nil {
@@ -37,7 +38,7 @@ func (c *call) end() (bool, error) {
 	}
 	r, err := c.changeNamed(who, policy{create: who.minted}, func(*store.Session) (store.Outcome, error) { return store.Remove, nil })
 	if errors.Is(err, errNo) {
-		return false, nil
+		return c.ambiguous && c.endOthers("", ""), nil
 	}
 	if err != nil || r.session.Version == 0 {
 		return false, err
@@ -56,5 +57,5 @@ func (c *call) expired() (*result, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	return &result{headers: []string{line}}, nil
+	return &result{headers: append(c.variants(), line)}, nil
 }

@@ -56,6 +56,7 @@ func (c *call) regenerate(grace time.Duration, user string) (*result, error) {
 		s, err := c.store.Move(c.handle(who.id), c.handle(next.id), grace, change)
 		switch {
 		case err == nil:
+			c.endOthers(c.handle(who.id), s.Handle)
 			r := c.result(named{id: next.id, bound: who.bound}, s)
 			return r, c.addCookie(r, true)
 		case errors.Is(err, store.ErrMoved) && user != "":
@@ -71,7 +72,11 @@ func (c *call) regenerate(grace time.Duration, user string) (*result, error) {
 	if c.gone(who) {
 		return nil, errGone
 	}
-	return c.begin(next, policy{create: true}, setUser)
+	r, err := c.begin(next, policy{create: true}, setUser)
+	if err == nil {
+		c.endOthers("", r.session.Handle)
+	}
+	return r, err
 }
 
 // keepKey is the change of a move with a grace: forms that were printed under the

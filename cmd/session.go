@@ -1,12 +1,9 @@
 package cmd
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
 	"time"
 
 	"cgisession/cgi"
@@ -25,16 +22,8 @@ type call struct {
 	stdin     io.Reader
 	stdout    *output // help and answers; written out when all went well
 	stderr    io.Writer
-}
 
-// named is the session that a request means, and on whose word.
-type named struct {
-	id      string // empty: none
-	bound   bool   // by an earlier call of this request: this session or exit 10
-	adopted bool   // by the script's --adopt-id
-	minted  bool   // by this request, and to be stored with the first change
-	resign  bool   // the token was signed by an older key
-	ended   bool   // another session was there, and this one takes its place
+	ambiguous bool // the request's cookies lead to several sessions
 }
 
 // policy is what a verb does where there is no session.
@@ -154,7 +143,7 @@ func (c *call) begin(who named, p policy, change store.Change) (*result, error) 
 	now := time.Now()
 	s := &store.Session{Handle: c.handle(who.id), Created: now.Unix(), Accessed: now, Data: store.Empty}
 	r := c.result(who, s)
-	r.isNew, r.minted = true, true
+	r.isNew, r.minted, r.headers = true, true, c.variants()
 	return r, nil
 }
 
@@ -217,7 +206,7 @@ func (c *call) addCookie(r *result, due bool) error {
 	if err != nil {
 		return usageError{err}
 	}
-	r.headers = append(r.headers, line)
+	r.headers = append(append(r.headers, c.variants()...), line)
 	return nil
 }
 
@@ -226,99 +215,6 @@ func (c *call) addCookie(r *result, due bool) error {
 // would replace.
 func (c *call) inGrace(r *result) bool {
 	return r.session != nil && r.session.Handle != c.handle(r.id)
-}
-
-// identify finds out which session the request means. What a client sent is
-// judged, and never an error.
-func (c *call) identify() (named, error) {
-	if request := c.env.Request; request.Named {
-		if request.ID != "" && !store.ValidID(request.ID) {
-			return named{}, usagef("CGISESSION_ID holds no session id; export what load --sh printed")
-		}
-		return named{id: request.ID, bound: true, minted: request.Minted && request.ID != ""}, nil
-	}
-	switch {
-	case c.adoptID != "":
-		return named{id: c.adoptID, adopted: true}, nil
-	case c.id != nil:
-		return c.choose([]string{*c.id})
-	case c.useCookies:
-		return c.choose(cookie.Values(c.env.Cookie, c.cookieName))
-	}
-	return named{}, nil
-}
-
-// maxClaims bounds how many different ids of one request are looked up, and how
-// many refused tokens are logged.
-const maxClaims = 8
-
-// choose returns the session that the client's tokens name. Of several valid
-// ones only one may lead to a session: who plants a second cookie gets none.
-func (c *call) choose(tokens []string) (named, error) {
-	var claims []named
-	refused := 0
-	for _, token := range tokens {
-		claim, ok := c.judge(token)
-		known := slices.ContainsFunc(claims, func(other named) bool { return other.id == claim.id })
-		switch {
-		case !ok:
-			if refused++; refused <= maxClaims {
-				c.log("refused token", c.handle(claim.id))
-			}
-		case known:
-		case len(claims) == maxClaims:
-			c.log("ambiguous cookies", c.handle(claim.id))
-			return named{}, nil
-		default:
-			claims = append(claims, claim)
-		}
-	}
-	switch len(claims) {
-	case 0:
-		return named{}, nil
-	case 1:
-		return claims[0], nil
-	}
-	return c.chooseLive(claims)
-}
-
-// chooseLive returns the one claim of several that leads to a session. What is
-// wrong with another's is no matter then.
-func (c *call) chooseLive(claims []named) (named, error) {
-	var live []named
-	var failed error
-	for _, claim := range claims {
-		_, err := c.store.Read(c.handle(claim.id), store.Snapshot)
-		switch {
-		case err == nil:
-			live = append(live, claim)
-		case !absent(err):
-			failed = cmp.Or(failed, err)
-		}
-	}
-	switch len(live) {
-	case 0:
-		return named{}, failed
-	case 1:
-		return live[0], nil
-	}
-	for _, claim := range live {
-		c.log("ambiguous cookies", c.handle(claim.id))
-	}
-	return named{}, nil
-}
-
-// judge returns the session that a client's token claims, and whether the
-// client may claim it.
-func (c *call) judge(token string) (named, bool) {
-	if c.keys == nil {
-		return named{id: token}, store.ValidID(token)
-	}
-	id, newest, ok := c.keys.Verify(c.cookieName, token)
-	if !ok {
-		id, _, _ = strings.Cut(token, ".") // for its handle in the log
-	}
-	return named{id: id, resign: !newest}, ok && store.ValidID(id)
 }
 
 // logAbsent says why a session that was asked for is not there.
@@ -340,5 +236,15 @@ func (c *call) log(event, handle string) {
 	line := fmt.Sprintf("time=%s event=%q handle=%s\n", time.Now().UTC().Format(time.RFC3339), event, handle)
 	if err := appendLine(c.logFile, line, c.stderr); err != nil {
 		fmt.Fprintf(c.stderr, "cgisession: log file: %s\n", printable(err.Error()))
+	}
+}
+
+// maxLogged bounds how many lines of one kind a request's tokens add to the log.
+const maxLogged = 8
+
+// logSome logs an event for the first few of the handles.
+func (c *call) logSome(event string, handles []string) {
+	for _, handle := range handles[:min(len(handles), maxLogged)] {
+		c.log(event, handle)
 	}
 }

@@ -81,6 +81,7 @@ func hostileValues(r request) map[string]string {
 		"unknown id":          nobody,
 		"id and path":         visitor + "/../hostile-file",
 		"signed":              signed(visitor),
+		"many unknown ids":    nobody + many(100, "; cgisession_id=somebody%012d") + "; cgisession_id=../../hostile-file",
 	}
 }
 

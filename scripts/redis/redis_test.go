@@ -177,6 +177,32 @@ func roundTrips(t *testing.T, nodes []*redistest.Server, s site, aside ...string
 	}
 }
 
+// TestManyCookies sends as many cookies that lead nowhere as a variable of the
+// environment can hold, and one that leads to a session: they are asked for all
+// together, and none by a script.
+func TestManyCookies(t *testing.T) {
+	server := redistest.Start(t)
+	siteOf(server.URL()).must(t, "set", "a=1")
+	var header strings.Builder
+	for i := range 3000 {
+		fmt.Fprintf(&header, "cgisession_id=nobody%012d; ", i)
+	}
+	s := site{"CGISESSION_TYPE=redis", "CGISESSION_REDIS_URL=" + server.URL(), "HTTP_COOKIE=" + header.String() + "cgisession_id=" + visitor}
+	asked := make(map[string]int)
+	for _, word := range redistest.Monitor(t, []*redistest.Server{server}, func() {
+		got := s.call(t, "get", "a")
+		if got.code != 0 || got.stdout != "\"1\"\n" {
+			t.Errorf("%+v", got)
+		}
+		t.Logf("it took %v", got.took)
+	}) {
+		asked[word]++
+	}
+	if asked["hmget"] != 3001 || asked["evalsha"] != 1 {
+		t.Errorf("the server was asked %v", asked)
+	}
+}
+
 // TestPackages sees to it that the plain program has none of the client.
 func TestPackages(t *testing.T) {
 	deps := func(tags string) []string {

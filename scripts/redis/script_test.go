@@ -33,7 +33,7 @@ var aboutFiles = map[string]string{
 // phasesAboutFiles are the phases of scripts that do so, by how the sentence that
 // heads them begins. The other phases are run.
 var phasesAboutFiles = map[string][]string{
-	"ambiguous":  {"One that leads to a corrupt"},
+	"ambiguous":  {"What it cannot end it logs", "One that leads to a corrupt"},
 	"csrf":       {"What its record has", "The token of a descriptor"},
 	"delete":     {"Nothing of it is left in the file", "Nor of data that filled"},
 	"destroy":    {"What is no handle, or fits several", "A corrupt session is ended too", "By the handle of a tombstone", "So it is through several"},
