@@ -234,6 +234,36 @@ func TestServers(t *testing.T) {
 	})
 }
 
+const several = `#!/bin/sh
+cgisession load
+printf 'Content-Type: text/plain\n\n'
+`
+
+// What deletes the cookies of a visitor who has several comes through each server,
+// as it is set up by default, and the new cookie after it.
+func TestManyCookieLines(t *testing.T) {
+	onEach(t, false, func(t *testing.T, m *machine, v server) {
+		const page = "/cgi-bin/1/2/3/4/5/several.sh"
+		for _, dir := range []string{"/usr/lib", "/var/www"} {
+			write(t, m.path(dir+page), several, 0o755)
+		}
+		first, _ := m.browse(t, "http").get(t, 1)
+		second, _ := m.browse(t, "http").get(t, 1)
+		header := m.run(t, "curl", "--disable", "--silent", "--show-error", "--max-time", "60", "--noproxy", "*", "--include",
+			"http://"+m.address()+page, "--cookie", "cgisession_id="+first+"; cgisession_id="+second)
+		found := setCookie.FindAllStringSubmatch(strings.ReplaceAll(header, "\r\n", "\n"), -1)
+		if len(found) != 13 {
+			t.Fatalf("%d lines, not 12 and the new cookie:\n%s", len(found), header)
+		}
+		for i, line := range found {
+			deletes := line[1] == "" && strings.Contains(line[2], "; Max-Age=0;")
+			if deletes != (i < 12) || i == 0 && !strings.HasPrefix(line[2], "; Path=/cgi-bin/1/2/3/4/5;") {
+				t.Errorf("line %d: %s", i, line[0])
+			}
+		}
+	})
+}
+
 const examination = `#!/bin/sh
 printf 'Content-Type: text/plain\n\n'
 cgisession doctor
