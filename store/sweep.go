@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -232,14 +233,15 @@ func modified(st *unix.Stat_t) time.Time { return time.Unix(st.Mtim.Unix()) }
 // claim opens and locks the file and looks at it again. It reports false, and
 // counts the file, if that is not to be had: it is in use, or was replaced.
 func (w *sweep) claim(e *entry) bool {
-	if err := e.open(unix.O_RDONLY | noAtime); err != nil {
+	var err error
+	if e.fd, err = openat(e.shard, e.handle, unix.O_RDONLY|unix.O_NONBLOCK|noAtime, 0); err != nil {
 		w.kept.Add(1)
-		if err != unix.ENOENT && !errors.Is(err, ErrUnsafe) {
+		if err = openError(err); err != unix.ENOENT && !errors.Is(err, ErrUnsafe) {
 			w.failed(e.fail("open", err))
 		}
 		return false
 	}
-	err := setLock(e.fd, unix.LOCK_EX|unix.LOCK_NB)
+	err = setLock(e.fd, unix.LOCK_EX|unix.LOCK_NB)
 	if err == unix.EWOULDBLOCK {
 		w.busy.Add(1)
 		return false
@@ -248,8 +250,12 @@ func (w *sweep) claim(e *entry) bool {
 		err = fstat(e.fd, &e.stat)
 	}
 	if err != nil {
-		w.kept.Add(1)
 		w.failed(e.fail("lock", err))
+	} else {
+		err = checkFile(&e.stat) // it may be another file by now
+	}
+	if err != nil {
+		w.kept.Add(1)
 	}
 	return err == nil
 }
@@ -338,6 +344,9 @@ func (w *sweep) judge(e *entry) judgement {
 		j.corrupt = !j.oversize
 		return j
 	}
+	if isPlain(text) {
+		return j
+	}
 	at, err := current(text)
 	j.corrupt, j.user = err != nil, at.user
 	if at.moved != "" {
@@ -345,6 +354,23 @@ func (w *sweep) judge(e *entry) judgement {
 		j.over = at.moved == e.handle || time.Now().Unix() >= at.until
 	}
 	return j
+}
+
+// isPlain reports whether the newest record of a file is whole by its checksum, and
+// is a session's without a user. That is all that there is to know of a file that
+// goes, and decode takes four times as long.
+func isPlain(text []byte) bool {
+	lines := claims(text)
+	if len(lines) == 0 {
+		return false
+	}
+	line := text[lines[0].begin : lines[0].end-1]
+	head, _, _ := bytes.Cut(line, []byte(`"data":{`))
+	if bytes.ContainsAny(head[recordStart:], `{}[]`) || bytes.Count(head, []byte(`"`)) != 8 { // crc, version, created
+		return false
+	}
+	sum := checksum(line[recordStart:])
+	return bytes.Equal(sum[:], line[crcStart:crcStart+len(sum)])
 }
 
 // EndMoved removes the tombstone at the handle, and those that it leads to, since
