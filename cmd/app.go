@@ -334,7 +334,8 @@ func (c *call) prepare() (err error) {
 	return c.store.CheckLock()
 }
 
-// findStore reads the environment and finds the store.
+// findStore reads the environment and finds the store, for an operator's verb as
+// the owner of the data directory.
 func (c *call) findStore() (err error) {
 	if c.badVariable != nil {
 		return c.badVariable
@@ -342,7 +343,9 @@ func (c *call) findStore() (err error) {
 	if err = c.readEnvironment(); err != nil {
 		return err
 	}
-	c.store, err = c.open(c.env, c.log)
+	if err = c.becomeOwner(); err == nil {
+		c.store, err = c.open(c.env, c.log)
+	}
 	return err
 }
 

@@ -1,7 +1,6 @@
 package cmd_test
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
@@ -269,7 +268,7 @@ func giveAway(t *testing.T, dir string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
 		if err == nil {
-			err = os.Lchown(path, other, 0)
+			err = os.Lchown(path, other, other)
 		}
 		return err
 	})
@@ -303,7 +302,7 @@ func TestCleanupAsOwner(t *testing.T) {
 		}
 	}
 	logs := open(t)
-	if err := os.Chmod(logs, 0o777); err != nil {
+	if err := os.Chmod(logs, 0o777|os.ModeSticky); err != nil {
 		t.Fatal(err)
 	}
 	got := r.with("CGISESSION_LOG_FILE="+logs+"/log").call(t, "cleanup", "--timeout", "1h")
@@ -413,11 +412,25 @@ func TestCleanupLooksAgain(t *testing.T) {
 // system call of a kind.
 func (r request) stopped(t *testing.T, call string, act func(), args ...string) ended {
 	t.Helper()
+	return stoppedAt(t, call, 1, func(int) { act() }, r.command(program, args...))
+}
+
+// stoppedAt runs a command, and act once, with the number of a thread, while the
+// process is stopped after a thread's nth system call of a kind.
+func stoppedAt(t *testing.T, call string, nth int, act func(pid int), c *exec.Cmd) ended {
+	t.Helper()
 	trace := filepath.Join(t.TempDir(), "trace")
-	strace := []string{"-f", "-qq", "-o", trace, "-e", "trace=" + call, "-e", "inject=" + call + ":signal=STOP:when=1", program}
-	c := r.command("strace", append(strace, args...)...)
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Path = strace
+	c.Args = append([]string{"strace", "-f", "-qq", "-o", trace, "-e", "trace=" + call, "-e", fmt.Sprintf("inject=%s:signal=STOP:when=%d", call, nth)}, c.Args...)
 	var stdout, stderr bytes.Buffer
-	c.Stdout, c.Stderr = &stdout, &stderr
+	c.Stdout = &stdout
+	if c.Stderr == nil {
+		c.Stderr = &stderr
+	}
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -429,10 +442,10 @@ func (r request) stopped(t *testing.T, call string, act func(), args ...string) 
 	waitFor(t, "the program's end", func() bool {
 		text, _ := os.ReadFile(trace)
 		if all := stop.FindAllSubmatch(text, -1); len(all) > stops {
-			if stops == 0 {
-				act()
-			}
 			pid, _ := strconv.Atoi(string(all[stops][1]))
+			if stops == 0 {
+				act(pid)
+			}
 			syscall.Kill(pid, syscall.SIGCONT)
 			stops = len(all)
 		}
@@ -444,7 +457,7 @@ func (r request) stopped(t *testing.T, call string, act func(), args ...string) 
 		}
 	})
 	if stops == 0 {
-		t.Errorf("%q made no call of %s", args, call)
+		t.Errorf("%q made no call of %s: %+v", c.Args, call, got)
 	}
 	return got
 }
@@ -489,93 +502,65 @@ func TestCleanupsAtOnce(t *testing.T) {
 	}
 }
 
-// halfway starts a cleanup, and runs act once it has removed some sessions but
-// cannot have removed all: it says so in a log that nobody reads on.
-func halfway(t *testing.T, r request, act func(p *os.Process)) ended {
+// halfway starts a cleanup, and runs act while it is stopped: it has removed some
+// sessions by then, but cannot have removed all.
+func halfway(t *testing.T, r request, act func(pid int)) ended {
 	t.Helper()
 	return halfwayIn(t, r, act, program, "cleanup", "--timeout", "1h")
 }
 
 // halfwayIn is halfway for a cleanup that a command becomes.
-func halfwayIn(t *testing.T, r request, act func(p *os.Process), name string, args ...string) ended {
+func halfwayIn(t *testing.T, r request, act func(pid int), name string, args ...string) ended {
 	t.Helper()
-	fifo := filepath.Join(t.TempDir(), "log")
-	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	// Open for writing as well, it does not end between the writers.
-	log, err := os.OpenFile(fifo, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
-	c := r.with("CGISESSION_LOG_FILE="+fifo).command(name, args...)
-	var stdout, stderr bytes.Buffer
-	c.Stdout, c.Stderr = &stdout, &stderr
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewReader(log)
-	for range 10 {
-		if line, err := lines.ReadString('\n'); err != nil || !strings.Contains(line, `event="removed"`) {
-			t.Fatalf("%q, %v", line, err)
-		}
-	}
-	act(c.Process)
-	go io.Copy(io.Discard, lines)
-	return wait(t, c, &stdout, &stderr)
+	needStrace(t)
+	return stoppedAt(t, "unlinkat", 10, act, r.command(name, args...))
 }
 
-// moreThanAPipe is a number of removals whose log lines no pipe holds.
-const moreThanAPipe = 4000
+// moreThanHalfway is a number of removals that is more than all threads together
+// have done by then.
+const moreThanHalfway = 1000
 
 func TestCleanupTerminated(t *testing.T) {
-	r := plant(t, moreThanAPipe, all)
-	first := halfway(t, r, func(p *os.Process) {
-		if err := p.Signal(syscall.SIGTERM); err != nil {
-			t.Error(err)
-		}
-	}).swept(t)
-	if first.done || first.removed < 10 || first.removed >= moreThanAPipe {
+	r := plant(t, moreThanHalfway, all)
+	first := halfway(t, r, func(pid int) { must(t, syscall.Kill(pid, syscall.SIGTERM)) }).swept(t)
+	if first.done || first.removed < 10 || first.removed >= moreThanHalfway {
 		t.Errorf("terminated: %+v", first)
 	}
-	if olds, _ := r.left(moreThanAPipe, all); olds != moreThanAPipe-first.removed {
-		t.Errorf("%d are left after %d of %d were removed", olds, first.removed, moreThanAPipe)
+	if olds, _ := r.left(moreThanHalfway, all); olds != moreThanHalfway-first.removed {
+		t.Errorf("%d are left after %d of %d were removed", olds, first.removed, moreThanHalfway)
 	}
-	if second := r.call(t, "cleanup", "--timeout", "1h").swept(t); !second.done || first.removed+second.removed != moreThanAPipe {
+	if second := r.call(t, "cleanup", "--timeout", "1h").swept(t); !second.done || first.removed+second.removed != moreThanHalfway {
 		t.Errorf("the next: %+v after %+v", second, first)
 	}
 }
 
 // What is ignored when it starts, as under nohup, does not end it.
 func TestCleanupIgnoresIgnored(t *testing.T) {
-	r := plant(t, moreThanAPipe, all)
-	got := halfwayIn(t, r, func(p *os.Process) {
-		for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT} {
-			if err := p.Signal(s); err != nil {
-				t.Error(err)
-			}
+	r := plant(t, moreThanHalfway, all)
+	got := halfwayIn(t, r, func(pid int) {
+		for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT} {
+			must(t, syscall.Kill(pid, s))
 		}
 	}, "sh", "-c", "trap '' HUP INT; exec cgisession cleanup --timeout 1h").swept(t)
-	if !got.done || got.removed != moreThanAPipe {
+	if !got.done || got.removed != moreThanHalfway {
 		t.Errorf("%+v", got)
 	}
 }
 
 func TestCleanupKilled(t *testing.T) {
-	r := plant(t, moreThanAPipe, everySecond)
-	got := halfway(t, r, func(p *os.Process) { p.Kill() })
+	r := plant(t, moreThanHalfway, everySecond)
+	got := halfway(t, r, func(pid int) { must(t, syscall.Kill(pid, syscall.SIGKILL)) })
 	if got.code != 128+9 || got.stdout != "" {
 		t.Errorf("killed: %+v", got)
 	}
-	olds, others := r.left(moreThanAPipe, everySecond)
-	if olds == 0 || olds == moreThanAPipe/2 || others != moreThanAPipe/2 {
+	olds, others := r.left(moreThanHalfway, everySecond)
+	if olds == 0 || olds == moreThanHalfway/2 || others != moreThanHalfway/2 {
 		t.Errorf("when it was killed, %d old ones were left, and %d others", olds, others)
 	}
 	if next := r.call(t, "cleanup", "--timeout", "1h").swept(t); !next.done || next.removed != olds {
 		t.Errorf("the next: %+v where %d old ones were left", next, olds)
 	}
-	if olds, others := r.left(moreThanAPipe, everySecond); olds != 0 || others != moreThanAPipe/2 {
+	if olds, others := r.left(moreThanHalfway, everySecond); olds != 0 || others != moreThanHalfway/2 {
 		t.Errorf("%d old ones are left, and %d others", olds, others)
 	}
 }

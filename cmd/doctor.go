@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -95,50 +93,6 @@ func (d *doctor) report() error {
 	return worst
 }
 
-// checkDirectory checks the data directory and its file system.
-func (d *doctor) checkDirectory() {
-	dir := d.c.directory(d.c.env)
-	err := d.files.Check()
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		d.say(warn, "directory", "%s does not exist; the first session makes it, with mode 0700", dir)
-		return
-	case err != nil:
-		d.say(fail, "directory", "%v", err)
-		return
-	}
-	d.say(fine, "directory", "%s belongs to this user alone", dir)
-	d.checkModes(dir)
-	if d.repair {
-		d.files.RemoveTrials()
-	}
-	d.checkSpace()
-	if d.checkClock() {
-		d.checkFileSystem()
-	}
-	d.checkCleanup()
-}
-
-// checkModes checks what more the modes of directories should be than safe for
-// the sessions.
-func (d *doctor) checkModes(dir string) {
-	if info, err := os.Lstat(dir); err == nil && info.Mode().Perm()&0o077 != 0 {
-		d.say(warn, "directory", "mode %#o lets other users see the handles; chmod 700 %s", info.Mode().Perm(), dir)
-	}
-	parent := filepath.Dir(dir)
-	if info, err := os.Stat(parent); err == nil && info.Mode().Perm()&0o002 != 0 && info.Mode()&os.ModeSticky == 0 {
-		d.say(fail, "directory", "all users may rename it, since they may write to %s; chmod o-w %s", parent, parent)
-	}
-	for _, fault := range d.files.CheckDirs() {
-		if !d.repair {
-			d.say(fail, "directory", "%v; %s", fault.Err, fault.Effect())
-			continue
-		}
-		did, err := d.files.MendDir(fault.Name)
-		d.mended("directory", fault.Err, []string{did}, err)
-	}
-}
-
 // mended says what was wrong and what is done about it.
 func (d *doctor) mended(about string, wrong error, did []string, err error) {
 	switch {
@@ -147,83 +101,6 @@ func (d *doctor) mended(about string, wrong error, did []string, err error) {
 	case len(did) > 0:
 		d.say(warn, about, "%v; %s", wrong, strings.Join(did, ", "))
 	}
-}
-
-func (d *doctor) checkFileSystem() {
-	switch system := d.files.Space().System; {
-	case system == "", system == "memory" && d.c.storeType == "memory":
-	case system == "memory":
-		d.say(warn, "file system", "it is in memory: sessions end when the machine does; that is what --type memory is for")
-	default:
-		d.say(warn, "file system", "it is %s: locks and syncs are only as good as its server's; a local disk is better", system)
-	}
-	if err := d.files.TryLock(otherProcess); err != nil {
-		d.say(fail, "locks", "flock(2) does not work between processes here (%v); choose a --data-dir on a local disk", err)
-	} else {
-		d.say(fine, "locks", "flock(2) works between processes")
-	}
-	if err := d.files.TryExchange(); err != nil {
-		d.say(warn, "exchange", "two names cannot be exchanged here (%v); leave out regenerate --grace", err)
-	}
-}
-
-// otherProcess tries the lock in a process of its own.
-func otherProcess(path string) (bool, error) {
-	command := exec.Cmd{Path: itself, Args: []string{"cgisession", "doctor", "--lock-once", path}, Env: []string{}}
-	if _, err := os.Lstat(itself); err != nil {
-		if command.Path, err = os.Executable(); err != nil {
-			return false, err
-		}
-	}
-	err := command.Run()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == exitLocked {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-// itself leads to this program, also for a user who cannot get at its path
-// (proc_pid_exe(5)).
-const itself = "/proc/self/exe"
-
-// lockOnce is otherProcess's other process.
-func lockOnce(path string) error {
-	locked, err := store.LockOnce(path)
-	if err == nil && !locked {
-		err = store.ErrLocked
-	}
-	return err
-}
-
-// What is little room: a share of all, in percent.
-const littleRoom = 5
-
-func (d *doctor) checkSpace() {
-	s := d.files.Space()
-	if s.Inodes > 0 && s.FreeInodes*100 < s.Inodes*littleRoom {
-		d.say(fail, "inodes", "%d of %d are left, and a session needs one; run cleanup more often, or make room", s.FreeInodes, s.Inodes)
-	}
-	if s.Bytes > 0 && s.FreeBytes*100 < s.Bytes*littleRoom {
-		d.say(fail, "space", "%d of %d bytes are left; run cleanup more often, or make room", s.FreeBytes, s.Bytes)
-	}
-}
-
-// maxSkew is how far clocks may be apart.
-const maxSkew = 5 * time.Second
-
-// checkClock checks the times of files. It reports false where none can be made.
-func (d *doctor) checkClock() bool {
-	skew, err := d.files.ClockSkew()
-	switch {
-	case err != nil:
-		d.say(fail, "directory", "no file can be made in it: %v", err)
-		return false
-	case skew > maxSkew || skew < -maxSkew:
-		d.say(fail, "clock", "the file system's is %s off this machine's, and timeouts with it; set both by NTP", skew.Round(time.Second))
-	case time.Now().Year() < 2025:
-		d.say(fail, "clock", "it says %s; set it, or sessions seem new for ever", date(time.Now()))
-	}
-	return true
 }
 
 // checkCookies checks what browsers will make of the cookie.
@@ -254,14 +131,6 @@ func (d *doctor) checkCookies() {
 func (d *doctor) checkLimits() {
 	if d.c.timeout == 0 {
 		d.say(warn, "timeout", "there is none: a session lives until it is cleaned up; set --timeout, and run cleanup with the same")
-	}
-}
-
-// checkCleanup checks that somebody cleans up.
-func (d *doctor) checkCleanup() {
-	last := d.files.LastSweep()
-	if last.At.IsZero() || time.Since(last.At) > 7*24*time.Hour {
-		d.say(warn, "cleanup", "none in the last 7 days; run it from cron or a timer")
 	}
 }
 

@@ -362,7 +362,7 @@ func pathRows() []row {
 		{"symbolic link", "link", 77, "data directory link: unsafe: not a directory, or a symbolic link; name a real directory"},
 		{"file", "text", 77, "data directory text: unsafe: not a directory, or a symbolic link; name a real directory"},
 		{"device", "/dev/null", 77, "data directory /dev/null: unsafe: not a directory, or a symbolic link; name a real directory"},
-		{"open to all", "open", 77, `data directory open: unsafe: mode 0777 lets other users in; chmod go-rwx it`},
+		{"open to all", "open", 77, `data directory open: unsafe: mode 0777 lets other users in; run cgisession doctor --repair`},
 		{"below a file", "text/sessions", 77, "data directory text/sessions: unsafe: not a directory, or a symbolic link; name a real directory"},
 		{"too long", strings.Repeat("x", 5000), 74, "data directory x+: file name too long"},
 	} {

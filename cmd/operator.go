@@ -2,12 +2,10 @@ package cmd
 
 import (
 	"errors"
-	"os"
 	"strconv"
 	"time"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sys/unix"
 
 	"cgisession/store"
 )
@@ -16,39 +14,12 @@ import (
 // root it acts as the owner of the data directory.
 func (c *call) operatorCommand(name, arguments, usage string, run func(args []string) error, flags ...cli.Flag) *cli.Command {
 	return command(name, arguments, usage, append(flags, c.storeFlags()...), func(args []string) error {
-		c.anyLock = true
+		c.anyLock, c.asOwner = true, true
 		if err := c.findStore(); err != nil {
 			return err
 		}
-		if c.inFiles() {
-			c.dataDir = c.directory(c.env) // whose default depends on the user
-			if err := becomeOwner(c.dataDir); err != nil {
-				return err
-			}
-		}
 		return run(args)
 	})
-}
-
-// becomeOwner gives up root for the owner of the directory, so that what may be
-// planted there is met with no more than the owner's rights.
-func becomeOwner(dir string) error {
-	var st unix.Stat_t
-	if os.Geteuid() != 0 || unix.Lstat(dir, &st) != nil || st.Uid == 0 {
-		return nil
-	}
-	group := int(st.Gid)
-	if group == 0 { // root made it, and gave it away as chown USER does
-		group = int(st.Uid)
-	}
-	err := unix.Setgroups([]int{group})
-	if err == nil {
-		err = unix.Setgid(group)
-	}
-	if err == nil {
-		err = unix.Setuid(int(st.Uid))
-	}
-	return err
 }
 
 func jsonFlag(on *bool) cli.Flag {

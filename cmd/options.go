@@ -36,6 +36,7 @@ type options struct {
 	redis              redisOptions
 
 	anyLock     bool  // CGISESSION_LOCK_FD may be on another session than the verb's
+	asOwner     bool  // root becomes the owner of the data directory
 	badVariable error // the first one's
 }
 

@@ -122,6 +122,8 @@ func checkOwned(st *unix.Stat_t, forbidden uint32) error {
 	switch {
 	case int(st.Uid) != os.Geteuid():
 		return fmt.Errorf("%w: belongs to user %d, not to %d, who runs this", ErrUnsafe, st.Uid, os.Geteuid())
+	case uint32(st.Mode)&forbidden&0o022 != 0:
+		return fmt.Errorf("%w: mode %#o lets other users in; run cgisession doctor --repair", ErrUnsafe, st.Mode&0o777)
 	case uint32(st.Mode)&forbidden != 0:
 		return fmt.Errorf("%w: mode %#o lets other users in; chmod go-rwx it", ErrUnsafe, st.Mode&0o777)
 	}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
+	"path"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -13,74 +13,17 @@ import (
 
 // What mends a damaged data directory. What cannot be mended is moved aside, so
 // that no data is ever deleted: the damaged part of a file is copied first.
+//
+// What other users could only read is mended. What they could write is moved
+// aside too, however whole it looks: a session of one of them, renamed to the
+// handle of another visitor, would be that visitor's.
 
 // damagedDir is where that goes, each under a name that is new there.
 const damagedDir = ".damaged"
 
-// A DirFault is a directory in the data directory that is out of reach.
-type DirFault struct {
-	Name string
-	Err  error
-}
-
-// Effect says what comes of it.
-func (d DirFault) Effect() string {
-	switch {
-	case d.Name == damagedDir:
-		return "nothing can be moved there"
-	case strings.HasPrefix(d.Name, usersDir):
-		return "no session can get a user, and list --user and destroy --user fail"
-	}
-	return "the sessions in it are out of reach"
-}
-
-// CheckDirs returns what is wrong with the directories in the data directory.
-func (f *File) CheckDirs() (faults []DirFault) {
-	names := []string{damagedDir, usersDir}
-	for n := range shards {
-		names = append(names, usersDir+"/"+shardName(n), shardName(n))
-	}
-	for _, name := range names {
-		if err := f.checkDir(name); err != nil {
-			faults = append(faults, DirFault{name, &fs.PathError{Op: "open", Path: f.dir + "/" + name, Err: err}})
-		}
-	}
-	return faults
-}
-
-// checkDir reports what is wrong with one directory. One that is in no directory
-// is not there.
-func (f *File) checkDir(name string) error {
-	fd, err := openDir(f.root, name)
-	if err == unix.ENOENT || err == unix.ENOTDIR {
-		return nil
-	}
-	var st unix.Stat_t
-	if err == nil {
-		err = fstat(fd, &st)
-		unix.Close(fd)
-	}
-	if err == nil && st.Mode&0o700 != 0o700 {
-		err = fmt.Errorf("mode %#o keeps its owner out; chmod 700 it", st.Mode&0o777)
-	}
-	return err
-}
-
-// MendDir mends the directory of a fault, or moves what is in its place aside,
-// and returns which.
-func (f *File) MendDir(name string) (did string, err error) {
-	var st unix.Stat_t
-	if err := lstatat(f.root, name, &st); err != nil {
-		return "", err
-	}
-	if st.Mode&unix.S_IFMT == unix.S_IFDIR && int(st.Uid) == os.Geteuid() {
-		return "its mode is now 0700", chmodat(f.root, name, 0o700)
-	}
-	return f.moveAside(f.root, name, strings.ReplaceAll(name, "/", "."))
-}
-
 // moveAside moves what has the name in the directory at out of the way, and
-// returns where it is now.
+// returns where it is now. A directory of another user cannot be moved to another
+// directory (rename(2)), so it gets another name where it is.
 func (f *File) moveAside(at int, name, as string) (did string, err error) {
 	as = fmt.Sprintf("%s.%d", as, time.Now().UnixNano())
 	if name == damagedDir {
@@ -91,7 +34,12 @@ func (f *File) moveAside(at int, name, as string) (did string, err error) {
 		return "", err
 	}
 	defer unix.Close(dir)
-	return "it is now " + f.dir + "/" + damagedDir + "/" + as, renameNew(at, name, dir, as)
+	err = renameNew(at, name, dir, as)
+	if err == unix.EACCES {
+		as = damagedDir + "." + as
+		return "it is now " + as + " in the same directory", renameNew(at, name, at, path.Join(path.Dir(name), as))
+	}
+	return "it is now " + f.dir + "/" + damagedDir + "/" + as, err
 }
 
 // openDamaged opens the directory for what is damaged.
@@ -156,7 +104,7 @@ func (f *File) mendPlace(shard int, handle string) (did string, err error) {
 		return "", nil
 	case err != nil:
 		return "", err
-	case !isOwn(&st):
+	case !isOwn(&st) || isOpen(&st):
 		return f.moveAside(shard, handle, handle)
 	case st.Mode&0o077 != 0 || st.Mode&0o400 == 0:
 		return "its mode is now 0600", chmodat(shard, handle, 0o600)
@@ -225,17 +173,17 @@ func (e *entry) removeDamage(text []byte, at found) (did string, err error) {
 
 // copyAside puts the text of a file with the damaged ones, for good, and returns
 // where it is.
-func (f *File) copyAside(name string, text []byte) (path string, err error) {
+func (f *File) copyAside(name string, text []byte) (copied string, err error) {
 	dir, err := f.openDamaged()
 	if err != nil {
 		return "", err
 	}
 	defer unix.Close(dir)
 	name = fmt.Sprintf("%s.%d", name, time.Now().UnixNano())
-	path = f.dir + "/" + damagedDir + "/" + name
+	copied = f.dir + "/" + damagedDir + "/" + name
 	fd, err := createat(dir, name, unix.O_EXCL, 0o600)
 	if err != nil {
-		return "", &fs.PathError{Op: "create", Path: path, Err: err}
+		return "", &fs.PathError{Op: "create", Path: copied, Err: err}
 	}
 	err = pwriteAll(fd, text, 0)
 	if err == nil {
@@ -246,9 +194,9 @@ func (f *File) copyAside(name string, text []byte) (path string, err error) {
 	}
 	if err != nil {
 		unlinkat(dir, name)
-		return "", &fs.PathError{Op: "write", Path: path, Err: err}
+		return "", &fs.PathError{Op: "write", Path: copied, Err: err}
 	}
-	return path, nil
+	return copied, nil
 }
 
 // setBackCreated stores that the session was created now.

@@ -1,0 +1,54 @@
+package cmd
+
+import (
+	"os"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// searchOnly opens a directory to go on from there, which takes no permission to
+// read it (open(2), O_PATH).
+const searchOnly = unix.O_PATH
+
+// dropCapabilities drops all capabilities of all threads. A change of the user
+// does that too, unless root was started with the securebit no_setuid_fixup
+// (capabilities(7)).
+func dropCapabilities() error {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var none [2]unix.CapUserData // version 3 has two
+	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&none)), 0)
+	switch errno {
+	case 0:
+		return nil
+	case unix.ENOTSUP: // a program that was built with cgo
+		return checkCapabilities()
+	}
+	return os.NewSyscallError("capset", errno)
+}
+
+// checkCapabilities refuses to go on with capabilities that cannot be dropped.
+func checkCapabilities() error {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var left [2]unix.CapUserData
+	err := unix.Capget(&header, &left[0])
+	if err == nil && left[0].Permitted|left[1].Permitted != 0 {
+		err = unix.EPERM
+	}
+	return os.NewSyscallError("capget", err)
+}
+
+// noWait is RWF_NOWAIT: for this one write the descriptor is as if it were
+// O_NONBLOCK (pwritev2(2)).
+const noWait = 0x8
+
+// writeNoWait writes to a pipe or a socket without waiting, where the system can
+// (pipes: since Linux 6.5).
+func writeNoWait(fd int, text []byte) (int, error) {
+	n, err := unix.Pwritev2(fd, [][]byte{text}, -1, noWait)
+	if err == unix.EOPNOTSUPP || err == unix.ENOSYS {
+		return unix.Write(fd, text)
+	}
+	return n, err
+}

@@ -1,0 +1,201 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// What mends the data directory and the directories in it.
+
+// A DirFault is a directory in the data directory that has not the right mode or
+// owner.
+type DirFault struct {
+	Name   string
+	Err    error
+	Usable bool // the store uses it all the same
+}
+
+// Effect says what comes of it.
+func (d DirFault) Effect() string {
+	switch {
+	case d.Usable:
+		return "other users may see names in it"
+	case d.Name == damagedDir:
+		return "nothing can be moved there"
+	case strings.HasPrefix(d.Name, usersDir):
+		return "no session can get a user, and list --user and destroy --user fail"
+	}
+	return "the sessions in it are out of reach"
+}
+
+// CheckDirs returns what is wrong with the directories in the data directory.
+func (f *File) CheckDirs() (faults []DirFault) {
+	names := []string{damagedDir, usersDir}
+	for n := range shards {
+		names = append(names, usersDir+"/"+shardName(n), shardName(n))
+	}
+	for _, name := range names {
+		if err := f.checkDir(name); err != nil {
+			_, usable := err.(wrongMode)
+			faults = append(faults, DirFault{name, &fs.PathError{Op: "open", Path: f.dir + "/" + name, Err: err}, usable})
+		}
+	}
+	return faults
+}
+
+// checkDir reports what is wrong with one directory. One that is in no directory
+// is not there.
+func (f *File) checkDir(name string) error {
+	fd, err := openDir(f.root, name)
+	if err == unix.ENOENT || err == unix.ENOTDIR {
+		return nil
+	}
+	var st unix.Stat_t
+	if err == nil {
+		err = fstat(fd, &st)
+		unix.Close(fd)
+	}
+	if err == nil && st.Mode&0o700 != 0o700 {
+		err = fmt.Errorf("mode %#o keeps its owner out; chmod 700 it", st.Mode&0o777)
+	}
+	if err == nil && st.Mode&0o077 != 0 {
+		err = wrongMode{uint32(st.Mode) & 0o7777, 0o700}
+	}
+	return err
+}
+
+// isOpen reports whether others can write what has this mode.
+func isOpen(st *unix.Stat_t) bool { return st.Mode&0o022 != 0 }
+
+// closedMode is the mode of a data directory while sessions are moved out of it.
+// Others cannot get in, for they have no x; and the store refuses it, for the
+// group has w. So no request uses a session that is about to be moved, and a
+// repair that is killed begins anew.
+const closedMode = 0o720
+
+// MendRoot moves all sessions aside if others can write the data directory, makes
+// it private, and returns what it did. What else is wrong with it is left.
+func (f *File) MendRoot() (did []string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.root >= 0 {
+		return nil, nil
+	}
+	fd, err := openat(unix.AT_FDCWD, f.dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, nil
+	}
+	var st unix.Stat_t
+	if fstat(fd, &st) != nil || int(st.Uid) != os.Geteuid() || !isOpen(&st) {
+		return nil, unix.Close(fd)
+	}
+	f.root = fd
+	moved, err := f.emptyRoot()
+	if err != nil {
+		f.root = -1
+		unix.Close(fd)
+		return nil, err
+	}
+	return []string{fmt.Sprintf("%d directories of sessions in it are now in %s/%s", moved, f.dir, damagedDir), "its mode is now 0700"}, nil
+}
+
+// emptyRoot moves aside what the store would use in the data directory, and makes
+// that private. The index of users stays, since only the sessions say whose they
+// are.
+func (f *File) emptyRoot() (moved int, err error) {
+	if err = f.checkOurs(); err != nil {
+		return 0, err
+	}
+	if err = fchmod(f.root, closedMode); err != nil {
+		return 0, err
+	}
+	if f.checkDir(damagedDir) != nil {
+		if _, err = f.MendDir(damagedDir); err != nil {
+			return 0, err
+		}
+	}
+	for n := range shards {
+		switch _, err = f.moveAside(f.root, shardName(n), shardName(n)); err {
+		case nil:
+			moved++
+		case unix.ENOENT:
+		default:
+			return moved, err
+		}
+	}
+	if _, err = f.moveAside(f.root, cursorFile, cursorFile); err != nil && err != unix.ENOENT {
+		return moved, err
+	}
+	if err = fsync(f.root); err == nil {
+		err = fchmod(f.root, 0o700)
+	}
+	return moved, err
+}
+
+// checkOurs refuses a directory whose mode is not to be changed, such as /tmp or
+// /etc: it holds something, but nothing that the store of this user made.
+func (f *File) checkOurs() error {
+	fd, err := openat(f.root, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	empty, ours := true, false
+	err = eachName(fd, f.dir, func(name string) error {
+		var st unix.Stat_t
+		known := len(name) == 2 && IsHex(name) || name == usersDir || name == cursorFile || name == damagedDir
+		ours = ours || known && lstatat(f.root, name, &st) == nil && int(st.Uid) == os.Geteuid()
+		empty = false
+		return nil
+	})
+	if err == nil && !empty && !ours {
+		err = errors.New("it holds no sessions, but something else; choose another --data-dir")
+	}
+	return err
+}
+
+// MendDir mends the directory of a fault, or moves what is in its place aside,
+// and returns which. "." is the data directory itself.
+func (f *File) MendDir(name string) (did string, err error) {
+	var st unix.Stat_t
+	if err := lstatat(f.root, name, &st); err != nil {
+		return "", err
+	}
+	own := st.Mode&unix.S_IFMT == unix.S_IFDIR && int(st.Uid) == os.Geteuid()
+	holdsSessions := name[0] != '.'
+	if !own || holdsSessions && isOpen(&st) {
+		return f.moveAside(f.root, name, strings.ReplaceAll(name, "/", "."))
+	}
+	if name == "." {
+		if err = f.checkOurs(); err != nil {
+			return "", err
+		}
+	}
+	err = chmodat(f.root, name, 0o700)
+	if err == nil && isOpen(&st) && strings.HasPrefix(name, usersDir+"/") {
+		err = f.moveStrangers(name)
+	}
+	return "its mode is now 0700", err
+}
+
+// moveStrangers moves aside what others made in a directory of the index of users
+// under the names of entries: they would be in the way of its own.
+func (f *File) moveStrangers(name string) error {
+	fd, err := openDir(f.root, name)
+	if err != nil {
+		return err
+	}
+	return eachName(fd, f.dir+"/"+name, func(entry string) error {
+		var st unix.Stat_t
+		_, handle, _ := strings.Cut(entry, ".")
+		if !validHandle(handle) || lstatat(fd, entry, &st) != nil || isOwn(&st) {
+			return nil
+		}
+		_, err := f.moveAside(fd, entry, entry)
+		return err
+	})
+}
