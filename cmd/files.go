@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,32 +11,6 @@ import (
 	"cgisession/cookie"
 	"cgisession/store"
 )
-
-// appendLine adds a line to the file, which is opened anew each time so that
-// it can be rotated. "-" is stderr.
-func appendLine(file, line string, stderr io.Writer) error {
-	if file == "-" {
-		_, err := io.WriteString(stderr, line)
-		return err
-	}
-	// A FIFO that nobody reads is an error at once.
-	const how = os.O_WRONLY | os.O_APPEND | unix.O_NOFOLLOW | unix.O_NONBLOCK
-	f, err := os.OpenFile(file, how, 0)
-	if errors.Is(err, unix.ENOENT) {
-		f, err = os.OpenFile(file, how|os.O_CREATE, 0o600)
-		if err == nil {
-			err = f.Chmod(0o600) // whatever the mask is
-		}
-	}
-	if err != nil {
-		return err
-	}
-	if _, err = io.WriteString(f, line); err != nil {
-		f.Close()
-		return err
-	}
-	return f.Close()
-}
 
 // readKeys returns the keys that sign ids: those of the secret file, or the one
 // of CGISESSION_SECRET, or none if neither is set. A key that cannot be

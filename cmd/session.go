@@ -2,8 +2,8 @@ package cmd
 
 import (
 	"errors"
-	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"cgisession/cgi"
@@ -22,6 +22,8 @@ type call struct {
 	stdin     io.Reader
 	stdout    *output // help and answers; written out when all went well
 	stderr    io.Writer
+
+	logFailed sync.Once // guards that this is said once
 
 	ambiguous bool // the request's cookies lead to several sessions
 }
@@ -224,18 +226,6 @@ func (c *call) logAbsent(who named, err error) {
 		c.log("timed out", c.handle(who.id))
 	case !who.bound && !who.adopted:
 		c.log("refused unknown id", c.handle(who.id))
-	}
-}
-
-// log appends one line about an event to the log file, if there is one. It
-// holds the session's handle, never its id.
-func (c *call) log(event, handle string) {
-	if c.logFile == "" {
-		return
-	}
-	line := fmt.Sprintf("time=%s event=%q handle=%s\n", time.Now().UTC().Format(time.RFC3339), event, handle)
-	if err := appendLine(c.logFile, line, c.stderr); err != nil {
-		fmt.Fprintf(c.stderr, "cgisession: log file: %s\n", printable(err.Error()))
 	}
 }
 
