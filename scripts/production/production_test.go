@@ -196,16 +196,28 @@ func (m *machine) age(t *testing.T, unused time.Duration) {
 	}
 }
 
-// cron runs the command of a crontab's line.
+// cron runs the command of a crontab's line, which must go well and print nothing:
+// cron would send a message.
 func (m *machine) cron(t *testing.T, name string) {
 	t.Helper()
-	lines := regexp.MustCompile(`(?m)^\*/[0-9]+ \* \* \* \* root (.+)$`).FindAllStringSubmatch(read(t, m.install(t, name)), -1)
-	if len(lines) != 1 {
-		t.Fatalf("the crontab has %d lines of the kind that is wanted", len(lines))
+	if text := m.run(t, "sh", "-c", m.crontab(t, name)); text != "" {
+		t.Errorf("it prints: %s", text)
 	}
-	if text := m.run(t, "sh", "-c", lines[0][1]); text != "" {
-		t.Errorf("cron would send a message: %s", text)
+}
+
+// crontab returns the command of a crontab's line, with the path that it sets.
+func (m *machine) crontab(t *testing.T, name string) string {
+	t.Helper()
+	table := read(t, m.install(t, name))
+	lines := regexp.MustCompile(`(?m)^\*/[0-9]+ \* \* \* \* root (.+)$`).FindAllStringSubmatch(table, -1)
+	path := regexp.MustCompile(`(?m)^PATH=\S+$`).FindString(table)
+	if len(lines) != 1 || path == "" {
+		t.Fatalf("the crontab has %d lines of the kind that is wanted, and sets %q", len(lines), path)
 	}
+	if strings.Contains(lines[0][1], "%") {
+		t.Error("cron makes a line feed of a percent sign (crontab(5))")
+	}
+	return path + "; " + lines[0][1]
 }
 
 // count returns how often the log has an event.
@@ -261,21 +273,105 @@ func TestSetup(t *testing.T) {
 	}
 }
 
-// The numbers come to where node_exporter reads them, in its format.
-func TestStats(t *testing.T) {
-	needs(t, "promtool")
-	m := newMachine(t)
+// exporter makes the directory of node_exporter, and a session to count, and
+// returns where the numbers come to.
+func (m *machine) exporter(t *testing.T) string {
+	t.Helper()
+	needs(t, "runuser")
+	who, err := user.Lookup("prometheus")
+	if err != nil {
+		t.Skip(err)
+	}
+	uid, _ := strconv.Atoi(who.Uid)
 	dir := m.path("/var/lib/prometheus/node-exporter")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Chown(dir, uid, -1); err != nil {
+		t.Fatal(err)
+	}
 	m.run(t, "setpriv", "--reuid=www-data", "--regid=www-data", "--clear-groups", "cgisession", "load", "--data-dir", m.path("/var/lib/cgisession"))
+	return dir + "/cgisession.prom"
+}
+
+const oneLive = "\ncgisession_files{state=\"live\"} 1\n"
+
+// The numbers come to where node_exporter reads them, in its format.
+func TestStats(t *testing.T) {
+	needs(t, "promtool")
+	m := newMachine(t)
+	numbers := m.exporter(t)
+	for range 2 {
+		m.cron(t, "../cron/cgisession-stats")
+		if text := read(t, numbers); !strings.Contains(text, oneLive) {
+			t.Errorf("the numbers are\n%s", text)
+		}
+	}
+	if text := m.run(t, "sh", "-c", "promtool check metrics <"+numbers); text != "" {
+		t.Error(text)
+	}
+	if text := m.run(t, "cgisession", "stats", "--data-dir", m.path("/var/lib/cgisession"), "--timeout", "30m", "--prometheus"); text != read(t, numbers) {
+		t.Errorf("it is not what stats prints:\n%s\n%s", text, read(t, numbers))
+	}
+	if who := owner(t, numbers); who != "prometheus" {
+		t.Errorf("they are %s's", who)
+	}
+}
+
+// What the user of the exporter's directory plants there does not make root write
+// elsewhere.
+func TestStatsPlanted(t *testing.T) {
+	m := newMachine(t)
+	numbers := m.exporter(t)
+	precious := m.path("/etc/precious")
+	for _, attack := range []string{
+		`ln -s "$2" "$1.new"`, `ln -s "$2" "$1.prom"`,
+		`mkdir "$1.prom"; ln -s "$2" "$1.prom/cgisession.new"`, `ln -s /dev/full "$1.new"`,
+	} {
+		write(t, precious, "precious", 0o600)
+		m.run(t, "find", filepath.Dir(numbers), "-mindepth", "1", "-delete")
+		m.run(t, "runuser", "-u", "prometheus", "--", "sh", "-c", attack, "sh", strings.TrimSuffix(numbers, ".prom"), precious)
+		c := exec.Command("sh", "-c", m.crontab(t, "../cron/cgisession-stats"))
+		c.Env = m.environment()
+		c.CombinedOutput() // how that ends is the exporter's
+		if text := read(t, precious); text != "precious" {
+			t.Errorf("%s: root's file is %q", attack, text)
+		}
+		if who := owner(t, precious); who != "root" {
+			t.Errorf("%s: root's file is %s's", attack, who)
+		}
+	}
+}
+
+// Numbers that cannot be counted are not published, and the last ones stay.
+func TestStatsFail(t *testing.T) {
+	m := newMachine(t)
+	numbers := m.exporter(t)
+	fail := func(why string) {
+		t.Helper()
+		if err := os.Chmod(m.path("/var/lib/cgisession"), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		c := exec.Command("sh", "-c", m.crontab(t, "../cron/cgisession-stats"))
+		c.Env = m.environment()
+		if text, err := c.CombinedOutput(); err == nil || strings.Count(string(text), "\n") != 1 {
+			t.Errorf("%s: %v: %s", why, err, text)
+		}
+		if err := os.Chmod(m.path("/var/lib/cgisession"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fail("at first")
+	if files, err := os.ReadDir(filepath.Dir(numbers)); err != nil || len(files) > 0 {
+		t.Errorf("it publishes %v, %v", files, err)
+	}
 	m.cron(t, "../cron/cgisession-stats")
-	if text := read(t, dir+"/cgisession.prom"); !strings.Contains(text, "\ncgisession_files{state=\"live\"} 1\n") {
+	fail("later")
+	if text := read(t, numbers); !strings.Contains(text, oneLive) {
 		t.Errorf("the numbers are\n%s", text)
 	}
-	if text := m.run(t, "sh", "-c", "promtool check metrics <"+dir+"/cgisession.prom"); text != "" {
-		t.Error(text)
+	if files, err := os.ReadDir(filepath.Dir(numbers)); err != nil || len(files) != 1 {
+		t.Errorf("it leaves %v, %v", files, err)
 	}
 }
 
