@@ -12,14 +12,10 @@
 package cmd
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/urfave/cli/v2"
 
@@ -69,37 +65,6 @@ func verbs() []verb {
 	}
 }
 
-// report says on stderr what went wrong, in one line, and returns the exit code.
-func report(verb string, err error) int {
-	code := exitCode(err)
-	if err != nil && !silent(err) {
-		if verb != "" {
-			verb += ": "
-		}
-		fmt.Fprintf(stderr(), "cgisession: %s%s\n", verb, printable(err.Error()))
-	}
-	return code
-}
-
-// printable escapes what would end the line or steer a terminal.
-func printable(message string) string {
-	var line strings.Builder
-	for _, r := range message {
-		if quoted := strconv.QuoteRune(r); unicode.IsPrint(r) {
-			line.WriteRune(r)
-		} else {
-			line.WriteString(quoted[1 : len(quoted)-1])
-		}
-	}
-	return line.String()
-}
-
-// silent reports whether err is an answer that only the exit code gives.
-func silent(err error) bool {
-	child := childExit{}
-	return errors.Is(err, errNo) || errors.As(err, &child)
-}
-
 // run finds the verb and runs it, and returns its name for messages.
 func (c *call) run(args []string) (string, error) {
 	args, rest := splitLine(args)
@@ -108,27 +73,27 @@ func (c *call) run(args []string) (string, error) {
 		return "", err
 	}
 	if len(leading.others) == 0 {
-		return "", c.app(c.commands()...).Run(append(args[:1:1], leading.flags...))
+		return "", c.runNone(leading)
 	}
 	v, ok := findVerb(leading.others[0])
 	if !ok {
-		return "", noVerb(leading.others[0])
+		return "", usagef("no verb %q; cgisession --help lists them", leading.others[0])
 	}
 	command := v.command(c)
-	l, err := split(append(leading.flags, leading.others[1:]...), command.Flags, v.wraps)
+	p, err := split(append(leading.words, leading.others[1:]...), command.Flags, v.wraps)
 	switch {
 	case err != nil:
 		return v.name, err
-	case l.help:
+	case p.help:
 		return v.name, c.app(command).Run([]string{args[0], v.name, "--help"})
-	case len(l.others) <= rest:
+	case len(p.others) <= rest:
 		return v.name, errNoCommandInLine
 	}
-	return v.name, c.runLine(command, l)
+	return v.name, p.run(command)
 }
 
 // leadingFlags parts the flags before the verb from the rest.
-func leadingFlags(args []string) (line, error) {
+func leadingFlags(args []string) (parsedArgs, error) {
 	var known []cli.Flag
 	if len(args) > 1 && strings.HasPrefix(args[1], "-") {
 		known = allFlags()
@@ -145,12 +110,15 @@ func findVerb(name string) (verb, bool) {
 	return verb{}, false
 }
 
-// noVerb repeats what is no verb, unless it is as long as an id.
-func noVerb(name string) error {
-	if len(name) >= store.MinID {
-		return usagef("the first argument is no verb; cgisession --help lists them")
+// runNone prints the help or the version; without a verb all else is an error.
+func (c *call) runNone(p parsedArgs) error {
+	switch {
+	case p.help:
+		return c.app(c.commands()...).Run([]string{"cgisession", "--help"})
+	case p.has(cli.VersionFlag):
+		return c.app().Run([]string{"cgisession", "--version"})
 	}
-	return usagef("no verb %q; cgisession --help lists them", name)
+	return usagef("no verb; cgisession --help lists them")
 }
 
 // allFlags returns those of every verb, to tell which of them take a value.
@@ -162,8 +130,8 @@ func allFlags() []cli.Flag {
 	return flags
 }
 
-// app makes the program as the command-line library has it: for the help, and
-// to say that there is no verb.
+// app makes the program as the command-line library has it, to print the help or
+// the version.
 func (c *call) app(commands ...*cli.Command) *cli.App {
 	return &cli.App{
 		Name:            "cgisession",
@@ -176,93 +144,7 @@ func (c *call) app(commands ...*cli.Command) *cli.App {
 		Writer:          c.stdout,
 		ErrWriter:       c.stderr,
 		ExitErrHandler:  func(*cli.Context, error) {}, // else it ends the program
-		OnUsageError:    usageFailed,
-		Action: func(*cli.Context) error {
-			return usagef("no verb; cgisession --help lists them")
-		},
 	}
-}
-
-func usageFailed(_ *cli.Context, err error, _ bool) error { return usageError{err} }
-
-// A line is a command line, parted.
-type line struct {
-	flags  []string   // with their values
-	named  []cli.Flag // what flags are of those that are known, each once
-	names  []string   // by which name each of them goes here
-	others []string
-	help   bool // is asked for; then nothing else counts
-}
-
-// helpFlag is the library's, which runLine takes from it.
-var helpFlag = cli.HelpFlag
-
-// split parts arguments into flags with their values and the others. It ends at
-// "--", which it drops, and, if leading is set, before the first argument that
-// is neither. What begins with a dash and is no known flag is an error. So is a
-// flag without its value.
-func split(args []string, known []cli.Flag, leading bool) (l line, err error) {
-	for i := 0; i < len(args); i++ {
-		arg := args[i]
-		switch {
-		case arg == "--":
-			l.others = append(l.others, args[i+1:]...)
-			return l, nil
-		case len(arg) > 1 && arg[0] == '-':
-			name, value, hasValue := strings.Cut(strings.TrimPrefix(arg[1:], "-"), "=")
-			if slices.Contains(helpFlag.Names(), name) {
-				return line{flags: []string{arg}, help: true}, nil
-			}
-			l.flags = append(l.flags, arg)
-			takes, err := l.add(name, known)
-			switch {
-			case name == "" || name[0] == '-':
-				return l, usagef("bad flag syntax: write -name or --name, and =VALUE or VALUE after it")
-			case err != nil:
-				return l, err
-			case takes && !hasValue && i+1 == len(args), hasValue && value == "" && !takes:
-				return l, usagef("flag %s: its value is missing", arg)
-			case takes && !hasValue:
-				i++
-				l.flags = append(l.flags, args[i])
-			}
-		case leading:
-			l.others = args[i:]
-			return l, nil
-		default:
-			l.others = append(l.others, arg)
-		}
-	}
-	return l, nil
-}
-
-// add notes a flag by its name, and reports whether it takes a value.
-func (l *line) add(name string, known []cli.Flag) (takesValue bool, err error) {
-	i := slices.IndexFunc(known, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
-	if i < 0 {
-		return false, usagef("flag provided but not defined: -%s", name)
-	}
-	f := known[i]
-	takes, ok := f.(interface{ TakesValue() bool })
-	takesValue = ok && takes.TakesValue()
-	before := slices.Index(l.named, f)
-	switch {
-	case before < 0:
-		l.named, l.names = append(l.named, f), append(l.names, name)
-	case l.names[before] != name:
-		err = usagef("two forms of the same flag: %s and %s; leave one out", l.names[before], name)
-	}
-	return takesValue, err
-}
-
-// runLine has the library run the command with this line. It is given only the
-// flags that are there, since it takes its time for each.
-func (c *call) runLine(command *cli.Command, l line) error {
-	command.Flags = l.named
-	app := c.app(command)
-	cli.HelpFlag, app.HideVersion = nil, true
-	args := append([]string{app.Name, command.Name}, l.flags...)
-	return app.Run(append(append(args, "--"), l.others...))
 }
 
 // commands makes every command, to be listed.
@@ -282,7 +164,6 @@ func command(name, arguments, usage string, flags []cli.Flag, run func(args []st
 		ArgsUsage:       arguments,
 		Flags:           flags,
 		HideHelpCommand: true,
-		OnUsageError:    usageFailed,
 		Action:          func(x *cli.Context) error { return run(x.Args().Slice()) },
 	}
 }
@@ -319,6 +200,9 @@ func (c *call) prepare() (err error) {
 		return fmt.Errorf("descriptors: %w", err)
 	}
 	if err = c.findStore(); err != nil {
+		return err
+	}
+	if err = c.id.check("id"); err != nil {
 		return err
 	}
 	if c.adoptID != "" && !store.ValidID(c.adoptID) {

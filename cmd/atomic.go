@@ -51,7 +51,7 @@ func incrCommand(c *call) *cli.Command {
 
 func appendCommand(c *call) *cli.Command {
 	var text bool
-	return c.valueCommand("append", "KEY JSON...", "append values to an array and print its length; an absent one is made", func(args []string) (store.Change, func() (string, error), error) {
+	return c.valueCommand("append", "KEY JSON... | --text KEY VALUE...", "append values to an array and print its length; an absent one is made", func(args []string) (store.Change, func() (string, error), error) {
 		if len(args) < 2 {
 			return nil, nil, usagef("KEY and JSON missing; write append KEY JSON...")
 		}
@@ -69,7 +69,12 @@ func appendCommand(c *call) *cli.Command {
 			return store.Save, err
 		}, func() (string, error) { return strconv.Itoa(length), nil }, nil
 	},
-		&cli.BoolFlag{Name: "text", Usage: "take each value for a string, as it stands", Destination: &text})
+		textFlag(&text, "all that follows are the key and values, each a string as it stands"))
+}
+
+// textFlag is the switch after which nothing is a flag any more.
+func textFlag(on *bool, usage string) cli.Flag {
+	return lastFlag{&cli.BoolFlag{Name: "text", Usage: usage, Destination: on}}
 }
 
 // valueCommand makes the command of a verb that makes one change and then

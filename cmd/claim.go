@@ -30,8 +30,12 @@ func (c *call) identify() (named, error) {
 	switch {
 	case c.adoptID != "":
 		return named{id: c.adoptID, adopted: true}, nil
-	case c.id != nil:
-		return c.choose([]string{*c.id})
+	case c.id.wanted():
+		token, err := c.id.read("id")
+		if err != nil {
+			return named{}, err
+		}
+		return c.choose([]string{token})
 	case c.useCookies:
 		return c.choose(cookie.Values(c.env.Cookie, c.cookieName))
 	}

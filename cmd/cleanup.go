@@ -82,7 +82,7 @@ func printSwept(out *output, s store.Swept, took time.Duration, json bool) {
 	if s.Note != "" {
 		o.string("note", s.Note)
 	}
-	out.Write(append(o.end(), '\n'))
+	out.printJSON(o.end())
 }
 
 func doneWord(done bool) string {

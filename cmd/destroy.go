@@ -233,5 +233,5 @@ func (c *call) printEnded(n int, json bool) {
 	}
 	var o object
 	o.int("ended", int64(n))
-	c.stdout.Write(append(o.end(), '\n'))
+	c.stdout.printJSON(o.end())
 }

@@ -67,7 +67,7 @@ type finding struct {
 }
 
 func (d *doctor) say(l level, about, format string, a ...any) {
-	d.findings = append(d.findings, finding{l, about, fmt.Sprintf(format, a...)})
+	d.findings = append(d.findings, finding{l, about, hideSecrets(fmt.Sprintf(format, a...))})
 }
 
 // report prints the findings. A problem among them makes the answer errNo.
@@ -82,7 +82,7 @@ func (d *doctor) report() error {
 			o.string("level", string(f.level))
 			o.string("about", f.about)
 			o.string("text", f.text)
-			d.c.stdout.Write(append(o.end(), '\n'))
+			d.c.stdout.printJSON(o.end())
 			continue
 		}
 		fmt.Fprintf(d.c.stdout, "%-8s %s: %s\n", f.level, f.about, printable(f.text))

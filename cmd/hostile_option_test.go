@@ -68,14 +68,14 @@ func optionRows() []row {
 		{"id of nothing", "adopt-id", "", "must not be empty"},
 	} {
 		rows = append(rows, row{name: bad.name, args: argv{"set", "a=1", "--" + bad.flag, bad.value}, code: 64,
-			stderr: `set: invalid value ".*" for flag -` + bad.flag + `: ` + bad.message})
+			stderr: `set: flag --` + bad.flag + `: ` + bad.message})
 	}
 
 	// More than one line, in each option that is a text.
 	for _, flag := range []string{"data-dir", "cookie-name", "cookie-path", "cookie-domain", "secret-file", "log-file"} {
 		for name, end := range map[string]string{"CR LF": "\r\n", "LF": "\n", "CR": "\r"} {
 			rows = append(rows, row{name: name + " in " + flag, args: argv{"load", "--" + flag, "/a" + end + "Set-Cookie: evil=1"}, code: 64,
-				stderr: `load: invalid value "/a(\\r)?(\\n)?Set-Cookie: evil=1" for flag -` + flag + `: must be one line`})
+				stderr: `load: flag --` + flag + `: must be one line`})
 		}
 	}
 
@@ -140,7 +140,7 @@ func optionRows() []row {
 		row{name: "flag that is none, with a value", args: argv{"set", "a=1", "--idd=" + alice}, code: 64, stderr: "set: flag provided but not defined: -idd"},
 		row{name: "three dashes", args: argv{"set", "a=1", "---id", "x"}, code: 64, stderr: "set: bad flag syntax: write -name or --name, and =VALUE or VALUE after it"},
 		row{name: "dash and equal sign", args: argv{"set", "a=1", "--=x"}, code: 64, stderr: "set: bad flag syntax: write -name or --name, and =VALUE or VALUE after it"},
-		row{name: "completion", args: argv{"set", "a=1", "--generate-bash-completion"}, code: 64, stderr: "set: flag provided but not defined: -generate-bash-completion"},
+		row{name: "completion", args: argv{"set", "a=1", "--generate-bash-completion"}, code: 64, stderr: "set: flag provided but not defined: -…"},
 		row{name: "--lazy of load", args: argv{"get", "--lazy"}, code: 64, stderr: "get: flag provided but not defined: -lazy"},
 		row{name: "--raw of get", args: argv{"load", "--raw"}, code: 64, stderr: "load: flag provided but not defined: -raw"},
 		row{name: "--if-version of save", args: argv{"set", "--if-version", "1", "a=1"}, code: 64, stderr: "set: flag provided but not defined: -if-version"},
@@ -153,11 +153,11 @@ func optionRows() []row {
 		row{name: "flag and alias", args: argv{"get", "--key", "a", "--cookie-name", "b"}, code: 64, stderr: "get: two forms of the same flag: key and cookie-name; leave one out"},
 		row{name: "flag without its value", args: argv{"set", "a=1", "--cookie-name"}, code: 64, stderr: "set: flag --cookie-name: its value is missing"},
 		row{name: "flag without its value, alone", args: argv{"--timeout"}, code: 64, stderr: "flag --timeout: its value is missing"},
-		row{name: "switch with a word", args: argv{"set", "a=1", "--durable=maybe"}, code: 64, stderr: `set: invalid boolean value "maybe" for -durable: parse error`},
+		row{name: "switch with a word", args: argv{"set", "a=1", "--durable=maybe"}, code: 64, stderr: `set: flag --durable: must be true or false`},
 		row{name: "argument for none", args: argv{"invalidate", "x"}, code: 64, stderr: "invalidate: unexpected argument: this verb takes none"},
 		row{name: "id for an argument", args: argv{"delete", alice}, code: 64, stderr: "delete: unexpected argument: this verb takes none"},
 		row{name: "token for an argument", args: argv{"invalidate", "--expire", signed(alice)}, code: 64, stderr: "invalidate: unexpected argument: this verb takes none"},
-		row{name: "bad grace", args: argv{"regenerate", "--grace", "soon"}, code: 64, stderr: `regenerate: invalid value "soon" for flag -grace: duration "soon" ` + badTime},
+		row{name: "bad grace", args: argv{"regenerate", "--grace", "soon"}, code: 64, stderr: `regenerate: flag --grace: duration "soon" ` + badTime},
 		row{name: "help among arguments", args: argv{"set", "a=1", "--help"}, stdout: `(?s)NAME:\n   cgisession set - .*`},
 		row{name: "-h among keys", args: argv{"get", "name", "-h"}, stdout: `(?s)NAME:\n   cgisession get - .*`},
 		row{name: "-h that a client sent", args: argv{"get", "name", "--id", "-h"}, code: 1},
@@ -312,12 +312,12 @@ func requestRows() []row {
 func commandRows() []row {
 	sh := func(script string) argv { return argv{"edit", "sh", "-c", script} }
 	return []row{
-		{name: "two objects", args: sh("echo '{}{}'"), code: 1, stderr: `edit: filter sh printed no data: bad JSON: invalid character '\{' after top-level value at byte 2`},
+		{name: "two objects", args: sh("echo '{}{}'"), code: 1, stderr: `edit: filter sh printed no data: bad JSON: invalid character after top-level value at byte 2`},
 		{name: "nothing", args: argv{"edit", "true"}, code: 1, stderr: "edit: filter true printed no data: bad JSON: unexpected EOF at byte 0"},
 		{name: "array", args: sh("echo '[]'"), code: 1, stderr: "edit: filter sh printed no data: the data must be a JSON object, not an array"},
-		{name: "name twice", args: sh(`echo '{"a":1,"a":2}'`), code: 1, stderr: `edit: filter sh printed no data: bad JSON: duplicate object member name "a" at byte 7`},
+		{name: "name twice", args: sh(`echo '{"a":1,"a":2}'`), code: 1, stderr: `edit: filter sh printed no data: bad JSON: duplicate object member name at byte 7`},
 		{name: "binary", args: sh(`printf '\377\000'`), code: 1, stderr: `edit: filter sh printed no data: bad JSON: .*`},
-		{name: "text and then the data", args: sh("echo warning; cat"), code: 1, stderr: `edit: filter sh printed no data: bad JSON: invalid character 'w' .*`},
+		{name: "text and then the data", args: sh("echo warning; cat"), code: 1, stderr: `edit: filter sh printed no data: bad JSON: invalid character at start of value at byte 0`},
 		{name: "20000 arrays", args: sh(`printf '{"a":'; head -c 20000 /dev/zero | tr '\0' '['`), code: 1, stderr: `edit: filter sh printed no data: bad JSON: nested deeper than 512 levels`},
 		{name: "2 MiB", args: sh(`printf '{"a":"'; head -c 2097152 /dev/zero | tr '\0' x; printf '"}'`), code: 65, stderr: "edit: data of 2097160 bytes: larger than --max-size of 1048576"},
 		{name: "data and then a failure", args: sh("echo '{}'; exit 3"), code: 1, stderr: "edit: filter sh: exit status 3"},
@@ -338,7 +338,7 @@ func commandRows() []row {
 		{name: "verb's flags belong to the filter", args: argv{"edit", "sh", "-c", `echo "{\"a\":\"$1\"}"`, "sh", "--timeout"}, data: `{"a":"--timeout"}`},
 		{name: "lock around no such command", args: argv{"lock", "nosuchcommand"}, code: 127, stderr: `lock: command nosuchcommand: executable file not found in \$PATH`},
 		{name: "lock around nothing", args: argv{"lock"}, code: 64, stderr: "lock: COMMAND, or --fd N, missing"},
-		{name: "lock on stdout", args: argv{"lock", "--fd", "1"}, code: 64, stderr: `lock: invalid value "1" for flag -fd: must be the number of a descriptor from 3 up`},
+		{name: "lock on stdout", args: argv{"lock", "--fd", "1"}, code: 64, stderr: `lock: flag --fd: must be the number of a descriptor from 3 up`},
 		{name: "lock on a closed descriptor", args: argv{"lock", "--fd", "99"}, code: 64, stderr: "lock: CGISESSION_LOCK_FD is a descriptor of another file; .*"},
 		{name: "lock without a session", env: argv{"HTTP_COOKIE=cgisession_id=" + nobody}, args: argv{"lock", "touch", "pwned"}, code: 1},
 		{name: "path of no session", env: argv{"HTTP_COOKIE=cgisession_id=" + nobody}, args: argv{"lock-path"}, code: 1},
@@ -364,7 +364,7 @@ func pathRows() []row {
 		{"device", "/dev/null", 77, "data directory /dev/null: unsafe: not a directory, or a symbolic link; name a real directory"},
 		{"open to all", "open", 77, `data directory open: unsafe: mode 0777 lets other users in; run cgisession doctor --repair`},
 		{"below a file", "text/sessions", 77, "data directory text/sessions: unsafe: not a directory, or a symbolic link; name a real directory"},
-		{"too long", strings.Repeat("x", 5000), 74, "data directory x+: file name too long"},
+		{"too long", "./" + strings.Repeat("x", 5000), 74, "data directory x+: file name too long"},
 	} {
 		rows = append(rows,
 			row{name: "set in " + bad.name, args: argv{"set", "a=1", "--data-dir", bad.dir}, code: bad.code, stderr: "set: " + bad.message},

@@ -142,14 +142,14 @@ func wrapped(args []string) ([]string, error) {
 		return nil, nil
 	}
 	known := v.command(&call{options: defaults(), stdout: new(output)}).Flags
-	l, err := split(append(leading.flags, leading.others[1:]...), known, v.wraps)
+	p, err := split(append(leading.words, leading.others[1:]...), known, v.wraps)
 	switch {
-	case err != nil, l.help:
+	case err != nil, p.help:
 		return nil, nil
-	case len(l.others) <= rest:
+	case len(p.others) <= rest:
 		return nil, errNoCommandInLine
 	}
-	return l.others, nil
+	return p.others, nil
 }
 
 // envCommand returns the command of a call of env(1): what comes after options

@@ -63,7 +63,7 @@ func (c *call) show(s *store.Session, state store.State, wrong error, data bool)
 	if data && s.Data != nil {
 		o.raw("data", s.Data)
 	}
-	c.stdout.Write(append(o.end(), '\n'))
+	c.stdout.printJSON(o.end())
 }
 
 func userFlag(user *string, usage string) cli.Flag {
@@ -100,7 +100,7 @@ func (c *call) eachOfUser(user string, visit store.Visit) error {
 func printListed(out *output, s *store.Session, state store.State, json bool) {
 	if json {
 		o := listed(s, state)
-		out.Write(append(o.end(), '\n'))
+		out.printJSON(o.end())
 		return
 	}
 	user := ""

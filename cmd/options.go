@@ -21,7 +21,7 @@ import (
 type options struct {
 	dataDir, storeType string
 	cookieName         string
-	id                 *string // nil: none, which an empty one is not
+	id                 clientToken // an empty one is one, too
 	adoptID            string
 	useCookies         bool
 	timeout, lifetime  time.Duration
@@ -81,9 +81,10 @@ func (o *options) storeFlags() []cli.Flag {
 
 // cookieFlags binds the options that say how a request names its session.
 func (o *options) cookieFlags() []cli.Flag {
-	return []cli.Flag{
+	flags := o.id.flags("id", "`TOKEN` that the client sent by another way than a cookie, judged as a cookie would be; other users see the command line",
+		"the same, with the token read from descriptor `N`, 0 being standard input")
+	return append(flags,
 		o.option("cookie-name", "`NAME` of the cookie; sessions of other names are never seen", "cgisession_id", text(&o.cookieName), "key"),
-		&cli.GenericFlag{Name: "id", Usage: "`TOKEN` that the client sent by another way than a cookie, judged as a cookie would be", Value: clientText(&o.id)},
 		o.option("adopt-id", "the script's own `ID` for a session, which is made if there is none", "", adopted(&o.adoptID)),
 		o.option("use-cookies", "read and print cookies: `true|false`", "true", boolean(&o.useCookies)),
 		o.option("cookie-expires", "when the browser drops the cookie: true (when it is closed), false (never: 400 days), a `TIME`, or a date such as 2027-01-31T00:00:00Z", "true", expires(&o.cookie.Expires)),
@@ -93,8 +94,7 @@ func (o *options) cookieFlags() []cli.Flag {
 		o.option("cookie-http-only", "keep the cookie from the page's scripts: `true|false`", "true", boolean(&o.cookie.HTTPOnly)),
 		o.option("cookie-same-site", "cross-site requests that carry the cookie: `lax|strict|none`", "lax", sameSite(&o.cookie.SameSite)),
 		o.switchOn("cookie-partitioned", "keep one cookie for each top-level site (CHIPS)", &o.cookie.Partitioned),
-		o.option("secret-file", "`FILE` of keys that sign ids, one a line, the first for new ones; or set CGISESSION_SECRET", "", text(&o.secretFile)),
-	}
+		o.option("secret-file", "`FILE` of keys that sign ids, one a line, the first for new ones; or set CGISESSION_SECRET", "", text(&o.secretFile)))
 }
 
 // noLockFlag is the option of the verbs that only read.
@@ -171,11 +171,6 @@ func text(to *string) *value {
 		}
 		return text, nil
 	})
-}
-
-// clientText is what a client sent: any text at all.
-func clientText(to **string) *value {
-	return parsed(to, func(text string) (*string, error) { return &text, nil })
 }
 
 func choice(to *string, words ...string) *value {

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -48,11 +49,31 @@ func (o *output) flush() error {
 	return nil
 }
 
-// A descriptor is written to around os.File, by which Go ends the program on a
-// broken pipe to stdout or stderr before it could say so in its exit code.
+// A descriptor is read and written around os.File, by which Go ends the program on
+// a broken pipe to stdout or stderr before it could say so in its exit code, and
+// which closes what is only lent.
 type descriptor int
 
 func stderr() descriptor { return descriptor(os.Stderr.Fd()) }
+
+// Read reads as io.Reader has it. It leaves the descriptor open, also once nothing
+// refers to it any more.
+func (d descriptor) Read(text []byte) (int, error) {
+	for {
+		n, err := unix.Read(int(d), text)
+		switch {
+		case err == unix.EINTR:
+		case err == unix.EAGAIN:
+			unix.Poll([]unix.PollFd{{Fd: int32(d), Events: unix.POLLIN}}, -1)
+		case err != nil:
+			return 0, err
+		case n == 0 && len(text) > 0:
+			return 0, io.EOF
+		default:
+			return n, nil
+		}
+	}
+}
 
 func (d descriptor) Write(text []byte) (written int, err error) {
 	for written < len(text) {

@@ -52,6 +52,7 @@ func TestREADME(t *testing.T) {
 	tests := map[string]func(*testing.T, string){
 		"A session in twelve lines, sh": greets,
 		"Scripts under run, sh":         countsUnderRun,
+		"Text from a client, sh":        keepsText,
 		"Locks, sh":                     locksInShell,
 		"Locks, perl":                   locksInPerl,
 	}
@@ -111,6 +112,22 @@ func countsUnderRun(t *testing.T, code string) {
 	b.get(t, "visit 2")
 	b.again(t).get(t, "visit 1")
 	b.get(t, "visit 3")
+}
+
+// keepsText: whatever the client sends is stored and found as it is.
+func keepsText(t *testing.T, code string) {
+	for _, word := range clientFlags(full(7, 2)) {
+		r := begin(t, `{}`).client(visitor)
+		for _, name := range []string{"name", "field", "text", "token"} {
+			r = r.with(name + "=" + word)
+		}
+		got := finish(t, r.command("sh", "-c", code))
+		ids := newIDs(got.stdout)
+		if want := "1\n" + word + "\nSet-Cookie: "; !strings.HasPrefix(got.stdout, want) || got.stderr != "" || got.code != 1 || len(ids) != 1 {
+			t.Fatalf("%q: %+v", word, got)
+		}
+		wantData(t, r.client(ids[0]), map[string]any{"name": word, word: word, "log": []any{word}})
+	}
 }
 
 // A browser is at a server that runs one script.

@@ -11,12 +11,19 @@ import (
 )
 
 func setCommand(c *call) *cli.Command {
-	var stdin bool
-	return c.headerCommand("set", "KEY=TEXT|KEY:=JSON|KEY@=FILE|KEY:@=FILE...", "store values under keys, all in one change",
+	var stdin, text bool
+	return c.headerCommand("set", "KEY=TEXT|KEY:=JSON|KEY@=FILE|KEY:@=FILE... | --text KEY VALUE...", "store values under keys, all in one change",
 		func(args []string) (*result, error) {
-			edits, err := c.parseAssignments(args)
+			parse := c.parseAssignments
+			if text {
+				parse = parsePairs
+			}
+			edits, err := parse(args)
 			if err != nil {
 				return nil, err
+			}
+			if stdin && text {
+				return nil, usagef("--stdin and --text exclude each other")
 			}
 			if stdin || len(args) == 0 {
 				patch, err := c.readData()
@@ -28,7 +35,8 @@ func setCommand(c *call) *cli.Command {
 			}
 			return c.change(policy{create: true}, editAll(edits))
 		},
-		&cli.BoolFlag{Name: "stdin", Usage: "first merge the JSON object on standard input (RFC 7396); also if there is no assignment", Destination: &stdin})
+		&cli.BoolFlag{Name: "stdin", Usage: "first merge the JSON object on standard input (RFC 7396); also if there is no assignment", Destination: &stdin},
+		textFlag(&text, "all that follows are keys and values, each as it stands; a KEY is no JSON Pointer"))
 }
 
 // An edit is one step of a change to the data.
@@ -75,6 +83,27 @@ func (c *call) parseAssignments(args []string) ([]edit, error) {
 	return edits, nil
 }
 
+// parsePairs reads what follows set --text: keys and values by turns, all of them
+// text that a client may have sent, so that no message repeats them.
+func parsePairs(args []string) ([]edit, error) {
+	if len(args) == 0 || len(args)%2 != 0 {
+		return nil, usagef("%d arguments; after --text write KEY VALUE, each in its own argument", len(args))
+	}
+	var edits []edit
+	for i := 0; i < len(args); i += 2 {
+		if _, err := store.StringValue(args[i]); err != nil {
+			return nil, fmt.Errorf("key %d: %w", i/2+1, err)
+		}
+		key := store.Pointer(args[i])
+		v, err := store.StringValue(args[i+1])
+		if err != nil {
+			return nil, fmt.Errorf("value %d: %w", i/2+1, err)
+		}
+		edits = append(edits, func(d store.Data) (store.Data, error) { return d.Set(key, v) })
+	}
+	return edits, nil
+}
+
 func parseAssigned(text string, isJSON bool) (store.Value, error) {
 	if isJSON {
 		return store.ParseValue([]byte(text))
@@ -99,6 +128,9 @@ func (c *call) readValueFile(path string) (string, error) {
 
 // readData reads the JSON object on standard input, before any lock is taken.
 func (c *call) readData() (store.Data, error) {
+	if c.id.onStdin() {
+		return nil, usagef("--id-fd 0: standard input holds the data; give the token on another descriptor")
+	}
 	text, err := readLimited(c.stdin, c.maxSize)
 	if err != nil {
 		return nil, fmt.Errorf("standard input: %w", err)
@@ -108,13 +140,4 @@ func (c *call) readData() (store.Data, error) {
 		return nil, fmt.Errorf("standard input: %w", err)
 	}
 	return data, nil
-}
-
-// short returns the beginning of an argument, for a message.
-func short(text string) string {
-	const most = 64
-	if len(text) > most {
-		return text[:most] + "…"
-	}
-	return text
 }

@@ -30,7 +30,7 @@ func statsCommand(c *call) *cli.Command {
 		}
 		switch {
 		case json:
-			c.stdout.Write(append(s.json(), '\n'))
+			c.stdout.printJSON(s.json())
 		case prometheus:
 			s.prometheus(c.stdout)
 		default:

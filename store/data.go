@@ -86,16 +86,36 @@ func ParseValue(text []byte) (Value, error) {
 	return v, nil
 }
 
+// badJSON returns what is wrong with a text, and where. It holds no byte of the
+// text, which the parser's own message would.
 func badJSON(err error) error {
-	message := "bad JSON: " + err.Error()
+	message := "bad JSON"
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
-		message = "bad JSON: " + syntax.Err.Error()
-		if syntax.Err == jsontext.ErrDuplicateName {
-			message += " " + quoteShort(syntax.JSONPointer.LastToken())
-		}
-		message += " at byte " + strconv.FormatInt(syntax.ByteOffset, 10)
+		message += ": " + syntaxFault(syntax.Err.Error()) + " at byte " + strconv.FormatInt(syntax.ByteOffset, 10)
 	}
 	return &dataError{ErrBadJSON, message}
+}
+
+// syntaxFault returns the parser's message without the characters at fault, which
+// it quotes after the kind of fault and before the place.
+func syntaxFault(message string) string {
+	const literal = "in literal"
+	for _, kind := range []string{"invalid character ", "invalid escape sequence ", "invalid surrogate pair "} {
+		rest, ok := strings.CutPrefix(message, kind)
+		if !ok {
+			continue
+		}
+		quoted, err := strconv.QuotedPrefix(rest)
+		if err != nil {
+			return strings.TrimSuffix(kind, " ")
+		}
+		place := strings.TrimPrefix(rest[len(quoted):], " ")
+		if strings.HasPrefix(place, literal) { // which one tells how the value begins
+			place = literal
+		}
+		return kind + place
+	}
+	return message
 }
 
 // StringValue returns text as a JSON string; text that is not UTF-8 is ErrBadJSON.
@@ -210,7 +230,7 @@ func (d Data) Unset(key string) (Data, bool, error) {
 func (d Data) Add(key, by string) (Data, Value, error) {
 	b, err := ParseValue([]byte(by))
 	if err != nil || b.kind() != "number" {
-		return nil, nil, &dataError{ErrBadJSON, quoteShort(by) + " is no JSON number such as 1, -2 or 0.5"}
+		return nil, nil, &dataError{ErrBadJSON, "no JSON number such as 1, -2 or 0.5"}
 	}
 	a, ok, err := d.Get(key)
 	switch {
@@ -274,6 +294,12 @@ func (d Data) Members() iter.Seq2[string, Value] {
 			}
 		}
 	}
+}
+
+// Pointer returns the key of a member as a JSON Pointer, so that a name is taken
+// byte for byte also if it begins with "/".
+func Pointer(name string) string {
+	return "/" + strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
 }
 
 // splitKey returns the steps that key takes from the data inwards, at least one.

@@ -67,8 +67,8 @@ func TestParseDataRefuses(t *testing.T) {
 		{`{} {}`, "at byte 3"},
 		{`{}x`, "at byte 2"},
 		{`{"a":1,}`, "at byte 7"},
-		{`{"a":1,"\u0061":2}`, `duplicate object member name "a" at byte 7`},
-		{`{"x":[{"y":{"d":1,"d":2}}]}`, `duplicate object member name "d" at byte 18`},
+		{`{"a":1,"\u0061":2}`, `duplicate object member name at byte 7`},
+		{`{"x":[{"y":{"d":1,"d":2}}]}`, `duplicate object member name at byte 18`},
 		{"{\"a\":\"\xff\"}", "invalid UTF-8 at byte 6"},
 		{"{\"\xc3\":1}", "invalid UTF-8 at byte 2"},
 		{`{"a":"\ud800"}`, "at byte 6"},
@@ -82,7 +82,7 @@ func TestParseDataRefuses(t *testing.T) {
 		{`{a:1}`, "at byte 1"},
 		{`{"a":` + nested(20000) + `}`, "nested deeper than 512 levels"},
 		{strings.Repeat(`{"a":`, 20000), "nested deeper than 512 levels"},
-		{`{"` + strings.Repeat("k", 5000) + `":1,"` + strings.Repeat("k", 5000) + `":2}`, `k"… at byte 5006`},
+		{`{"` + strings.Repeat("k", 5000) + `":1,"` + strings.Repeat("k", 5000) + `":2}`, `name at byte 5006`},
 	} {
 		name := tt.in[:min(len(tt.in), 40)]
 		got, err := ParseData([]byte(tt.in))

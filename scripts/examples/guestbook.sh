@@ -18,7 +18,7 @@ if [ "$REQUEST_METHOD" = POST ]; then
 	[ "${#text}" -le 2000 ] || refuse # the browser's maxlength binds no other client
 	if [ -n "$text" ]; then
 		# append prints the new length. Two entries at once both stay, and each
-		# that is one too many removes the oldest. After "--" nothing is an option.
+		# that is one too many removes the oldest. After --text nothing is an option.
 		length=$(cgisession append --text -- entries "$text") || refuse
 		[ "$length" -le "$most" ] || cgisession unset /entries/0
 	fi

@@ -33,7 +33,7 @@ if [ "$REQUEST_METHOD" = POST ]; then
 	name=$(field name)
 	# Another site can make a browser send a form here, but it cannot know a token
 	# of this session.
-	if ! cgisession csrf --check "$(field csrf)"; then
+	if ! field csrf | cgisession csrf --check-fd 0; then # off the command line, which other users see
 		message='This form was too old. Please try again.'
 	elif [ "$(field action)" = log-out ]; then
 		log_out

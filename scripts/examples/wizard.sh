@@ -38,7 +38,7 @@ answer() {
 	guests/guests)
 		guest=$(field guest)
 		if [ -n "$guest" ] && [ "$seats" -lt $most ]; then
-			cgisession append --text guests -- "$guest" >/dev/null &&
+			cgisession append --text guests "$guest" >/dev/null &&
 				cgisession set seats:=$((seats + 1))
 		fi
 		;;
@@ -67,7 +67,7 @@ guests() {
 	while [ $# -lt "$seats" ]; do
 		set -- "$@" "/guests/$#"
 	done
-	[ $# -eq 0 ] || cgisession get --raw "$@" | while IFS= read -r guest; do
+	[ $# -eq 0 ] || cgisession get --raw -- "$@" | while IFS= read -r guest; do
 		echo "<li>$(html "$guest")</li>"
 	done
 	echo '</ol>'

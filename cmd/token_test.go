@@ -1,0 +1,48 @@
+package cmd_test
+
+import (
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A token may come in pieces, and late, also from a descriptor that does not block
+// its reader: that is waited for, by poll(2).
+func TestTokenInPieces(t *testing.T) {
+	needs(t, "perl")
+	const nonBlocking = `use Fcntl; fcntl(STDIN, F_SETFL, O_RDONLY | O_NONBLOCK) or die; exec @ARGV`
+	r := begin(t, `{"name":"ann"}`).client("")
+	for _, args := range [][]string{{program}, {"perl", "-e", nonBlocking, program}} {
+		args = append(args, "get", "name", "--id-fd", "0")
+		c := r.start(t, args[0], args[1:]...)
+		waitForSleep(t, c.Process.Pid)
+		_, err := io.WriteString(c.stdin, visitor[:10])
+		must(t, err)
+		waitForSleep(t, c.Process.Pid)
+		_, err = io.WriteString(c.stdin, visitor[10:]+"\n")
+		must(t, err)
+		must(t, c.stdin.Close())
+		if got := c.line(t); got != `"ann"` || c.end(t) != 0 {
+			t.Errorf("%q: %q, stderr %q", args, got, c.said(t))
+		}
+	}
+}
+
+// waitForSleep waits until the process is the program, and sleeps.
+func waitForSleep(t *testing.T, pid int) {
+	t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+		must(t, err)
+		switch {
+		case strings.Contains(string(text), "(cgisession) S "):
+			return
+		case strings.Contains(string(text), ") Z "):
+			t.Fatal("it has ended, and did not wait")
+		}
+	}
+	t.Fatal("it does not wait")
+}
