@@ -70,11 +70,13 @@ const waitDelay = time.Second
 
 // filter runs the command with the data on its standard input, and returns the
 // JSON object that it prints. With the whitespace that JSON allows, that may take
-// twice as many bytes as data may have. What it says on stderr may take as many.
+// twice as many bytes as data may have, and a page more. What it says on stderr may
+// take as many as data may have.
 func filter(path string, args, env []string, data store.Data, maxSize int) (store.Data, error) {
 	command := exec.Cmd{Path: path, Args: args, Env: env, WaitDelay: waitDelay}
 	end := func() error { return command.Process.Kill() }
-	stdout := filterOutput{most: 2 * maxSize, allowed: 2 * maxSize, end: end}
+	limit := 2*maxSize + page
+	stdout := filterOutput{most: limit, allowed: limit, end: end}
 	stderr := filterOutput{most: maxSaid, allowed: max(maxSize, maxSaid), end: end}
 	command.Stdin = bytes.NewReader(append(data[:len(data):len(data)], '\n'))
 	command.Stdout, command.Stderr = &stdout, &stderr
