@@ -101,12 +101,12 @@ func filter(path string, args, env []string, data store.Data, maxSize int) (stor
 	return changed, nil
 }
 
-// withoutSecrets returns the environment without what holds a secret: the key
-// that signs ids, and the server's URL, which may have a password in it. A filter
-// makes no calls of its own, which would wait for the lock that is held for it.
+// withoutSecrets returns the environment without what holds a secret: the key that
+// signs ids, and the URL of Redis if it may have a password in it.
 func withoutSecrets(all []string) []string {
 	return slices.DeleteFunc(all, func(variable string) bool {
-		name, _, _ := strings.Cut(variable, "=")
-		return name == "CGISESSION_SECRET" || name == "CGISESSION_REDIS_URL"
+		name, value, _ := strings.Cut(variable, "=")
+		return name == "CGISESSION_SECRET" ||
+			name == "CGISESSION_REDIS_URL" && (strings.ContainsAny(value, "@%") || strings.Contains(value, "password"))
 	})
 }

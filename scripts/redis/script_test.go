@@ -41,6 +41,7 @@ var phasesAboutFiles = map[string][]string{
 	"info":       {"The path leads to the session's file"},
 	"log":        {"Events go to", "It is for this user alone", "No id is in it", "It is opened anew", "What a session's life brings", "What could steer a terminal"},
 	"visible":    {"Nor can a directory"},
+	"request":    {"The path of its file", "The programs that are run get none"},
 	"users": {"It finds them without reading", "One that cannot be ended", "The index only finds", "doctor --repair", "An entry that is missing", "The entry is as young",
 		"cleanup takes both", "An index that is not safe"},
 }
