@@ -159,8 +159,14 @@ func TestPlanted(t *testing.T) {
 			if got := c.visit(t, w.at(site+"load")); got != "exit 0, visit 1" {
 				t.Errorf("with two sessions: %s", got)
 			}
-			if set := w.last(t, site+"load").set; len(set) != 1 || strings.HasPrefix(set[0], evil) {
+			set := w.last(t, site+"load").set
+			if len(set) == 0 || strings.HasPrefix(set[len(set)-1], evil) {
 				t.Errorf("set is %q", set)
+			}
+			if _, is := c.(*curl); !is { // which forgets a deletion that another cookie follows
+				if got := c.visit(t, w.at(site+"load")); got != "exit 0, visit 2" {
+					t.Errorf("after that: %s", got)
+				}
 			}
 		})
 	})
