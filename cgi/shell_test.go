@@ -69,7 +69,8 @@ func TestIsReserved(t *testing.T) {
 		}
 	}
 	for _, name := range strings.Fields(`PATH _ IFS USER_ID LINES COLUMNS PGRP KSHUID KSHGID KSHEGID path argv status options COMMAND_NOT_FOUND_HANDLER YASH_AFTER_CD
-		BASH_ENV NULLCMD LD_PRELOAD GIT_SSH_COMMAND NODE_OPTIONS HTTP_COOKIE QUERY_STRING CGISESSION_ID`) {
+		BASH_ENV NULLCMD LD_PRELOAD GIT_SSH_COMMAND NODE_OPTIONS HTTP_COOKIE QUERY_STRING CGISESSION_ID ignoreeof PERIOD MENUSCROLL
+		DBI_PROFILE LIBMYSQL_PLUGIN_DIR PSQL_PAGER SYSTEM_WGETRC WGETRC MANPAGER PGPASSFILE ws_proxy`) {
 		if !cgi.IsReserved(name) {
 			t.Errorf("%s is allowed", name)
 		}
@@ -84,7 +85,8 @@ func TestIsReservedPrefix(t *testing.T) {
 	}
 	// The beginning of one name that is reserved, such as _JAVA_OPTIONS, is enough.
 	for _, prefix := range []string{"NODE_", "GIT_", "R_", "GCONV_", "GLIBC_", "LD_", "PERL5_", "PYTHON_", "RUBY_", "LC_", "SSL_", "CGISESSION_", "HTTP_", "http_",
-		"DOCKER_", "JAVA_", "_JAVA_", "_", "__", "XDG_", "REMOTE_", "SERVER_", "USER_", "PATH_", "npm_", "NPM_CONFIG_", "GIT_CONFIG_", "BASH_FUNC_", "no_", "MAIL_"} {
+		"DOCKER_", "JAVA_", "_JAVA_", "_", "__", "XDG_", "REMOTE_", "SERVER_", "USER_", "PATH_", "npm_", "NPM_CONFIG_", "GIT_CONFIG_", "BASH_FUNC_", "no_", "MAIL_",
+		"DBI_", "LIBMYSQL_", "PSQL_", "SYSTEM_", "RIPGREP_", "BC_", "APT_", "MAVEN_", "GUNICORN_", "ALSA_", "VK_", "openout_", "shell_", "smtp_"} {
 		if !cgi.IsReservedPrefix(prefix) {
 			t.Errorf("%s is allowed", prefix)
 		}

@@ -79,9 +79,9 @@ zshparam(1):
 	ARGV0 BAUD CORRECT_IGNORE CORRECT_IGNORE_FILE DIRSTACKSIZE ENV ERRNO HISTORY_IGNORE MATCH MBEGIN MEND POSTEDIT PROMPT_EOL_MARK REPORTMEMORY
 	REPORTTIME RPROMPT RPROMPT2 RPS1 RPS2 STTY TERMINFO TERMINFO_DIRS TMPSUFFIX ZBEEP ZDOTDIR ZLE_LINE_ABORTED ZLE_REMOVE_SUFFIX_CHARS
 	ZLE_RPROMPT_INDENT ZLE_SPACE_SUFFIX_CHARS ZSH_SCRIPT match mbegin mend zle_highlight
-zshmodules(1): LISTPROMPT MENUPROMPT MENUSELECT ZFTP_ACCOUNT ZFTP_CODE ZFTP_REPLY
+zshmodules(1): LISTPROMPT MENUMODE MENUPROMPT MENUSCROLL MENUSELECT ZFTP_ACCOUNT ZFTP_CODE ZFTP_REPLY
 zshcompwid(1): CURRENT PREFIX SUFFIX compstate words
-zshmisc(1): chpwd_functions periodic_functions precmd_functions preexec_functions zshaddhistory_functions zshexit_functions
+zshmisc(1): PERIOD chpwd_functions periodic_functions precmd_functions preexec_functions zshaddhistory_functions zshexit_functions
 `
 
 func TestManualsTell(t *testing.T) {
