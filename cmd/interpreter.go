@@ -72,6 +72,7 @@ func checkExecutable(path string) error {
 // the CR belongs to the name, which is not found.
 func interpreter(path string) (name, rest string) {
 	line, _, _ := strings.Cut(firstBytes(path), "\n")
+	line, _, _ = strings.Cut(line, "\x00") // as Linux has it
 	line, script := strings.CutPrefix(line, "#!")
 	if !script {
 		return "", ""
@@ -87,10 +88,10 @@ func interpreter(path string) (name, rest string) {
 const blanks = " \t"
 
 // checkEnd reports a command that never ends because a script is reached twice
-// with nothing but env(1) and this program on the way, whose "#!" lines and
-// arguments say what comes next. Such is a script with the line "#!… run": the
-// kernel calls run with that script as COMMAND. path is what COMMAND names,
-// program and args what the kernel executes for it.
+// with nothing but "#!" lines, env(1) and this program on the way, which say what
+// comes next. Such is a script with the line "#!… run": the kernel calls run with
+// that script as COMMAND. path is what COMMAND names, program and args what the
+// kernel executes for it.
 func checkEnd(path, program string, args []string) error {
 	var scripts []os.FileInfo
 	for {
@@ -103,6 +104,7 @@ func checkEnd(path, program string, args []string) error {
 				return usagef("script %s: its #! line leads back to it: write a COMMAND there, as in #!/usr/local/bin/cgisession run sh", path)
 			}
 			scripts = append(scripts, script)
+			program, args = innermost(program, args)
 		}
 		var err error
 		if args, err = next(program, args); len(args) == 0 {
@@ -116,6 +118,33 @@ func checkEnd(path, program string, args []string) error {
 		}
 	}
 }
+
+// innermost returns the last call of this program that a "#!" line names, with the
+// arguments after the line, which is the first of args. Whatever stands before that
+// call there, such as env -S nice, executes it in the end. Where the line names none
+// it returns what it was given.
+func innermost(program string, args []string) (string, []string) {
+	if !strings.ContainsAny(args[1], blanks+`\`) {
+		return program, args // one word, or the path of a script whose line has none
+	}
+	words := envWords(args[1])
+	for i, word := range slices.Backward(words) {
+		path, err := exec.LookPath(word)
+		if err != nil {
+			continue
+		}
+		if own, _ := isOwn(path); own {
+			return path, append(words[i:], args[2:]...)
+		}
+	}
+	return program, args
+}
+
+// envWords returns the words of a text of env -S, with the values of its variables.
+// Quoted text falls into words too, so that a call in the text of sh -c is found.
+func envWords(text string) []string { return strings.Fields(unquoted.Replace(os.ExpandEnv(text))) }
+
+var unquoted = strings.NewReplacer(`"`, "", "'", "", `\_`, " ", `\`, "")
 
 // next returns the command that a program executes, if it is this program or
 // env(1); else none, since only the program knows.
@@ -153,17 +182,16 @@ func wrapped(args []string) ([]string, error) {
 }
 
 // envCommand returns the command of a call of env(1): what comes after options
-// and variables, with the text of -S in words. Quotes are left in them: with one,
-// a word names no program.
+// and variables, with the text of -S in words.
 func envCommand(args []string) []string {
 	for args = args[1:]; len(args) > 0; {
 		word := args[0]
 		text, isText := splitString(word)
 		switch {
 		case isText && text == "" && len(args) > 1:
-			args = append(strings.Fields(args[1]), args[2:]...)
+			args = append(envWords(args[1]), args[2:]...)
 		case isText:
-			args = append(strings.Fields(text), args[1:]...)
+			args = append(envWords(text), args[1:]...)
 		case slices.Contains([]string{"-u", "--unset", "-C", "--chdir"}, word):
 			args = args[min(2, len(args)):]
 		case strings.HasPrefix(word, "-"), strings.Contains(word, "="):
