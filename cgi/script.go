@@ -9,6 +9,7 @@ import (
 // see that the web server did not take this program for the script.
 type Script struct {
 	Request bool   // GATEWAY_INTERFACE is set: a web server began this (RFC 3875, section 4.1.4)
+	Name    string // SCRIPT_NAME
 	Path    string // the script's file, or where it should be; empty: not said
 	Query   string // QUERY_STRING
 }
@@ -22,17 +23,17 @@ func ReadScript(lookup func(string) (string, bool)) (s Script) {
 		text, _ := lookup(name)
 		return text
 	}
-	s.Query = get("QUERY_STRING")
+	s.Name, s.Query = get("SCRIPT_NAME"), get("QUERY_STRING")
 	_, s.Request = lookup("GATEWAY_INTERFACE")
 	if s.Path = get("SCRIPT_FILENAME"); s.Path != "" {
 		return s
 	}
-	if name := get("SCRIPT_NAME"); name != "" {
+	if s.Name != "" {
 		root := get("DOCUMENT_ROOT")
 		if root == "" {
 			root = "."
 		}
-		s.Path = root + "/" + name
+		s.Path = root + "/" + s.Name
 	}
 	return s
 }

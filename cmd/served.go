@@ -63,12 +63,13 @@ func calledByScript(script cgi.Script) bool {
 	if err != nil {
 		return false
 	}
-	request, query := false, script.Query == ""
+	request, query, name := false, script.Query == "", script.Name == ""
 	for variable := range bytes.SplitSeq(text, []byte{0}) {
 		request = request || bytes.HasPrefix(variable, []byte("GATEWAY_INTERFACE="))
 		query = query || string(variable) == "QUERY_STRING="+script.Query
+		name = name || string(variable) == "SCRIPT_NAME="+script.Name
 	}
-	return request && query
+	return request && query && name
 }
 
 // isOwn reports whether a file is that of this program, if both can be looked at.

@@ -107,7 +107,7 @@ func TestQueryAsArguments(t *testing.T) {
 		}
 	}
 
-	// A parent that has another query string, or is in no request, is no script of this one.
+	// A parent that has another query string or script's name, or is in no request, is no script of this one.
 	for _, row := range []struct{ variable, set string }{
 		{"GATEWAY_INTERFACE=CGI/1.1", "QUERY_STRING=run+mkdir+made"},
 		{"QUERY_STRING=run+mkdir+made", "GATEWAY_INTERFACE=CGI/1.1"},
@@ -115,4 +115,8 @@ func TestQueryAsArguments(t *testing.T) {
 		r := request{r.dir, []string{"SCRIPT_FILENAME=" + page, row.variable}}
 		r.checkServed(t, r.command("sh", "-c", row.set+" cgisession run mkdir made; exit"), true)
 	}
+
+	// Nor is a server that another script started in a request with the same query string.
+	r.env = []string{"GATEWAY_INTERFACE=CGI/1.1", "SCRIPT_FILENAME=" + page, "SCRIPT_NAME=/cgi-bin/page.cgi", "QUERY_STRING=run+mkdir+made"}
+	r.checkServed(t, r.command("sh", "-c", "SCRIPT_NAME=/cgi-bin/copy.cgi cgisession run mkdir made; exit"), true)
 }
