@@ -114,8 +114,9 @@ const (
 
 // Inherited returns the names of the variables that belong to another request
 // than the one at hand and are to be taken for unset, if there are any: what was
-// exported, what run --env made of the session's data, and HTTP_COOKIE if it is the exporting request's. A server that was
-// started with HTTP_COOKIE set hands it on for a client that sends no cookie.
+// exported, what run --env made of the session's data, and HTTP_COOKIE if it is the
+// exporting request's. A server that was started with HTTP_COOKIE set hands it on
+// for a client that sends no cookie.
 //
 // kin returns what a process is that started by a time, in clock ticks since
 // boot. A malformed CGISESSION_REQUEST is an error. Without that variable, and

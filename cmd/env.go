@@ -22,8 +22,9 @@ func parsePrefix(text string) (string, error) {
 	return text, nil
 }
 
-// outerVariables returns the variables of the prefix that an outer run --env
-// made for this request. Any other is an error: COMMAND could not tell it from the session's.
+// outerVariables returns the variables of the prefix that an outer run --env made
+// for this request. Any other is an error: COMMAND could not tell it from the
+// session's.
 func (c *call) outerVariables(prefix string) ([]string, error) {
 	if prefix == "" {
 		return nil, nil
