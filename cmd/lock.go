@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
+	"cgisession/cgi"
 	"cgisession/store"
 )
 
@@ -38,7 +39,7 @@ func lockCommand(c *call) *cli.Command {
 		if closeInChild {
 			return c.runClosed(path, args, held)
 		}
-		return c.exec(path, args, []setting{lockSetting(held)}, nil, held)
+		return c.exec(path, args, c.lockSettings(held), nil, held)
 	},
 		fdFlag("fd", fdUsage, &fd),
 		&cli.BoolFlag{Name: "close-in-child", Usage: "keep the lock from the command and what it leaves running; it ends with this program", Destination: &closeInChild})
@@ -176,6 +177,17 @@ func (c *call) noneToLock(who named, err error) error {
 	}
 	c.logAbsent(who, err)
 	return errNo
+}
+
+// lockSettings returns what COMMAND is told of its lock. If nothing was exported
+// before, it is also told to which request the lock belongs: a server that COMMAND
+// starts would hand the lock to the scripts of all visitors.
+func (c *call) lockSettings(held store.Lock) []setting {
+	settings := []setting{lockSetting(held)}
+	if text, _ := c.lookup(cgi.RequestVariable); text == "" {
+		settings = append(settings, setting{cgi.RequestVariable, c.binding(os.Getpid()).Text()})
+	}
+	return settings
 }
 
 func lockSetting(held store.Lock) setting { return setting{held.Name, held.Value} }
