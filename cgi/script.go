@@ -41,7 +41,7 @@ func ReadScript(lookup func(string) (string, bool)) (s Script) {
 // IsQuery reports whether arguments are the query string, as servers make them of
 // it: whole or in words, which "+" parts; decoded or not; with or without a
 // backslash before what a shell treats as special (RFC 3875, sections 4.4 and 7.2).
-// So blanks, "+" and "\" do not count.
+// So white space, "+" and "\" do not count.
 func (s Script) IsQuery(args []string) bool {
 	text := squeeze(strings.Join(args, ""))
 	if text == squeeze(s.Query) {
@@ -56,7 +56,9 @@ func (s Script) IsQuery(args []string) bool {
 	return text == squeeze(decoded.String())
 }
 
-func squeeze(text string) string { return strings.NewReplacer(" ", "", "+", "", `\`, "").Replace(text) }
+func squeeze(text string) string {
+	return strings.NewReplacer(" ", "", "\t", "", "\n", "", "\r", "", "+", "", `\`, "").Replace(text)
+}
 
 // unescape decodes %XX, and leaves a "%" that begins no such thing.
 func unescape(text string) string {

@@ -48,6 +48,7 @@ func TestIsQuery(t *testing.T) {
 		{"run+touch%00z+x", []string{"run", "touch", "x"}, true},                                        // an argument ends at a NUL
 		{"a++b+", []string{"a", "", "b", ""}, true},                                                     // empty words
 		{"a++b+", []string{"a", "b"}, true},                                                             // left out
+		{"run%09touch%0Ax", []string{"run", "touch", "x"}, true},                                        // by a shell
 		{"set+a%3Db", []string{"set", "a=b"}, true},
 		{"set+a=b", []string{"set", "a=b"}, true},               // no server should
 		{"%2541", []string{"%41"}, true},                        // decoded once
