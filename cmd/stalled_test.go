@@ -91,3 +91,68 @@ func TestStalledRegenerateOfRemoved(t *testing.T) {
 		t.Errorf("left: %q, %q", live, others)
 	}
 }
+
+// A move that fails after the exchange, and was stopped for longer than the grace
+// before it could be undone. The client learns of no new id, so the old one leads to
+// the session, also if the tombstone was removed meanwhile.
+func TestStalledFailedRegenerate(t *testing.T) {
+	needStrace(t)
+	for name, meanwhile := range map[string]func(*testing.T, request){
+		"cleanup":      func(t *testing.T, r request) { r.call(t, "cleanup", "--timeout", "1h") },
+		"find -delete": func(t *testing.T, r request) { os.Remove(r.file(visitor)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := begin(t, `{"n":1}`)
+			c := r.start(t, "strace", "-f", "-qq", "-o", r.dir+"/trace",
+				"-e", "inject=fsync:delay_enter=4000000:when=5", "-e", "inject=pwrite64:error=EIO:when=2",
+				program, "regenerate", "--grace", "1")
+			r.waitForExchange(t)
+			for over := time.Now().Add(3 * time.Second); time.Now().Before(over); {
+				meanwhile(t, r)
+			}
+			line := c.line(t)
+			if code := c.end(t); line != "" || code != 74 {
+				t.Errorf("%q, exit code %d, %s", line, code, c.said(t))
+			}
+			if got := r.client(visitor).call(t, "get", "n"); got.stdout != "1\n" {
+				t.Errorf("by the old id: %+v", got)
+			}
+			if live, _ := r.files(t); len(live) != 1 {
+				t.Errorf("%d sessions: %q", len(live), live)
+			}
+		})
+	}
+}
+
+// waitForExchange waits until a tombstone stands in the place of the visitor's session.
+func (r request) waitForExchange(t *testing.T) {
+	t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		if info, err := os.Stat(r.file(visitor)); err == nil && info.Mode().Perm() == 0o400 {
+			return
+		}
+	}
+	t.Fatal("no exchange")
+}
+
+// A tombstone that is removed while it is still empty is made again.
+func TestStalledTombstone(t *testing.T) {
+	needStrace(t)
+	r := begin(t, `{"n":1}`)
+	c := r.start(t, "strace", "-f", "-qq", "-o", r.dir+"/trace", "-e", "inject=flock:delay_enter=1000000:when=2",
+		program, "regenerate", "--grace", "1h")
+	removed := false
+	for end := time.Now().Add(patience); time.Now().Before(end) && !removed; {
+		files, _ := filepath.Glob(r.dir + "/sessions/??/*")
+		for _, path := range files {
+			if info, err := os.Stat(path); err == nil && info.Size() == 0 {
+				removed = os.Remove(path) == nil
+			}
+		}
+	}
+	line := c.line(t)
+	if code := c.end(t); code != 0 || len(newIDs(line+"\n")) != 1 || !removed {
+		t.Errorf("%q, exit code %d, removed %v, %s", line, code, removed, c.said(t))
+	}
+}

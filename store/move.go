@@ -24,8 +24,11 @@ func (e *entry) move(s *Session, at found, to string, grace time.Duration, chang
 		return err
 	}
 	defer unix.Close(shard)
+	var left *entry
 	if grace > 0 {
-		err = e.leaveTombstone(shard, to, until)
+		if left, err = e.leaveTombstone(shard, to, until); err == nil {
+			defer left.closeData()
+		}
 	} else if err = renameNew(e.shard, e.handle, shard, to); err == unix.ENOENT {
 		err = ErrNotFound // removed by one who takes no lock
 	} else if err != nil {
@@ -41,7 +44,7 @@ func (e *entry) move(s *Session, at found, to string, grace time.Duration, chang
 		e.fd = moved.fd
 	}
 	if err != nil {
-		e.moveBack(shard, to, grace)
+		e.moveBack(shard, to, left)
 		return err
 	}
 	e.f.dropUser(s.User, e.handle)
@@ -50,10 +53,11 @@ func (e *entry) move(s *Session, at found, to string, grace time.Duration, chang
 
 // moveBack undoes a move that will be reported as not done: the client would
 // never learn the new id. It does not replace a session that was made at the
-// old handle meanwhile.
-func (e *entry) moveBack(shard int, to string, grace time.Duration) {
+// old handle meanwhile; nothing is there if one who takes no lock removed the
+// tombstone that was left.
+func (e *entry) moveBack(shard int, to string, left *entry) {
 	var err error
-	if grace == 0 {
+	if left == nil || !left.isAt(e.shard, e.handle) {
 		err = renameNew(shard, to, e.shard, e.handle)
 	} else if err = exchange(e.shard, e.handle, shard, to); err == nil {
 		unlinkat(shard, to)
@@ -65,37 +69,46 @@ func (e *entry) moveBack(shard int, to string, grace time.Duration) {
 
 // leaveTombstone moves the session and leaves a tombstone at the old handle. It
 // is whole on the disk before the exchange that brings it there, so that a crash
-// leaves either the session where it was, or the tombstone in its place. Until then
-// it is locked: if this process is stopped for longer than the grace, a cleanup
-// would take it for one that is over, and after the exchange its name is that of the
-// session. What takes no lock, such as find -delete, may still remove it; then it is
-// made again.
-func (e *entry) leaveTombstone(shard int, to string, until int64) error {
+// leaves either the session where it was, or the tombstone in its place. It is
+// locked from its making until the caller closes it, once the move is done or undone:
+// if this process is stopped for longer than the grace, a cleanup would take it for
+// one that is over, and both exchanges need it. What takes no lock, such as
+// find -delete, may still remove it; then it is made again.
+func (e *entry) leaveTombstone(shard int, to string, until int64) (*entry, error) {
+	var op string
 	var err error
 	for range maxHops {
-		t := entry{f: e.f, handle: to, shard: shard, release: func() {}}
-		if err = t.makeTombstone(record{version: 1, created: time.Now().Unix(), moved: to, until: until}); err != nil {
-			return err
-		}
-		err = exchange(e.shard, e.handle, shard, to)
-		t.closeData()
+		t := &entry{f: e.f, handle: to, shard: shard, fd: -1, release: func() {}}
+		op, err = "make a tombstone for", t.makeTombstone(record{version: 1, created: time.Now().Unix(), moved: to, until: until})
 		if err == nil {
-			return nil
+			op, err = "exchange", exchange(e.shard, e.handle, shard, to)
 		}
-		unlinkat(shard, to)
+		if err == nil {
+			return t, nil
+		}
+		if t.isAt(shard, to) {
+			unlinkat(shard, to)
+		}
+		t.closeData()
 		if err != unix.ENOENT {
 			break
 		}
 		if gone := e.stillNamed(); gone == errReplaced {
-			return ErrNotFound // the session was removed by one who takes no lock
+			return nil, ErrNotFound // the session was removed by one who takes no lock
 		} else if gone != nil {
-			return gone
+			return nil, gone
 		}
 	}
 	if err == unix.ENOSYS || err == unix.EINVAL {
 		err = fmt.Errorf("%w: it cannot exchange two names; leave out --grace", ErrUnsupported)
 	}
-	return e.fail("exchange", err)
+	return nil, e.fail(op, err)
+}
+
+// isAt reports whether a name in the directory leads to the open file.
+func (e *entry) isAt(dir int, name string) bool {
+	var own, there unix.Stat_t
+	return fstat(e.fd, &own) == nil && lstatat(dir, name, &there) == nil && inodeOf(&own) == inodeOf(&there)
 }
 
 // makeTombstone writes the record to a new file, which stays open and locked, and
@@ -105,9 +118,8 @@ func (e *entry) makeTombstone(r record) error {
 	var err error
 	e.fd, err = createat(e.shard, e.handle, unix.O_EXCL, 0o600)
 	if err != nil {
-		return e.fail("create", err)
+		return err
 	}
-	e.fresh = true
 	err = lockWithin(e.fd, time.Now().Add(e.f.opts.LockTimeout))
 	if err == nil {
 		err = pwriteAll(e.fd, r.encode(), 0)
@@ -124,12 +136,7 @@ func (e *entry) makeTombstone(r record) error {
 	if err == nil {
 		err = fsync(e.shard)
 	}
-	if err != nil {
-		e.discard()
-		e.closeData()
-		return e.fail("make a tombstone at", err)
-	}
-	return nil
+	return err
 }
 
 // syncDirs puts a rename on the disk: both directories, if they are two. The
