@@ -345,8 +345,8 @@ func (m *move) place(found, was *store.Session) error {
 	if found.Version > was.Version {
 		rids = (m.rid + rids)[:min(len(rids)+len(m.rid), ridsKept*len(m.rid))]
 	}
-	keep := m.grace + keepMoved
-	r, err := s.run(placeScript, m.to, true, m.id, keep.Milliseconds(), found.Version, found.Created, found.User, string(found.Data), rids, was.Handle, store.FormatOldKeys(found.OldKeys))
+	keep := m.grace.Milliseconds() + keepMoved.Milliseconds()
+	r, err := s.run(placeScript, m.to, true, m.id, keep, found.Version, found.Created, found.User, string(found.Data), rids, was.Handle, store.FormatOldKeys(found.OldKeys))
 	m.placed = err == nil && r.state() == "live"
 	switch {
 	case errors.Is(err, errNotReplicated):

@@ -5,6 +5,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"sync"
@@ -165,7 +166,7 @@ func (b suite) gone(t *testing.T, h string) {
 		}
 		_, err := b.Update(h, false, mustNotBeCalled(t))
 		check("Update", err)
-		for _, grace := range []time.Duration{0, never} {
+		for _, grace := range []time.Duration{0, never, math.MaxInt64} {
 			to := handle()
 			_, err = b.Move(h, to, grace, nil)
 			check("Move", err)
@@ -520,7 +521,7 @@ func move(t *testing.T, b suite) {
 // moveChange changes a session in the same step.
 func moveChange(t *testing.T, b suite) {
 	failed := errors.New("failed")
-	for _, grace := range []time.Duration{0, never} {
+	for _, grace := range []time.Duration{0, never, math.MaxInt64} {
 		for _, tt := range []struct {
 			outcome store.Outcome
 			data    string
