@@ -85,3 +85,15 @@ func TestHeldLockFails(t *testing.T) {
 		})
 	}
 }
+
+// Signals without end are no reason for cleanup to stay: what it cannot lock is busy.
+func TestCleanupInterrupted(t *testing.T) {
+	needStrace(t)
+	r := begin(t, `{"n":1}`)
+	r.ageAll(t)
+	got := finish(t, r.command("strace", "-f", "-qq", "-o", r.dir+"/trace", "-e", "inject=flock:error=EINTR",
+		"timeout", "-s", "KILL", "10", program, "cleanup", "--timeout", "1s"))
+	if got.code != 0 || !strings.Contains(got.stdout, "busy 1,") {
+		t.Errorf("%+v", got)
+	}
+}

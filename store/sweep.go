@@ -241,8 +241,8 @@ func (w *sweep) claim(e *entry) bool {
 		}
 		return false
 	}
-	err = setLock(e.fd, unix.LOCK_EX|unix.LOCK_NB)
-	if err == unix.EWOULDBLOCK {
+	err = tryLock(e.fd, time.Time{})
+	if err == unix.EWOULDBLOCK || err == ErrLocked {
 		w.busy.Add(1)
 		return false
 	}
