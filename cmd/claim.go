@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -152,23 +153,21 @@ func (c *call) endOthers(from, kept string) (ended bool) {
 	}
 	slices.Sort(at)
 	for _, handle := range slices.Compact(at) {
-		if handle != "" && handle != kept && c.endOne(handle) {
+		if handle == "" || handle == kept {
+			continue
+		}
+		switch err := c.store.End(handle); {
+		case err == nil:
+			c.log("removed", handle)
 			ended = true
+		case !absent(err):
+			c.log("not ended: "+err.Error(), handle)
+			if errors.Is(err, store.ErrUnavailable) { // nor will be the next
+				return ended
+			}
 		}
 	}
 	return ended
-}
-
-// endOne ends the session at the handle, and reports whether it did.
-func (c *call) endOne(handle string) bool {
-	err := c.store.End(handle)
-	switch {
-	case err == nil:
-		c.log("removed", handle)
-	case !absent(err):
-		c.log("not ended: "+err.Error(), handle)
-	}
-	return err == nil
 }
 
 // variants returns the lines that delete the cookies which made this request
