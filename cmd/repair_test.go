@@ -385,3 +385,60 @@ func TestRepairOtherDirectory(t *testing.T) {
 		}
 	}
 }
+
+// What is in the place of the whole index is one fault, and mended at once.
+func TestRepairIndexReplaced(t *testing.T) {
+	for name, put := range map[string]func(path string) error{
+		"file":      func(path string) error { return os.WriteFile(path, nil, 0o600) },
+		"link":      func(path string) error { return os.Symlink(open(t), path) },
+		"dead link": func(path string) error { return os.Symlink("nowhere", path) },
+		"FIFO":      func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"no access": func(path string) error { return os.Mkdir(path, 0) },
+	} {
+		r := request{dir: t.TempDir()}
+		if got := r.call(t, "regenerate", "--adopt-id", visitor, "--user", "ann"); got.code != 0 {
+			t.Fatalf("%+v", got)
+		}
+		index := r.dir + "/sessions/.users"
+		must(t, os.RemoveAll(index))
+		must(t, put(index))
+		if found := r.call(t, "doctor"); strings.Count(found.stdout, "/.users") > 1 {
+			t.Errorf("%s: %+v", name, found)
+		}
+		if got := r.call(t, "doctor", "--repair"); got.code != 0 {
+			t.Errorf("%s: %+v", name, got)
+		}
+		if got := r.call(t, "list", "--user", "ann"); strings.Count(got.stdout, ` live "ann"`) != 1 {
+			t.Errorf("%s: ann has %+v", name, got)
+		}
+	}
+}
+
+// A repair of the index that is killed at any of its steps is done by the next: what
+// others put into the place of an entry does not stay there.
+func TestRepairIndexKilled(t *testing.T) {
+	needRoot(t)
+	needStrace(t)
+	for _, step := range []string{"/^fchmodat2?$", "renameat2"} {
+		for n := 1; n <= 3; n++ {
+			r := rig(t, 0)
+			part := r.sessions() + "/.users/" + userShard("ann")
+			r.open(r.sessions(), 0o711)
+			r.open(r.sessions()+"/.users", 0o711)
+			r.open(part, 0o777)
+			r.attack(`for f in "$1"/*; do rm "$f"; : >"$f"; done`, part)
+			c := r.command(r.bin, "doctor", "--repair")
+			finish(t, as(t, c, "strace", "-f", "-qq", "-o", os.DevNull, "-e", "trace="+step, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", step, n)))
+			finish(t, r.command(r.bin, "doctor", "--repair"))
+			entries, err := os.ReadDir(part)
+			must(t, err)
+			for _, entry := range entries {
+				info, err := entry.Info()
+				must(t, err)
+				if owner := info.Sys().(*syscall.Stat_t).Uid; owner != 0 {
+					t.Errorf("killed at %s %d, and repaired: %s belongs to user %d", step, n, entry.Name(), owner)
+				}
+			}
+		}
+	}
+}

@@ -37,7 +37,14 @@ func (d DirFault) Effect() string {
 func (f *File) CheckDirs() (faults []DirFault) {
 	names := []string{damagedDir, usersDir}
 	for n := range shards {
-		names = append(names, usersDir+"/"+shardName(n), shardName(n))
+		names = append(names, shardName(n))
+	}
+	// What is in something else than an own directory is moved aside with that.
+	var st unix.Stat_t
+	if lstatat(f.root, usersDir, &st) == nil && isOwnDir(&st) {
+		for n := range shards {
+			names = append(names, usersDir+"/"+shardName(n))
+		}
 	}
 	for _, name := range names {
 		if err := f.checkDir(name); err != nil {
@@ -48,11 +55,10 @@ func (f *File) CheckDirs() (faults []DirFault) {
 	return faults
 }
 
-// checkDir reports what is wrong with one directory. One that is in no directory
-// is not there.
+// checkDir reports what is wrong with one directory. One that is missing is fine.
 func (f *File) checkDir(name string) error {
 	fd, err := openDir(f.root, name)
-	if err == unix.ENOENT || err == unix.ENOTDIR {
+	if err == unix.ENOENT {
 		return nil
 	}
 	var st unix.Stat_t
@@ -69,13 +75,18 @@ func (f *File) checkDir(name string) error {
 	return err
 }
 
+// isOwnDir reports whether it is a directory of this user's.
+func isOwnDir(st *unix.Stat_t) bool {
+	return st.Mode&unix.S_IFMT == unix.S_IFDIR && int(st.Uid) == os.Geteuid()
+}
+
 // isOpen reports whether others can write what has this mode.
 func isOpen(st *unix.Stat_t) bool { return st.Mode&0o022 != 0 }
 
-// closedMode is the mode of a data directory while sessions are moved out of it.
+// closedMode is the mode of a directory while things are moved out of it.
 // Others cannot get in, for they have no x; and the store refuses it, for the
-// group has w. So no request uses a session that is about to be moved, and a
-// repair that is killed begins anew.
+// group has w. So no request uses what is about to be moved, and a repair that is
+// killed begins anew.
 const closedMode = 0o720
 
 // MendRoot moves all sessions aside if others can write the data directory, makes
@@ -165,9 +176,8 @@ func (f *File) MendDir(name string) (did string, err error) {
 	if err := lstatat(f.root, name, &st); err != nil {
 		return "", err
 	}
-	own := st.Mode&unix.S_IFMT == unix.S_IFDIR && int(st.Uid) == os.Geteuid()
 	holdsSessions := name[0] != '.'
-	if !own || holdsSessions && isOpen(&st) {
+	if !isOwnDir(&st) || holdsSessions && isOpen(&st) {
 		return f.moveAside(f.root, name, strings.ReplaceAll(name, "/", "."))
 	}
 	if name == "." {
@@ -175,17 +185,21 @@ func (f *File) MendDir(name string) (did string, err error) {
 			return "", err
 		}
 	}
-	err = chmodat(f.root, name, 0o700)
-	if err == nil && isOpen(&st) && strings.HasPrefix(name, usersDir+"/") {
-		err = f.moveStrangers(name)
+	if isOpen(&st) && strings.HasPrefix(name, usersDir+"/") {
+		if err = f.moveStrangers(name); err != nil {
+			return "", err
+		}
 	}
-	return "its mode is now 0700", err
+	return "its mode is now 0700", chmodat(f.root, name, 0o700)
 }
 
 // moveStrangers moves aside what others made in a directory of the index of users
 // under the names of entries: they would be in the way of its own.
 func (f *File) moveStrangers(name string) error {
-	fd, err := openDir(f.root, name)
+	if err := chmodat(f.root, name, closedMode); err != nil {
+		return err
+	}
+	fd, err := openat(f.root, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return err
 	}
