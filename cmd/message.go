@@ -3,11 +3,12 @@ package cmd
 import (
 	"errors"
 	"fmt"
-	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 
 	"github.com/urfave/cli/v2"
@@ -50,23 +51,49 @@ func silent(err error) bool {
 
 // hideSecrets returns the message with "…" in place of each argument, and each
 // value of a variable of this program, that may be an id, a token or a password
-// given in the wrong place. The message may hold it in quotes, or cut by short.
+// given in the wrong place.
 func hideSecrets(message string) string {
-	args, _ := splitLine(os.Args)
-	texts := maybeSecrets(args[1:], os.Environ())
-	for _, longest := range []int{math.MaxInt, mostShown} {
-		for _, text := range texts {
-			text = text[:min(len(text), longest)]
-			quoted := strconv.Quote(text)
-			message = strings.ReplaceAll(message, text, "…")
-			message = strings.ReplaceAll(message, quoted[1:len(quoted)-1], "…")
-		}
+	hidden.once.Do(func() { hidden.texts = secretTexts() })
+	for _, text := range hidden.texts {
+		message = strings.ReplaceAll(message, text, "…")
 	}
 	return message
 }
 
-// maybeSecrets returns what hideSecrets looks for, the longest first, since one
-// may begin as another does.
+// hidden is what hideSecrets replaces, found once: doctor may have a message for each
+// session.
+var hidden struct {
+	once  sync.Once
+	texts []string
+}
+
+// secretTexts returns what hideSecrets replaces, the longest first, since one may
+// begin as another does.
+func secretTexts() []string {
+	args, _ := splitLine(os.Args)
+	var texts []string
+	for _, text := range maybeSecrets(args[1:], os.Environ()) {
+		texts = append(texts, shownAs(text)...)
+		if clean := filepath.Clean(text); clean != text && maybeSecret(clean) {
+			texts = append(texts, shownAs(clean)...)
+		}
+	}
+	slices.SortFunc(texts, func(a, b string) int { return len(b) - len(a) })
+	return slices.Compact(texts)
+}
+
+// shownAs returns the forms in which a message may hold the text: in quotes, and cut
+// by short.
+func shownAs(text string) (forms []string) {
+	for _, form := range []string{text, text[:min(len(text), mostShown)]} {
+		quoted := strconv.Quote(form)
+		forms = append(forms, form, quoted[1:len(quoted)-1])
+	}
+	return forms
+}
+
+// maybeSecrets returns the parts of a command line and an environment that may be
+// secret. A handle is none where a verb takes one.
 func maybeSecrets(args, env []string) []string {
 	var texts []string
 	for _, arg := range args {
@@ -82,22 +109,35 @@ func maybeSecrets(args, env []string) []string {
 			texts = append(texts, value)
 		}
 	}
-	texts = slices.DeleteFunc(texts, func(text string) bool { return !maybeSecret(text) })
-	slices.SortFunc(texts, func(a, b string) int { return len(b) - len(a) })
-	return texts
+	for _, text := range texts {
+		texts = append(texts, ids(text)...)
+	}
+	takesHandle := slices.Contains(args, "destroy") || slices.Contains(args, "show")
+	return slices.DeleteFunc(texts, func(text string) bool {
+		isHandle := len(text) == store.HandleSize && store.IsHex(text)
+		return !maybeSecret(text) || isHandle && takesHandle
+	})
 }
 
 // maybeSecret reports whether text may be an id, a token or a password: it is as
 // long as an id, also between the slashes, dots and colons of paths, domains, dates
-// and tokens. What begins as a path does is none, nor are handles, names of
-// variables, and what ends as --redis-prefix mostly does.
+// and tokens. What begins as a path does is none, nor are names of variables, and
+// what ends as --redis-prefix mostly does.
 func maybeSecret(text string) bool {
-	isHandle := len(text) == store.HandleSize && store.IsHex(text)
-	if isPath(text) || isHandle || cgi.IsReserved(text) || strings.HasSuffix(text, ":") {
+	if isPath(text) || cgi.IsReserved(text) || strings.HasSuffix(text, ":") {
 		return false
 	}
 	isEnd := func(r rune) bool { return strings.ContainsRune("/.:", r) }
 	return slices.ContainsFunc(strings.FieldsFunc(text, isEnd), func(part string) bool { return len(part) >= store.MinID })
+}
+
+// ids returns the parts of a text that have the form of an id that this program
+// made: PATH_INFO and a JSON Pointer have them after a slash, as paths have names.
+func ids(text string) []string {
+	isEnd := func(r rune) bool {
+		return !strings.ContainsRune("-_", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}
+	return slices.DeleteFunc(strings.FieldsFunc(text, isEnd), func(part string) bool { return !store.IsNewID(part) })
 }
 
 func isPath(text string) bool {

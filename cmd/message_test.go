@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"cgisession/store"
 )
 
 // misplaced are texts that open a session or a server, and that a script may give in
@@ -122,6 +124,40 @@ func flagNames(t *testing.T, r request, verb string) []string {
 		t.Fatalf("flags of %s: %q", verb, names)
 	}
 	return names
+}
+
+// Nor where that looks like a path or a handle, or is shown as the path that it would
+// be.
+func TestMessagesHideSecretsInPaths(t *testing.T) {
+	key := strings.Repeat("0123456789abcdef", 4) // as openssl rand -hex 32 prints it
+	r := request{dir: t.TempDir()}
+	for _, tt := range []struct {
+		secret string
+		args   []string
+	}{
+		{visitor, []string{"/" + visitor}},
+		{visitor, []string{"set", "a=1", "/users/~/" + visitor + "=1"}},
+		{visitor, []string{"regenerate", "--grace", "/" + visitor}},
+		{visitor, []string{"get", "--cookie-name", "/" + signed(visitor), "a"}},
+		{visitor, []string{"get", "--cookie-domain=/sid/" + visitor + "?x", "a"}},
+		{visitor, []string{"doctor", "--data-dir", visitor + "/"}},
+		{"correct-horse-battery", []string{"doctor", "--data-dir", "correct-horse-battery//a"}},
+		{key, []string{"load", "--secret-file", key}},
+		{key, []string{"load", "--secret-file=" + key}},
+		{key, []string{"CGISESSION_SECRET_FILE=" + key, "load"}},
+		{key, []string{key}},
+		{key, []string{"load", "--timeout", key}},
+	} {
+		env, args := r, tt.args
+		if strings.HasPrefix(args[0], "CGISESSION_") {
+			env.env, args = args[:1], args[1:]
+		}
+		got := env.call(t, args...)
+		said := got.stderr + got.stdout
+		if said == "" || strings.Contains(said, tt.secret[:store.MinID]) {
+			t.Errorf("%q: %+v", tt.args, got)
+		}
+	}
 }
 
 // What an operator named is still told: a path, a short word, a handle, a flag.

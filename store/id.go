@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"strings"
 )
 
 const (
@@ -22,6 +23,11 @@ func NewID() string {
 		id[i] = idAlphabet[b%byte(len(idAlphabet))]
 	}
 	return string(id[:])
+}
+
+// IsNewID reports whether text has the form of an id that NewID makes.
+func IsNewID(text string) bool {
+	return len(text) == idLength && strings.Trim(text, idAlphabet) == ""
 }
 
 // ValidID reports whether id has the form of a session id: 16 to 128
