@@ -61,13 +61,23 @@ func Read(lookup func(string) (string, bool)) (Env, error) {
 	}
 	if text := get("CGISESSION_LOCK_FD"); text != "" {
 		var err error
-		if e.LockFD, err = strconv.Atoi(text); err != nil || e.LockFD < 3 {
-			return e, errors.New("CGISESSION_LOCK_FD must be the number of a descriptor from 3 up")
+		if e.LockFD, err = ParseFD(text); err != nil {
+			return e, errors.New("CGISESSION_LOCK_FD " + err.Error())
 		}
 	}
 	var err error
 	e.Request, err = readRequest(lookup)
 	return e, err
+}
+
+// ParseFD reads the number of a descriptor other than stdin, stdout and stderr. The
+// system would take a number of more than 32 bits for another one.
+func ParseFD(text string) (int, error) {
+	n, err := strconv.ParseInt(text, 10, 32)
+	if err != nil || n < 3 {
+		return 0, errors.New("must be the number of a descriptor from 3 up")
+	}
+	return int(n), nil
 }
 
 // isOn reports whether the variable HTTPS says that the request came over https.

@@ -96,13 +96,7 @@ const fdUsage = "descriptor `N`, opened by: p=$(cgisession lock-path) && exec N<
 
 // fdFlag is an option whose value is a descriptor that the caller opened.
 func fdFlag(name, usage string, fd *int) cli.Flag {
-	return &cli.GenericFlag{Name: name, Usage: usage, Value: parsed(fd, func(text string) (int, error) {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 3 {
-			err = errors.New("must be the number of a descriptor from 3 up")
-		}
-		return n, err
-	})}
+	return &cli.GenericFlag{Name: name, Usage: usage, Value: parsed(fd, cgi.ParseFD)}
 }
 
 // lockFD takes the lock on a descriptor that the shell keeps.

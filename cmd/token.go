@@ -2,12 +2,12 @@ package cmd
 
 import (
 	"errors"
-	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
+	"cgisession/cgi"
 	"cgisession/store"
 )
 
@@ -36,11 +36,11 @@ func (t *clientToken) flags(name, usage, usageFD string) []cli.Flag {
 // parseTokenFD reads the number of a descriptor that can be read: not stdout or
 // stderr.
 func parseTokenFD(text string) (int, error) {
-	fd, err := strconv.Atoi(text)
-	if err != nil || fd < 0 || fd == unix.Stdout || fd == unix.Stderr {
-		err = errors.New("must be 0, standard input, or the number of a descriptor from 3 up")
+	fd, err := cgi.ParseFD(text)
+	if err != nil && text != "0" {
+		return 0, errors.New("must be 0, standard input, or the number of a descriptor from 3 up")
 	}
-	return fd, err
+	return fd, nil
 }
 
 func (t *clientToken) wanted() bool { return t.given || t.onFD }
