@@ -69,7 +69,7 @@ func appendCommand(c *call) *cli.Command {
 			return store.Save, err
 		}, func() (string, error) { return strconv.Itoa(length), nil }, nil
 	},
-		textFlag(&text, "all that follows are the key and values, each a string as it stands"))
+		textFlag(&text, "all that follows are KEY and values, each value a string as it stands"))
 }
 
 // textFlag is the switch after which nothing is a flag any more.

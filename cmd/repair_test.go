@@ -362,9 +362,9 @@ func TestRepairIsNamed(t *testing.T) {
 // A directory that is none of sessions keeps its mode.
 func TestRepairOtherDirectory(t *testing.T) {
 	for _, mode := range []fs.FileMode{0o777 | fs.ModeSticky, 0o777, 0o755} {
-		for _, inside := range []string{"file", "ab.", ".hidden"} {
+		for _, inside := range []string{"file", "ab.", ".hidden", "ab", "de/index.html"} {
 			r := request{dir: t.TempDir()}
-			must(t, os.Mkdir(r.dir+"/sessions", 0o700))
+			must(t, os.MkdirAll(filepath.Dir(r.dir+"/sessions/"+inside), 0o700))
 			must(t, os.WriteFile(r.dir+"/sessions/"+inside, nil, 0o600))
 			must(t, os.Chmod(r.dir+"/sessions", mode))
 			got := r.call(t, "doctor", "--repair")

@@ -158,7 +158,7 @@ func (f *File) checkOurs() error {
 	empty, ours := true, false
 	err = eachName(fd, f.dir, func(name string) error {
 		var st unix.Stat_t
-		known := len(name) == 2 && IsHex(name) || name == usersDir || name == cursorFile || name == damagedDir
+		known := name == usersDir || name == cursorFile || name == damagedDir || f.isShard(name)
 		ours = ours || known && lstatat(f.root, name, &st) == nil && int(st.Uid) == os.Geteuid()
 		empty = false
 		return nil
@@ -167,6 +167,29 @@ func (f *File) checkOurs() error {
 		err = errors.New("it holds no sessions, but something else; choose another --data-dir")
 	}
 	return err
+}
+
+// isShard reports whether it may be a directory of sessions: one that is named so,
+// and is empty, holds a session or cannot be read. A site's pages in German are in
+// a directory de.
+func (f *File) isShard(name string) bool {
+	if len(name) != 2 || !IsHex(name) {
+		return false
+	}
+	fd, err := openat(f.root, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err == unix.EACCES
+	}
+	empty := true
+	found := errors.New("found")
+	err = eachName(fd, f.dir+"/"+name, func(name string) error {
+		empty = false
+		if validHandle(name) {
+			return found
+		}
+		return nil
+	})
+	return empty || err != nil
 }
 
 // MendDir mends the directory of a fault, or moves what is in its place aside,
