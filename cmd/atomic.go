@@ -69,12 +69,13 @@ func appendCommand(c *call) *cli.Command {
 			return store.Save, err
 		}, func() (string, error) { return strconv.Itoa(length), nil }, nil
 	},
-		textFlag(&text, "all that follows are KEY and values, each value a string as it stands"))
+		textFlag(&text, 1, "all that follows are KEY and values, each value a string as it stands"))
 }
 
-// textFlag is the switch after which nothing is a flag any more.
-func textFlag(on *bool, usage string) cli.Flag {
-	return lastFlag{&cli.BoolFlag{Name: "text", Usage: usage, Destination: on}}
+// textFlag is the switch after which nothing is a flag any more. before is how many
+// arguments may stand before it.
+func textFlag(on *bool, before int, usage string) cli.Flag {
+	return lastFlag{&cli.BoolFlag{Name: "text", Usage: usage, Destination: on}, before}
 }
 
 // valueCommand makes the command of a verb that makes one change and then

@@ -24,8 +24,11 @@ type givenFlag struct {
 }
 
 // A lastFlag is a switch after which nothing is a flag any more: what follows is
-// text that a client sent.
-type lastFlag struct{ *cli.BoolFlag }
+// text that a client sent. What stands before it is not meant as such.
+type lastFlag struct {
+	*cli.BoolFlag
+	before int // most arguments that may stand before it
+}
 
 // split splits arguments into flags with their values and the others. It ends at
 // "--", which it drops, after a lastFlag, and, if leading is set, before the first
@@ -45,7 +48,10 @@ func split(args []string, known []cli.Flag, leading bool) (p parsedArgs, err err
 				return p, err
 			}
 			args = args[n:]
-			if _, last := g.Flag.(lastFlag); last {
+			if f, last := g.Flag.(lastFlag); last {
+				if len(p.others) > f.before {
+					return p, usagef("flag --%s: it changes how arguments are read; write it before them", g.name)
+				}
 				return p.end(withoutDashes(args)), nil
 			}
 		case leading:

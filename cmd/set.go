@@ -36,7 +36,7 @@ func setCommand(c *call) *cli.Command {
 			return c.change(policy{create: true}, editAll(edits))
 		},
 		&cli.BoolFlag{Name: "stdin", Usage: "first merge the JSON object on standard input (RFC 7396); also if there is no assignment", Destination: &stdin},
-		textFlag(&text, "all that follows are keys and values, each as it stands; a KEY is no JSON Pointer"))
+		textFlag(&text, 0, "all that follows are keys and values, each as it stands; a KEY is no JSON Pointer"))
 }
 
 // An edit is one step of a change to the data.
