@@ -3,10 +3,14 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"cgisession/store"
 	"cgisession/store/redis"
@@ -34,11 +38,32 @@ func (o *options) openRedis(opts store.Options) (store.Keeper, error) {
 	}
 	if o.redis.caFile != "" {
 		var err error
-		if config.CA, err = os.ReadFile(o.redis.caFile); err != nil {
-			return nil, fmt.Errorf("%w: CA file %s: %w", store.ErrConfig, o.redis.caFile, plain(err))
+		if config.CA, err = readCAFile(o.redis.caFile); err != nil {
+			return nil, fmt.Errorf("%w: CA file %s: %w", store.ErrConfig, o.redis.caFile, err)
 		}
 	}
 	return redis.Open(config, opts)
+}
+
+// maxCAFile bounds a file of certificates, in bytes. Debian's, of all authorities,
+// has 220 KB.
+const maxCAFile = 1 << 20
+
+// readCAFile reads a file of certificates, which are no secret.
+func readCAFile(file string) ([]byte, error) {
+	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, plain(err)
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.New("not a regular file")
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxCAFile+1))
+	if len(text) > maxCAFile {
+		return nil, fmt.Errorf("larger than %d bytes", maxCAFile)
+	}
+	return text, plain(err)
 }
 
 // checkServer checks the server that has the sessions.

@@ -26,6 +26,13 @@ func TestTLS(t *testing.T) {
 	good, other := newAuthority(t), newAuthority(t)
 	url := "rediss://" + redistest.Start(t, good.certify(t, "127.0.0.1").settings(t)...).Addr()
 	mistaken := "rediss://" + redistest.Start(t, other.certify(t, "127.0.0.2").settings(t)...).Addr()
+	large := filepath.Join(t.TempDir(), "large")
+	if err := os.WriteFile(large, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(large, 1<<40); err != nil {
+		t.Fatal(err)
+	}
 	s := siteOf(url, "CGISESSION_REDIS_CA_FILE="+good.ca)
 	s.must(t, "set", "a=1")
 	if got := s.must(t, "get", "a"); got != `"1"` {
@@ -43,7 +50,9 @@ func TestTLS(t *testing.T) {
 		{"without TLS", siteOf(strings.Replace(url, "rediss:", "redis:", 1)), 69, "store unavailable"},
 		{"no verification", siteOf(url + "?skip_verify=true"), 78, "certificates are always verified"},
 		{"no such file", siteOf(url, "CGISESSION_REDIS_CA_FILE=nowhere"), 78, "CA file nowhere: no such file"},
-		{"no certificate", siteOf(url, "CGISESSION_REDIS_CA_FILE="+os.Args[0]), 78, "holds no certificate"},
+		{"an endless file", siteOf(url, "CGISESSION_REDIS_CA_FILE=/dev/zero"), 78, "CA file /dev/zero: not a regular file"},
+		{"a large file", siteOf(url, "CGISESSION_REDIS_CA_FILE="+large), 78, "larger than 1048576 bytes"},
+		{"no certificate", siteOf(url, "CGISESSION_REDIS_CA_FILE=tls_test.go"), 78, "holds no certificate"},
 	} {
 		got := tt.site.call(t, "set", "a=2")
 		if got.code != tt.code || !strings.Contains(got.stderr, tt.says) || strings.Count(got.stderr, "\n") != 1 || got.took > 3*time.Second {
