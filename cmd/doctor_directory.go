@@ -180,7 +180,7 @@ func (d *doctor) checkClock() bool {
 
 // checkCleanup checks that somebody cleans up.
 func (d *doctor) checkCleanup() {
-	last := d.files.LastSweep()
+	last, _ := d.files.LastSweep()
 	if last.At.IsZero() || time.Since(last.At) > 7*24*time.Hour {
 		d.say(warn, "cleanup", "none in the last 7 days; run it from cron or a timer")
 	}

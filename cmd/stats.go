@@ -23,7 +23,11 @@ func statsCommand(c *call) *cli.Command {
 		if err != nil {
 			return err
 		}
-		s := stats{Count: count, last: c.store.LastSweep()}
+		last, err := c.store.LastSweep()
+		if err != nil {
+			return err
+		}
+		s := stats{Count: count, last: last}
 		if files, ok := c.store.(*store.File); ok {
 			space := files.Space()
 			s.space = &space

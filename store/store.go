@@ -199,8 +199,8 @@ type Keeper interface {
 	// Sweep removes what has been idle for too long.
 	Sweep(ctx context.Context, how Sweep) (Swept, error)
 
-	// LastSweep returns what is known of the last sweep.
-	LastSweep() LastSweep
+	// LastSweep returns what is known of the last sweep; the zero value: nothing.
+	LastSweep() (LastSweep, error)
 }
 
 // Options are a store's settings. The zero value of each is safe.

@@ -65,7 +65,8 @@ func (f *File) Sweep(ctx context.Context, how Sweep) (Swept, error) {
 	}
 	now := time.Now()
 	w := sweep{f: f, how: how, ctx: ctx, before: now.Add(-how.Timeout), until: now.Add(how.MaxTime)}
-	first := f.LastSweep().next
+	last, _ := f.LastSweep()
+	first := last.next
 	w.next.Store(int64(first))
 	var group sync.WaitGroup
 	for range sweepers {
@@ -434,17 +435,17 @@ type LastSweep struct {
 	next          int
 }
 
-// LastSweep returns what is known of the last sweep.
-func (f *File) LastSweep() LastSweep {
+// LastSweep implements [Keeper].
+func (f *File) LastSweep() (LastSweep, error) {
 	var last LastSweep
 	var seconds int64
 	text := f.readCursor()
 	n, _ := fmt.Sscanf(text, "%02x %d %d %d\n", &last.next, &seconds, &last.Seen, &last.Removed)
 	if n < 4 || last.next < 0 || last.next >= shards {
-		return LastSweep{}
+		return LastSweep{}, nil
 	}
 	last.At = time.Unix(seconds, 0)
-	return last
+	return last, nil
 }
 
 func (f *File) readCursor() string {

@@ -6,6 +6,7 @@ package redis_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -55,6 +56,9 @@ func siteOf(url string, settings ...string) site {
 // of returns the site of another session that the script names.
 func (s site) of(id string) site { return append(s[:len(s):len(s)], "CGISESSION_ADOPT_ID="+id) }
 
+// patience is how long a call may take before it is ended.
+const patience = time.Minute
+
 // ended is how a process ended.
 type ended struct {
 	stdout, stderr string
@@ -70,15 +74,25 @@ func (s site) call(t testing.TB, args ...string) ended {
 // give is call with text on standard input.
 func (s site) give(t testing.TB, text string, args ...string) ended {
 	t.Helper()
+	got, _ := s.measured(t, text, args...)
+	return got
+}
+
+// measured is give, and returns the most KiB that it had in memory.
+func (s site) measured(t testing.TB, text string, args ...string) (ended, int64) {
+	t.Helper()
 	var stdout, stderr bytes.Buffer
-	c := exec.Command(program, args...)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c := exec.CommandContext(ctx, program, args...)
 	c.Env, c.Stdin, c.Stdout, c.Stderr = s, strings.NewReader(text), &stdout, &stderr
 	began := time.Now()
 	err := c.Run()
 	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
 		t.Error(err)
 	}
-	return ended{stdout.String(), stderr.String(), c.ProcessState.ExitCode(), time.Since(began)}
+	got := ended{stdout.String(), stderr.String(), c.ProcessState.ExitCode(), time.Since(began)}
+	return got, c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss
 }
 
 // want is call for what has to go well, on any goroutine.
@@ -554,10 +568,9 @@ func TestMemory(t *testing.T) {
 // memory returns the most KiB that a call had in memory.
 func (s site) memory(t *testing.T, args ...string) int64 {
 	t.Helper()
-	c := exec.Command(program, args...)
-	c.Env = s
-	if text, err := c.CombinedOutput(); err != nil {
-		t.Fatalf("%q: %v: %s", args, err, text)
+	got, size := s.measured(t, "", args...)
+	if got.code != 0 {
+		t.Fatalf("%q: %+v", args, got)
 	}
-	return c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss
+	return size
 }

@@ -22,16 +22,6 @@ import (
 	"cgisession/store"
 )
 
-// How long a server may take: to answer once, and for a whole call.
-const (
-	answerTime = 500 * time.Millisecond
-	callTime   = 2 * time.Second
-
-	// maxAttempts is how often a request is sent that no answer comes to.
-	maxAttempts = 3
-	attemptGap  = 50 * time.Millisecond
-)
-
 // Config says where the sessions are.
 type Config struct {
 	// URL has one of the forms that go-redis reads, with its scheme telling how
@@ -50,6 +40,8 @@ type Config struct {
 	// Once says that all that is done with the store is one call, and shares the
 	// time of one.
 	Once bool
+
+	largest int64 // bytes of an answer
 }
 
 // quiet keeps the client's own messages from stderr, which has one line for an
@@ -67,6 +59,7 @@ func Open(c Config, opts store.Options) (*Store, error) {
 	if !prefixForm.MatchString(c.Prefix) {
 		return nil, fmt.Errorf("%w: --redis-prefix must be 1 to 64 characters A-Z a-z 0-9 _ . : -", store.ErrConfig)
 	}
+	c.largest = largestAnswer(opts)
 	client, where, err := c.client()
 	if err != nil {
 		return nil, fmt.Errorf("%w: --redis-url: %w", store.ErrConfig, err)
@@ -140,39 +133,22 @@ func (c Config) single(text string) (redis.UniversalClient, error) {
 	if c.Password != "" {
 		o.Password = c.Password
 	}
-	o.Protocol, o.MaxRetries, o.DialerRetries = 2, -1, 1
 	if err := c.trust(o.TLSConfig); err != nil {
 		return nil, err
 	}
-	o.Dialer = dialer(o.TLSConfig)
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = answerTime, answerTime, answerTime, true
-	o.PoolSize, o.PipelinePoolSize, o.DisableIdentity = 4, -1, true
-	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	return redis.NewClient(o), nil
+	o.Dialer = c.dialer(o.TLSConfig)
+	return newClient(o), nil
 }
 
-// sentinel is the client of the server that Sentinel says is the master. The
-// URL's own user and password are for Sentinel.
-func (c Config) sentinel(text string) (redis.UniversalClient, error) {
-	o, err := redis.ParseFailoverURL(text)
-	if err != nil {
-		return nil, errURL
-	}
-	if o.MasterName == "" {
-		return nil, errors.New("master_name missing: say which master of Sentinel's is meant")
-	}
-	if c.Password != "" {
-		o.Password = c.Password
-	}
-	o.ReplicaOnly, o.RouteByLatency, o.RouteRandomly = false, false, false
+// newClient returns the client of one server, whose time and number of tries are
+// up to this package.
+func newClient(o *redis.Options) *redis.Client {
 	o.Protocol, o.MaxRetries, o.DialerRetries = 2, -1, 1
-	if err := c.trust(o.TLSConfig); err != nil {
-		return nil, err
-	}
-	o.Dialer = dialer(o.TLSConfig)
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = answerTime, answerTime, answerTime, true
+	o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = answerTime, answerTime, true
+	o.DialTimeout = callTime // the dialer has its own; it may have to ask Sentinel first
 	o.PoolSize, o.PipelinePoolSize, o.DisableIdentity = 4, -1, true
-	return redis.NewFailoverClient(o), nil
+	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	return redis.NewClient(o)
 }
 
 // maxRedirects is how often a cluster may send a request elsewhere, as it does
@@ -190,37 +166,63 @@ func (c Config) cluster(text string) (redis.UniversalClient, error) {
 	}
 	o.ReadOnly, o.RouteByLatency, o.RouteRandomly = false, false, false
 	o.DisableRoutingPolicies = true // they would cost a COMMAND
-	o.Protocol, o.MaxRetries, o.DialerRetries, o.MaxRedirects = 2, -1, 1, maxRedirects
+	o.Protocol, o.MaxRetries, o.MaxRedirects = 2, -1, maxRedirects
+	o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = answerTime, answerTime, true // of pipelines
 	if err := c.trust(o.TLSConfig); err != nil {
 		return nil, err
 	}
-	o.Dialer = dialer(o.TLSConfig)
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = answerTime, answerTime, answerTime, true
-	o.PoolSize, o.PipelinePoolSize, o.DisableIdentity = 4, -1, true
+	o.Dialer, o.NewClient = c.dialer(o.TLSConfig), newNode
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return redis.NewClusterClient(o), nil
 }
 
-// nodeOf returns the client of one server of a cluster.
+// newNode returns the client of one server of a cluster.
+func newNode(o *redis.Options) *redis.Client {
+	node := newClient(o)
+	node.AddHook(mapCheck{})
+	return node
+}
+
+// nodeOf returns a client, apart from the cluster's own, of the server at an
+// address.
 func nodeOf(o *redis.ClusterOptions, addr string) *redis.Client {
-	return redis.NewClient(&redis.Options{
-		Addr: addr, Username: o.Username, Password: o.Password, Dialer: o.Dialer,
-		Protocol: o.Protocol, MaxRetries: -1, DialerRetries: 1,
-		DialTimeout: answerTime, ReadTimeout: answerTime, WriteTimeout: answerTime, ContextTimeoutEnabled: true,
-		PoolSize: 1, PipelinePoolSize: -1, DisableIdentity: true,
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	})
+	return newNode(&redis.Options{Addr: addr, Username: o.Username, Password: o.Password, Dialer: o.Dialer})
 }
 
 // dialer connects, with TLS where it is used. Each server has to show a
 // certificate for the very address by which it is reached, which Sentinel or the
 // cluster may have named.
-func dialer(t *tls.Config) func(ctx context.Context, network, addr string) (net.Conn, error) {
+func (c Config) dialer(t *tls.Config) dial {
 	d := &net.Dialer{Timeout: answerTime}
-	if t == nil {
-		return d.DialContext
+	connect := d.DialContext
+	if t != nil {
+		connect = (&tls.Dialer{NetDialer: d, Config: t}).DialContext
 	}
-	return (&tls.Dialer{NetDialer: d, Config: t}).DialContext
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if !isAddress(addr) {
+			return nil, errNoRedis
+		}
+		conn, err := connect(ctx, network, addr)
+		if err != nil {
+			return nil, dialError{err}
+		}
+		return guarded(conn, c.largest), nil
+	}
+}
+
+// dial connects to a server.
+type dial = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// dialError is a failure to connect, which no server's text is part of.
+type dialError struct{ error }
+
+func (e dialError) Unwrap() error { return e.error }
+
+// isAddress reports whether a text, which another server may have sent, can be the
+// address of one: a host name has up to 255 bytes (RFC 1035, section 2.3.4).
+func isAddress(text string) bool {
+	blank := func(r rune) bool { return r <= ' ' || r > '~' }
+	return len(text) <= 300 && !strings.ContainsFunc(text, blank)
 }
 
 // trust has TLS, if it is used, trust the authority that was named, and no other,
@@ -241,132 +243,6 @@ func (c Config) trust(t *tls.Config) error {
 		return errors.New("--redis-ca-file holds no certificate in PEM")
 	}
 	return nil
-}
-
-// A budget is the time that servers have for a call. What is waited for on
-// purpose, as a lock is, does not count.
-type budget struct {
-	mu    sync.Mutex
-	once  bool          // the whole program is one call
-	spent time.Duration // on requests of this call
-	lost  time.Duration // of all that, on those that no answer came to
-	last  error         // why not
-}
-
-// begin begins a call. What was lost stays lost: who is in want of an answer
-// again and again does not wait for each anew.
-func (b *budget) begin() {
-	if !b.once {
-		b.waited()
-	}
-}
-
-// waited says that a call went on after a wait on purpose.
-func (b *budget) waited() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.spent = b.lost
-}
-
-func (b *budget) left() (time.Duration, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return callTime - b.spent, b.last
-}
-
-func (b *budget) spend(d time.Duration, failed error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.spent += d
-	if failed != nil {
-		b.lost += d
-		b.last = failed
-	}
-}
-
-// attempt sends a request, and sends it again where no answer came: it must be
-// such that this does no harm.
-func (s *Store) attempt(send func(ctx context.Context, try int) error) error {
-	left, before := s.time.left()
-	if left <= 0 {
-		return s.failed(cmp.Or(before, context.DeadlineExceeded))
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), left)
-	defer cancel()
-	began := time.Now()
-	var failed error
-	defer func() { s.time.spend(time.Since(began), failed) }()
-	for try := 0; ; try++ {
-		err := send(ctx, try)
-		if err == nil {
-			return nil
-		}
-		failed = err
-		if !worthAnother(err) || try+1 == maxAttempts || ctx.Err() != nil {
-			return s.failed(err)
-		}
-		time.Sleep(attemptGap)
-	}
-}
-
-// worthAnother reports whether the request may yet be answered: the server said
-// nothing, or that it is between two states; or a replica may only be slow.
-func worthAnother(err error) bool {
-	if errors.Is(err, errNotReplicated) {
-		return true
-	}
-	var said redis.Error
-	if !errors.As(err, &said) {
-		var certificate *tls.CertificateVerificationError
-		return !errors.As(err, &certificate)
-	}
-	for _, word := range []string{"TRYAGAIN", "CLUSTERDOWN", "MOVED", "ASK"} {
-		if strings.HasPrefix(said.Error(), word) {
-			return true
-		}
-	}
-	return false
-}
-
-// failed says what the server, or the way to it, has.
-func (s *Store) failed(err error) error {
-	var said redis.Error
-	switch {
-	case errors.As(err, &said):
-		if final := (redisError{}); errors.As(err, &final) {
-			break
-		}
-		err = errors.New(hint(said.Error()))
-	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
-		err = errors.New("no answer in time")
-	default:
-		if op, ok := errors.AsType[*net.OpError](err); ok {
-			err = op.Err
-		}
-	}
-	return fmt.Errorf("redis %s: %w: %w", s.where, store.ErrUnavailable, err)
-}
-
-func isTimeout(err error) bool {
-	var t net.Error
-	return errors.As(err, &t) && t.Timeout()
-}
-
-// hint adds what to do to what a server says.
-func hint(said string) string {
-	for word, advice := range map[string]string{
-		"NOAUTH":    "set --redis-password-file",
-		"WRONGPASS": "see --redis-password-file and the URL's user",
-		"READONLY":  "name the master, or use redis+sentinel://",
-		"OOM":       "give it more memory, or set shorter timeouts",
-		"MISCONF":   "see the server's log; it cannot write its files",
-		"NOPERM":    "allow the user the keys and commands that the manual names",
-	} {
-		if strings.HasPrefix(said, word) {
-			return strings.TrimSuffix(said, ".") + "; " + advice
-		}
-	}
-	return said
 }
 
 // reply is a script's answer: the state first.
@@ -419,8 +295,8 @@ func (s *Store) run(script *redis.Script, handle string, changes bool, args ...a
 		} else {
 			v, err = script.Run(ctx, s.client, []string{s.key(handle)}, sent...).Result()
 		}
-		if list, ok := v.([]any); ok {
-			r = list
+		if r, _ = v.([]any); err == nil && len(r) == 0 {
+			err = errNoRedis
 		}
 		return err
 	})

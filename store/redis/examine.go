@@ -5,8 +5,10 @@ package redis
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -30,6 +32,10 @@ type Finding struct {
 // maxSkew is how far the server's clock may be from this machine's.
 const maxSkew = 5 * time.Second
 
+// atOnce is how many servers of a cluster are looked at at once: one that does not
+// answer takes 2 seconds.
+const atOnce = 32
+
 // Examine looks at how the servers are set up: in a cluster, at each of them.
 func (s *Store) Examine() []Finding {
 	e := examination{s: s}
@@ -42,10 +48,22 @@ func (s *Store) Examine() []Finding {
 		e.say(Problem, "server", "%v", err)
 		return e.findings
 	}
-	for _, addr := range members {
-		node := s.node(addr)
-		e.server("server "+addr, addr, node)
-		node.Close()
+	all := make([]examination, len(members))
+	var group sync.WaitGroup
+	slots := make(chan struct{}, atOnce)
+	for i, addr := range members {
+		slots <- struct{}{}
+		group.Go(func() {
+			node := s.node(addr)
+			all[i].s = s
+			all[i].server("server "+addr, addr, node)
+			node.Close()
+			<-slots
+		})
+	}
+	group.Wait()
+	for _, one := range all {
+		e.findings = append(e.findings, one.findings...)
 	}
 	return e.findings
 }
@@ -60,85 +78,157 @@ func (e *examination) say(l Level, about, format string, a ...any) {
 	e.findings = append(e.findings, Finding{l, about, fmt.Sprintf(format, a...)})
 }
 
-// server looks at one server.
-func (e *examination) server(about, where string, node redis.Cmdable) {
-	var info, state string
-	var skew time.Duration
-	s := e.s.apart() // so that one which does not answer takes no time from others
-	s.where = where
-	err := s.attempt(func(ctx context.Context, _ int) (err error) {
-		if info, err = node.Info(ctx).Result(); err != nil {
-			return err
-		}
-		now, err := node.Time(ctx).Result()
-		skew = time.Until(now)
-		if err == nil && e.s.node != nil {
-			state, err = node.ClusterInfo(ctx).Result()
+// ask asks a server something that its ACL may not let this user ask, which is no
+// fault of the server's: then it returns false, and has said what is not looked at.
+func (e *examination) ask(s *Store, about, command, shows string, send func(ctx context.Context) error) (allowed bool, err error) {
+	allowed = true
+	err = s.attempt(func(ctx context.Context, _ int) error {
+		err := send(ctx)
+		if err != nil && strings.HasPrefix(err.Error(), "NOPERM") {
+			allowed, err = false, nil
 		}
 		return err
 	})
+	if err == nil && !allowed {
+		e.say(Warning, about, "this user may not ask %s, so nothing is known of %s; allow it by +%s, or look there as another user",
+			strings.ToUpper(command), shows, strings.ReplaceAll(command, " ", "|"))
+	}
+	return allowed, err
+}
+
+// server looks at one server.
+func (e *examination) server(about, where string, node redis.Cmdable) {
+	s := e.s
+	if s.node != nil {
+		s = s.apart() // so that one which does not answer takes no time from others
+		s.where = where
+	}
+	facts, skew, err := e.facts(s, about, node)
+	if err == nil && e.s.node != nil {
+		err = e.state(s, about, node)
+	}
 	if err != nil {
 		e.say(Problem, about, "%v", err)
 		return
 	}
-	facts := parseInfo(info)
-	e.say(Fine, about, "redis %s answers, version %s", where, facts["redis_version"])
 	switch {
-	case e.s.node != nil && parseInfo(state)["cluster_state"] != "ok":
-		e.say(Problem, about, "cluster_state is %s: it has %s of 16384 slots in order; see redis-cli --cluster check %s",
-			parseInfo(state)["cluster_state"], parseInfo(state)["cluster_slots_ok"], where)
-	case e.s.node != nil && facts["role"] == "slave" && facts["master_link_status"] != "up":
-		e.say(Problem, about, "it is a replica that has lost its master")
-	case e.s.node == nil && facts["role"] != "master":
-		e.say(Problem, about, "it is a %s, which takes no changes; name the master, or use redis+sentinel://", facts["role"])
-	}
-	e.setUp(about, facts, skew)
-}
-
-// setUp looks at how a server is configured.
-func (e *examination) setUp(about string, facts map[string]string, skew time.Duration) {
-	part := func(name string) string { return name + strings.TrimPrefix(about, "server") }
-	if policy := facts["maxmemory_policy"]; strings.HasPrefix(policy, "allkeys") {
-		e.say(Warning, part("memory"), "maxmemory-policy %s drops sessions in use, and parts of the index of users; noeviction refuses new ones instead", policy)
-	}
-	if facts["aof_enabled"] == "0" {
-		e.say(Warning, part("persistence"), "appendonly is off: a restart of the server goes back to its last snapshot, and log-outs with it")
-	}
-	if e.s.opts.Durable && facts["role"] == "master" && facts["connected_slaves"] == "0" {
-		e.say(Problem, part("durable"), "--durable wants a replica to confirm each change, and there is none")
+	case facts == "":
+		e.say(Fine, about, "redis %s answers", where)
+	default:
+		e.say(Fine, about, "redis %s answers, version %s", where, facts.fact("redis_version"))
+		e.role(about, facts)
+		e.setUp(about, facts)
 	}
 	if skew.Abs() > maxSkew {
-		e.say(Warning, part("clock"), "the server's is %s off this machine's; timeouts go by the server's", skew.Round(time.Second))
+		e.say(Warning, part("clock", about), "the server's is %s off this machine's; timeouts go by the server's", skew.Round(time.Second))
+	}
+}
+
+// facts asks for what a server says of itself, empty if that is not allowed, and for
+// its time.
+func (e *examination) facts(s *Store, about string, node redis.Cmdable) (facts said, skew time.Duration, err error) {
+	_, err = e.ask(s, about, "info", "its memory, persistence, replicas and role", func(ctx context.Context) error {
+		text, err := node.Info(ctx).Result()
+		facts = said(text)
+		return err
+	})
+	if err != nil {
+		return "", 0, err
+	}
+	err = s.attempt(func(ctx context.Context, _ int) error {
+		now, err := node.Time(ctx).Result()
+		skew = time.Until(now)
+		return err
+	})
+	return facts, skew, err
+}
+
+// state looks at whether a server thinks the cluster whole.
+func (e *examination) state(s *Store, about string, node redis.Cmdable) error {
+	var text string
+	allowed, err := e.ask(s, about, "cluster info", "the state of the cluster", func(ctx context.Context) (err error) {
+		text, err = node.ClusterInfo(ctx).Result()
+		return err
+	})
+	if facts := said(text); err == nil && allowed && facts.fact("cluster_state") != "ok" {
+		e.say(Problem, about, "cluster_state is %s: it has %s of 16384 slots in order; see redis-cli --cluster check %s",
+			facts.fact("cluster_state"), facts.fact("cluster_slots_ok"), s.where)
+	}
+	return err
+}
+
+// role looks at whether a server takes changes, or follows one that does.
+func (e *examination) role(about string, facts said) {
+	switch {
+	case e.s.node != nil && facts.fact("role") == "slave" && facts.fact("master_link_status") != "up":
+		e.say(Problem, about, "it is a replica that has lost its master")
+	case e.s.node == nil && facts.fact("role") != "master":
+		e.say(Problem, about, "it is a %s, which takes no changes; name the master, or use redis+sentinel://", facts.fact("role"))
+	}
+}
+
+// part is what a finding about one server is about.
+func part(name, about string) string { return name + strings.TrimPrefix(about, "server") }
+
+// setUp looks at how a server is configured.
+func (e *examination) setUp(about string, facts said) {
+	if policy := facts.fact("maxmemory_policy"); strings.HasPrefix(policy, "allkeys") {
+		e.say(Warning, part("memory", about), "maxmemory-policy %s drops sessions in use, and parts of the index of users; noeviction refuses new ones instead", policy)
+	}
+	if facts.fact("aof_enabled") == "0" {
+		e.say(Warning, part("persistence", about), "appendonly is off: a restart of the server goes back to its last snapshot, and log-outs with it")
+	}
+	if e.s.opts.Durable && facts.fact("role") == "master" && facts.fact("connected_slaves") == "0" {
+		e.say(Problem, part("durable", about), "--durable wants a replica to confirm each change, and there is none")
 	}
 }
 
 // members returns the addresses of a cluster's servers, those too that the
-// cluster has lost.
+// cluster has lost; if this user may not ask for those, the masters.
 func (e *examination) members() ([]string, error) {
 	var text string
-	err := e.s.attempt(func(ctx context.Context, _ int) (err error) {
+	allowed, err := e.ask(e.s, "server", "cluster nodes", "replicas and lost servers", func(ctx context.Context) (err error) {
 		text, err = e.s.client.ClusterNodes(ctx).Result()
 		return err
 	})
+	if err != nil {
+		return nil, err
+	}
+	if !allowed {
+		nodes, err := e.s.nodes()
+		return slices.Sorted(maps.Keys(nodes)), err
+	}
 	var members []string
 	for line := range strings.Lines(text) {
 		words := strings.Fields(line) // ID ADDRESS@PORT,NAME FLAGS …
-		if len(words) > 2 && !strings.Contains(words[2], "noaddr") {
-			addr, _, _ := strings.Cut(words[1], "@")
-			members = append(members, addr)
+		if len(words) < 3 || strings.Contains(words[2], "noaddr") {
+			continue
+		}
+		addr, _, _ := strings.Cut(words[1], "@")
+		if !isAddress(addr) {
+			return nil, e.s.failed(errNoRedis)
+		}
+		if members = append(members, addr); len(members) > maxServers {
+			return nil, e.s.failed(errManyServers)
 		}
 	}
 	slices.Sort(members)
-	return members, err
+	return members, nil
 }
 
-// parseInfo reads the answer of INFO, a line of name:value each.
-func parseInfo(text string) map[string]string {
-	facts := make(map[string]string)
-	for line := range strings.Lines(text) {
-		if name, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":"); ok {
-			facts[name] = value
+// said is what a server says of itself: a line of name:value each, as INFO has it.
+type said string
+
+// maxFact is how many bytes of a value are kept.
+const maxFact = 64
+
+// fact returns the value of a name, empty if there is none.
+func (text said) fact(name string) string {
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			value = strings.TrimRight(value, "\r\n")
+			return value[:min(len(value), maxFact)]
 		}
 	}
-	return facts
+	return ""
 }

@@ -89,7 +89,7 @@ func (l *live) look(steps []step) (moved []step, err error) {
 
 // seen is what is asked of a key, in one go with others.
 type seen struct {
-	fields *redis.SliceCmd // seenFields
+	fields *redis.Cmd // seenFields
 	size   *redis.IntCmd
 }
 
@@ -106,7 +106,7 @@ func (s *Store) ask(keys []string) (asked []seen, now time.Time, err error) {
 		s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 			clock = p.Time(ctx)
 			for _, key := range keys {
-				asked = append(asked, seen{p.HMGet(ctx, key, seenFields...), p.HStrLen(ctx, key, "data")})
+				asked = append(asked, seen{hmget(ctx, p, key, seenFields...), p.HStrLen(ctx, key, "data")})
 			}
 			return nil
 		})

@@ -24,7 +24,9 @@ func (s *Store) Hold(handle string, create bool) (store.Lock, error) {
 		if err == nil && r.state() != "live" {
 			err = s.refused(r, handle)
 		}
-		got = r.text(1)
+		if got = r.text(1); err == nil && !isHex(got, randomDigits+store.HandleSize) {
+			err = s.failed(errNoRedis)
+		}
 		return &store.Session{Handle: handle}, err
 	})
 	if err != nil {

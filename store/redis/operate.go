@@ -108,17 +108,17 @@ func (s *Store) isCopy(from string) (bool, error) {
 // hashes returns some fields of each of these handles' hashes; those that are not
 // there, or of what is no hash, are empty.
 func (s *Store) hashes(handles []string, fields ...string) ([][]string, error) {
-	var asked []*redis.SliceCmd
+	var asked []*redis.Cmd
 	err := s.attempt(func(ctx context.Context, _ int) error {
 		asked = nil
 		s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 			for _, handle := range handles {
-				asked = append(asked, p.HMGet(ctx, s.key(handle), fields...))
+				asked = append(asked, hmget(ctx, p, s.key(handle), fields...))
 			}
 			return nil
 		})
 		for _, a := range asked {
-			if err := a.Err(); err != nil && !strings.HasPrefix(err.Error(), "WRONGTYPE") {
+			if err := answered(a, len(fields)); err != nil {
 				return err
 			}
 		}
@@ -131,10 +131,36 @@ func (s *Store) hashes(handles []string, fields ...string) ([][]string, error) {
 	return found, err
 }
 
-// texts returns the fields that a server sent.
-func texts(asked *redis.SliceCmd, n int) []string {
+// hmget asks for fields of a hash. The library's own command for this takes a
+// number for the length of an array.
+func hmget(ctx context.Context, to doer, key string, fields ...string) *redis.Cmd {
+	return to.Do(ctx, append([]any{"hmget", key}, anys(fields)...)...)
+}
+
+// doer is what sends any command: a client or a pipeline.
+type doer interface {
+	Do(ctx context.Context, args ...any) *redis.Cmd
+}
+
+// answered returns why there is no answer of n fields, unless it is that the key
+// is of another type.
+func answered(asked *redis.Cmd, n int) error {
+	switch list, err := asked.Slice(); {
+	case asked.Err() != nil && strings.HasPrefix(asked.Err().Error(), "WRONGTYPE"):
+		return nil
+	case asked.Err() != nil:
+		return asked.Err()
+	case err != nil || len(list) != n:
+		return errNoRedis
+	}
+	return nil
+}
+
+// texts returns the n fields that a server sent.
+func texts(asked *redis.Cmd, n int) []string {
 	f := make([]string, n)
-	for i, v := range asked.Val() {
+	list, _ := asked.Slice()
+	for i, v := range list[:min(len(list), n)] {
 		f[i], _ = v.(string)
 	}
 	return f
@@ -142,6 +168,7 @@ func texts(asked *redis.SliceCmd, n int) []string {
 
 // eachMember calls visit with the members of a set, some at a time.
 func (s *Store) eachMember(key string, visit func(members []string) error) error {
+	var seen circle
 	for cursor := uint64(0); ; {
 		s.time.waited()
 		var members []string
@@ -154,6 +181,9 @@ func (s *Store) eachMember(key string, visit func(members []string) error) error
 		}
 		if err != nil || cursor == 0 {
 			return err
+		}
+		if seen.closes(cursor) {
+			return s.failed(errNoRedis)
 		}
 	}
 }
@@ -214,6 +244,7 @@ func (s *Store) nodes() (map[string]redis.Cmdable, error) {
 }
 
 func (s *Store) eachKeyOf(node redis.Cmdable, at place, pattern string, visit func(keys []string, at place) error) error {
+	var seen circle
 	for {
 		s.time.waited()
 		var keys []string
@@ -230,8 +261,29 @@ func (s *Store) eachKeyOf(node redis.Cmdable, at place, pattern string, visit fu
 		if err != nil || next == 0 {
 			return err
 		}
+		if seen.closes(next) {
+			return s.failed(errNoRedis)
+		}
 		at.cursor = next
 	}
+}
+
+// A circle finds out that cursors go round in one, and so without end, which they
+// do at no server that works (Brent's algorithm).
+type circle struct {
+	mark         uint64
+	steps, limit int
+}
+
+// closes reports whether the cursor was seen before.
+func (c *circle) closes(cursor uint64) bool {
+	if cursor == c.mark {
+		return true
+	}
+	if c.steps++; c.steps > c.limit {
+		c.mark, c.steps, c.limit = cursor, 0, 2*c.limit+1
+	}
+	return false
 }
 
 // handleOf returns the handle that a key names.
@@ -334,12 +386,15 @@ func (s *Store) look(keys []string, data bool, visit store.Visit) error {
 
 // firstLost returns the first error that no server gave for a key of its own.
 func firstLost(clock *redis.TimeCmd, asked []seen) error {
-	errs := []error{clock.Err()}
-	for _, a := range asked {
-		errs = append(errs, a.fields.Err(), a.size.Err())
+	if err := clock.Err(); err != nil {
+		return err
 	}
-	for _, err := range errs {
-		if err != nil && !strings.HasPrefix(err.Error(), "WRONGTYPE") {
+	for _, a := range asked {
+		size := a.size.Err()
+		if size != nil && strings.HasPrefix(size.Error(), "WRONGTYPE") {
+			size = nil
+		}
+		if err := cmp.Or(answered(a.fields, len(seenFields)), size); err != nil {
 			return err
 		}
 	}
@@ -562,9 +617,12 @@ func (w *sweep) remember() error {
 func (s *Store) sweptBefore() (last swept, err error) {
 	var f []string
 	err = s.attempt(func(ctx context.Context, _ int) error {
-		asked := s.client.HMGet(ctx, s.sweptKey(), "ended", "seen", "removed", "node", "cursor", "users")
-		f = texts(asked, 6)
-		return asked.Err()
+		asked := hmget(ctx, s.client, s.sweptKey(), "ended", "seen", "removed", "node", "cursor", "users")
+		err := cmp.Or(asked.Err(), answered(asked, 6))
+		if err == nil {
+			f = texts(asked, 6)
+		}
+		return err
 	})
 	if err != nil || f[0] == "" {
 		return last, err
@@ -579,9 +637,9 @@ func (s *Store) sweptBefore() (last swept, err error) {
 }
 
 // LastSweep implements [store.Keeper].
-func (s *Store) LastSweep() store.LastSweep {
-	last, _ := s.sweptBefore()
-	return last.LastSweep
+func (s *Store) LastSweep() (store.LastSweep, error) {
+	last, err := s.sweptBefore()
+	return last.LastSweep, err
 }
 
 // users takes handles out of the index whose sessions have ended.

@@ -137,6 +137,8 @@ func (u *update) try(handle string, create bool) (*store.Session, error) {
 	switch {
 	case errors.As(err, &landed) && u.sent != nil:
 		return u.landed(handle, landed.version)
+	case errors.As(err, &landed): // nothing was sent
+		return nil, u.s.failed(errNoRedis)
 	case create && (err == store.ErrNotFound || err == errAstray && u.s.astray == handle):
 		found = u.s.session(handle, 0, now.Unix(), now, "", store.Empty)
 	case err != nil:
@@ -352,8 +354,10 @@ func (m *move) place(found, was *store.Session) error {
 	case errors.Is(err, errNotReplicated):
 		m.placed = true
 		return fmt.Errorf("redis %s: %w: %w", s.where, store.ErrUnavailable, errNotMoved)
-	case err == nil && !m.placed:
+	case err == nil && r.state() == "taken":
 		return fmt.Errorf("move: the new handle is taken")
+	case err == nil && !m.placed:
+		return s.failed(errNoRedis)
 	}
 	return err
 }
@@ -369,6 +373,9 @@ func (s *Store) read(handle, how, rid string) (*store.Session, time.Time, error)
 	case "corrupt":
 		return nil, time.Time{}, s.corrupt(handle, how)
 	case "landed":
+		if rid == "" {
+			return nil, time.Time{}, s.failed(errNoRedis)
+		}
 		return nil, time.Time{}, landedError{r.uint(1)}
 	default:
 		return nil, time.UnixMilli(r.int(1)), s.refused(r, handle)
@@ -446,6 +453,9 @@ func (s *Store) refused(r reply, handle string) error {
 	case "astray":
 		return errAstray
 	case "moved":
+		if !isHex(r.text(1), store.HandleSize) {
+			return s.corrupt(handle, "")
+		}
 		return movedError{r.text(1)}
 	case "expired":
 		return store.ErrInvalidated
@@ -460,7 +470,7 @@ func (s *Store) refused(r reply, handle string) error {
 	case "corrupt":
 		return s.corrupt(handle, "")
 	}
-	return fmt.Errorf("redis %s: %w: unexpected state %q", s.where, store.ErrUnavailable, r.state())
+	return s.failed(errNoRedis)
 }
 
 // follow runs visit on the handle, then where tombstones lead from it, and again

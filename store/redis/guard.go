@@ -1,0 +1,224 @@
+//go:build redis
+
+package redis
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+
+	"github.com/redis/go-redis/v9"
+
+	"cgisession/store"
+)
+
+// What the answers to one request may have.
+const (
+	// smallAnswer is how many bytes they may have, whatever --max-size is: enough
+	// for the map of a large cluster.
+	smallAnswer = 1 << 20
+
+	// maxElements is how many elements their arrays may have together. An element
+	// takes up to some 50 bytes of memory.
+	maxElements = 1 << 17
+
+	// maxDepth is how deep arrays may be in arrays. The map of a cluster has 4.
+	maxDepth = 8
+
+	// maxLine is how many bytes a line may have, such as an error.
+	maxLine = 8 << 10
+)
+
+// largestAnswer is how many bytes the answers to one request may have. As from a
+// file, a session is read that is larger than the caller may store: one that
+// another program stored, with another --max-size.
+func largestAnswer(opts store.Options) int64 {
+	const page = 4096
+	return max(smallAnswer, 3*(int64(opts.MaxSize)+page)+page)
+}
+
+// answerError says what is wrong with an answer.
+type answerError struct{ text string }
+
+func (e answerError) Error() string { return e.text }
+
+// errNoRedis says that an answer is none of Redis. It does not repeat the answer,
+// which may hold a value.
+var errNoRedis error = answerError{"that is no answer of Redis; see whether the URL names the right server"}
+
+// A guard is the connection to a server, and stops reading at an answer that is
+// too large or makes no sense. The client allocates what the header of an answer
+// says, and reads a line until it ends, so each is looked at here before the
+// client gets it. It knows RESP2 alone, which is what the client asks for by HELLO
+// (the Redis serialization protocol specification).
+type guard struct {
+	net.Conn
+	largest  int64
+	line     []byte // the line at hand, as far as it came
+	body     int64  // bytes of a string that are still to come, with its CRLF
+	arrays   []int  // how many elements are still to come of each array around it
+	bytes    int64  // that the answers to this request may still have
+	elements int    // that they may still have
+	failed   error  // for good
+}
+
+func guarded(c net.Conn, largest int64) *guard {
+	return &guard{Conn: c, largest: largest, bytes: largest, elements: maxElements}
+}
+
+// Write sends a request.
+func (g *guard) Write(p []byte) (int, error) {
+	g.bytes, g.elements = g.largest, maxElements
+	return g.Conn.Write(p)
+}
+
+// Read reads what the server sends. Of what was read along with a wrong header
+// the client gets nothing.
+func (g *guard) Read(p []byte) (int, error) {
+	if g.failed != nil {
+		return 0, g.failed
+	}
+	n, err := g.Conn.Read(p)
+	if g.failed = g.scan(p[:n]); g.failed != nil {
+		return 0, g.failed
+	}
+	return n, err
+}
+
+// scan goes on with what came from the server.
+func (g *guard) scan(p []byte) error {
+	for len(p) > 0 {
+		if g.body > 0 {
+			n := min(g.body, int64(len(p)))
+			g.body, p = g.body-n, p[n:]
+			continue
+		}
+		part, ended := p, false
+		if i := bytes.IndexByte(p, '\n'); i >= 0 {
+			part, ended = p[:i+1], true
+		}
+		if len(g.line)+len(part) > maxLine {
+			return errNoRedis
+		}
+		g.line, p = append(g.line, part...), p[len(part):]
+		if bytes.IndexByte(kinds, g.line[0]) < 0 {
+			return errNoRedis
+		}
+		if !ended {
+			break
+		}
+		if err := g.header(); err != nil {
+			return err
+		}
+		g.line = g.line[:0]
+	}
+	return nil
+}
+
+// kinds are the first bytes of what RESP2 has: a status, an error, an integer, a
+// string and an array.
+var kinds = []byte("+-:$*")
+
+// header looks at a whole line.
+func (g *guard) header() error {
+	text, ok := bytes.CutSuffix(g.line[1:], []byte("\r\n"))
+	if !ok {
+		return errNoRedis
+	}
+	if err := g.take(int64(len(g.line))); err != nil {
+		return err
+	}
+	switch kind := g.line[0]; kind {
+	case '$', '*':
+		n, err := strconv.ParseUint(string(text), 10, 63)
+		switch {
+		case string(text) == "-1": // null
+		case err != nil:
+			return errNoRedis
+		case n > uint64(g.largest):
+			return g.tooLarge()
+		case kind == '$':
+			g.body = int64(n) + 2
+			if err := g.take(int64(n) + 2); err != nil {
+				return err
+			}
+		case n > 0:
+			return g.array(n)
+		}
+	}
+	g.element()
+	return nil
+}
+
+// take counts bytes of the answers.
+func (g *guard) take(n int64) error {
+	if g.bytes -= n; g.bytes < 0 {
+		return g.tooLarge()
+	}
+	return nil
+}
+
+func (g *guard) tooLarge() error {
+	return answerError{fmt.Sprintf("its answer is larger than --max-size allows, which is %d bytes in all", g.largest)}
+}
+
+// array begins an array of n elements.
+func (g *guard) array(n uint64) error {
+	if n > uint64(g.elements) || len(g.arrays) == maxDepth {
+		return answerError{fmt.Sprintf("its answer has more than %d elements or %d levels", maxElements, maxDepth)}
+	}
+	g.elements -= int(n)
+	g.arrays = append(g.arrays, int(n))
+	return nil
+}
+
+// element ends one that is no array of more, and with it the arrays of which it
+// is the last.
+func (g *guard) element() {
+	for last := len(g.arrays) - 1; last >= 0; last-- {
+		if g.arrays[last]--; g.arrays[last] > 0 {
+			return
+		}
+		g.arrays = g.arrays[:last]
+	}
+}
+
+// maxServers is how many servers a cluster may have: its protocol is made for up
+// to 1000 (Redis cluster specification).
+const maxServers = 2000
+
+// errManyServers says that the map of a cluster is none.
+var errManyServers error = answerError{fmt.Sprintf("it names more than %d servers", maxServers)}
+
+// A mapCheck looks at the maps of a cluster: the client makes a client for each
+// server that it names.
+type mapCheck struct{}
+
+func (mapCheck) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (mapCheck) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		slots, ok := cmd.(*redis.ClusterSlotsCmd)
+		if !ok || err != nil {
+			return err
+		}
+		servers := make(map[string]bool)
+		for _, slot := range slots.Val() {
+			for _, node := range slot.Nodes {
+				servers[node.Addr] = true
+			}
+		}
+		if len(servers) > maxServers {
+			err = errManyServers
+			cmd.SetErr(err)
+		}
+		return err
+	}
+}
+
+func (mapCheck) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
