@@ -438,32 +438,6 @@ func TestPassword(t *testing.T) {
 	}
 }
 
-// TestACL has a user who may do no more than the manual says, on a socket.
-func TestACL(t *testing.T) {
-	server := redistest.Start(t, "--unixsocket", filepath.Join(t.TempDir(), "socket"))
-	manual, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	rules := regexp.MustCompile("An ACL needs `([^`]*)` and `([^`]*)`").FindSubmatch(bytes.ReplaceAll(manual, []byte("\n"), []byte(" ")))
-	if rules == nil {
-		t.Fatal("no ACL in the manual")
-	}
-	allowed := strings.Fields(string(rules[1]) + " " + string(rules[2]))
-	server.Do(t, append([]string{"acl", "setuser", "site", "on", ">swordfish"}, allowed...)...)
-	socket := server.Do(t, "config", "get", "unixsocket")
-	_, socket, _ = strings.Cut(socket, "\n")
-	for _, url := range []string{"redis://site:swordfish@" + server.Addr(), "unix://site:swordfish@" + socket} {
-		s := siteOf(url)
-		s.must(t, "set", "a=1")
-		s.must(t, "lock", program, "incr", "n")
-		s.must(t, "regenerate", "--user", "ann")
-		for _, args := range [][]string{{"list", "--user", "ann"}, {"stats"}, {"cleanup", "--timeout", "1h"}, {"doctor", "--repair"}, {"destroy", "--user", "ann"}} {
-			s.must(t, args...)
-		}
-	}
-}
-
 // TestManualApache has Apache read what the manual has for it, and the program know
 // each variable.
 func TestManualApache(t *testing.T) {
