@@ -360,6 +360,16 @@ func sentOn(err error, from string) (addr string, asking bool) {
 	return net.JoinHostPort(host, addr[at+1:]), asking
 }
 
+// waitTime is how long a replica may take: less than the server may, and less than
+// is left for the call, so that the server says no before its answer counts as lost.
+func waitTime(ctx context.Context) time.Duration {
+	left := answerTime
+	if end, ok := ctx.Deadline(); ok {
+		left = min(left, time.Until(end))
+	}
+	return max(left*4/5, time.Millisecond) // 0 would be without end
+}
+
 // runAndWait sends the words of first, a script and WAIT, all at once.
 func runAndWait(ctx context.Context, node redis.Cmdable, script *redis.Script, key string, args []any, first ...any) (any, error) {
 	var ran, replicas *redis.Cmd
@@ -368,7 +378,7 @@ func runAndWait(ctx context.Context, node redis.Cmdable, script *redis.Script, k
 			p.Do(ctx, first...)
 		}
 		ran = script.Eval(ctx, p, []string{key}, args...)
-		replicas = p.Do(ctx, "WAIT", 1, (answerTime * 4 / 5).Milliseconds())
+		replicas = p.Do(ctx, "WAIT", 1, waitTime(ctx).Milliseconds())
 		return nil
 	})
 	v, failed := ran.Result()

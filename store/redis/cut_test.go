@@ -4,6 +4,8 @@ package redis
 
 import (
 	"context"
+	"crypto/sha1"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -318,7 +320,7 @@ func TestMoveUnconfirmed(t *testing.T) {
 			if stopAt == "first" {
 				stop()
 			} else {
-				s.client.AddHook(&onPipeline{n: 1, do: stop})
+				s.client.AddHook(&onScript{script: leaveScript, do: stop})
 			}
 			moved, err := s.Move(from, to, grace, setTo(`{"a":2}`))
 			if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "keeps the old one") {
@@ -357,7 +359,7 @@ func TestMoveEndedMeanwhile(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := cutStore(t, url, nil, opts)
-		s.client.AddHook(&onPipeline{n: 2, do: func() {
+		s.client.AddHook(&onScript{script: confirmScript, do: func() {
 			if err := meanwhile(from, to); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
@@ -382,7 +384,7 @@ func TestMoveSecond(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := cutStore(t, url, nil, opts)
-	s.client.AddHook(&onPipeline{n: 1, do: func() {
+	s.client.AddHook(&onScript{script: leaveScript, do: func() {
 		if _, err := whole.Move(from, first, time.Hour, nil); err != nil {
 			t.Error(err)
 		}
@@ -413,6 +415,30 @@ func (o *onPipeline) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.P
 			o.do()
 		}
 		o.n--
+		return next(ctx, cmds)
+	}
+}
+
+// onScript does something before a script is sent in a pipeline for the first time.
+// One whose answer a busy replica delays is sent again.
+type onScript struct {
+	script *redis.Script
+	do     func()
+	done   bool
+}
+
+func (*onScript) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (*onScript) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (o *onScript) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		for _, cmd := range cmds {
+			text, _ := append(cmd.Args(), "", "")[1].(string)
+			if sum := sha1.Sum([]byte(text)); !o.done && hex.EncodeToString(sum[:]) == o.script.Hash() {
+				o.done = true
+				o.do()
+			}
+		}
 		return next(ctx, cmds)
 	}
 }

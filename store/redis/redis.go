@@ -285,7 +285,7 @@ func (m *move) try(from string) (*store.Session, error) {
 	}
 	r, err := s.run(leaveScript, from, true, was.Version, m.to, m.until, keepMoved.Milliseconds())
 	switch {
-	case errors.Is(err, errNotReplicated):
+	case errors.Is(err, errNotReplicated), s.opts.Durable && errors.Is(err, store.ErrUnavailable):
 		m.left = true
 		return nil, m.takeBack(&was, err)
 	case err != nil:
