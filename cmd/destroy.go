@@ -99,10 +99,13 @@ func (d *destroyed) endOne(handle string) {
 	case !errors.Is(err, store.ErrNotFound):
 		d.failed = err
 	default:
-		last, err := d.endMoved(handle)
-		if err != nil {
+		last, ended, err := d.c.store.EndMoved(handle)
+		switch {
+		case err != nil:
 			d.failed = err
-		} else if !d.ended[last] {
+		case ended:
+			d.note(last)
+		case !d.ended[last]:
 			d.absent = append(d.absent, handle)
 		}
 	}
@@ -117,7 +120,7 @@ func (d *destroyed) end(handle string, change store.Change) error {
 	}
 	d.note(s.Handle)
 	if s.Handle != handle {
-		_, err = d.endMoved(handle)
+		_, _, err = d.c.store.EndMoved(handle)
 	}
 	return err
 }
@@ -126,15 +129,6 @@ func (d *destroyed) end(handle string, change store.Change) error {
 func (d *destroyed) note(handle string) {
 	d.ended[handle] = true
 	d.c.log("removed", handle)
-}
-
-// endMoved removes the old ids that lead from the handle to a session that has
-// ended, and returns where that was. A server forgets them by itself.
-func (d *destroyed) endMoved(handle string) (last string, err error) {
-	if files, ok := d.c.store.(*store.File); ok {
-		return files.EndMoved(handle)
-	}
-	return handle, nil
 }
 
 // answer prints how many sessions were ended. Where that were not all, the count
@@ -219,11 +213,24 @@ func (u *userSessions) destroyOne(handle string) bool {
 	switch {
 	case err == nil:
 		return true
-	case errors.Is(err, errNo), absent(err), errors.Is(err, store.ErrCorrupt):
+	case errors.Is(err, errNo), absent(err), errors.Is(err, store.ErrCorrupt), u.isOther(handle, err):
 	default:
 		u.known[handle], u.failed = true, err
 	}
 	return !known
+}
+
+// isOther reports whether the session at the handle is too large to be read, as err
+// says, and another user's: the index may be wrong.
+func (u *userSessions) isOther(handle string, err error) bool {
+	other := false
+	if errors.Is(err, store.ErrTooLarge) {
+		u.c.store.Look(handle, func(s *store.Session, _ store.State, _ error) error {
+			other = s.User != u.user
+			return nil
+		})
+	}
+	return other
 }
 
 func (c *call) printEnded(n int, json bool) {

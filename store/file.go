@@ -368,13 +368,17 @@ func (e *entry) takeBack() {
 }
 
 // load reads the session and judges it. With ErrNotFound (a file in which
-// nothing was ever stored) the session is a new one, to be created.
+// nothing was ever stored) the session is a new one, to be created; with
+// ErrTooLarge it is all but its data.
 func (e *entry) load() (*Session, found, error) {
 	text, err := e.read()
-	if err != nil {
-		return nil, found{}, err
+	var s *Session
+	var at found
+	if err == nil {
+		s, at, err = e.judge(text)
+	} else if errors.Is(err, ErrTooLarge) {
+		s, at, err = e.judgeUnread(err)
 	}
-	s, at, err := e.judge(text)
 	if s != nil {
 		other, failed := e.f.holdsOther(&e.stat)
 		if other {
@@ -407,8 +411,12 @@ func (e *entry) judge(text []byte) (*Session, found, error) {
 	}
 	e.stored = true
 	s := e.session(at.record, time.Unix(e.stat.Mtim.Unix()))
-	if e.f.opts.expired(s, now) {
+	switch {
+	case e.f.opts.expired(s, now):
 		return nil, at, ErrInvalidated
+	case len(at.data) > e.f.opts.MaxRead():
+		s.Data = nil
+		return s, at, e.unread()
 	}
 	return s, at, nil
 }
@@ -420,29 +428,29 @@ func (e *entry) session(r record, accessed time.Time) *Session {
 	}
 }
 
-// read returns the whole file, in e.text. One too large to hold two sessions of
-// MaxSize is not read.
+// read returns the whole file, in e.text. One too large for a session of MaxRead
+// bytes, as [place] has it, is not read.
 func (e *entry) read() ([]byte, error) {
-	if limit := 3*(int64(e.f.opts.MaxSize)+page) + page; e.stat.Size > limit {
-		return nil, e.fail("read", fmt.Errorf("file of %d bytes: %w allows; raise that, or remove the file", e.stat.Size, ErrTooLarge))
+	if e.stat.Size > e.f.fileLimit() {
+		return nil, e.unread()
 	}
 	if int64(cap(e.text)) < e.stat.Size {
 		e.text = make([]byte, e.stat.Size)
 	}
 	text := e.text[:e.stat.Size]
-	n, err := preadAll(e.fd, text)
+	n, err := preadAll(e.fd, text, 0)
 	if err != nil {
 		return nil, e.fail("read", err)
 	}
 	return text[:n], nil
 }
 
-// preadAll fills text from the file's start, or up to its end.
-func preadAll(fd int, text []byte) (n int, err error) {
+// preadAll fills text from the offset on, or up to the file's end.
+func preadAll(fd int, text []byte, offset int64) (n int, err error) {
 	for n < len(text) {
 		var m int
 		err = retry(func() (err error) {
-			m, err = unix.Pread(fd, text[n:], int64(n))
+			m, err = unix.Pread(fd, text[n:], offset+int64(n))
 			return err
 		})
 		if err != nil || m == 0 {
@@ -458,6 +466,8 @@ func (e *entry) update(create bool, change Change) (*Session, error) {
 	s, at, err := e.load()
 	switch {
 	case err == nil:
+	case errors.Is(err, ErrTooLarge) && s != nil:
+		change = change.Unread(err)
 	case err == ErrNotFound && create && s == nil: // a tombstone that is over
 		if err = e.remove(); err == nil {
 			err = errReplaced
@@ -593,10 +603,12 @@ func (f *File) snapshot(handle string) (*Session, error) {
 		if err == errReplaced {
 			continue
 		}
-		if err != nil {
-			return nil, err
+		var s *Session
+		if errors.Is(err, ErrTooLarge) {
+			s, _, err = e.judgeUnread(err)
+		} else if err == nil {
+			s, _, err = e.judge(text)
 		}
-		s, _, err := e.judge(text)
 		return s, err
 	}
 	return nil, ErrLocked

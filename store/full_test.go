@@ -43,17 +43,87 @@ func TestNothingLeft(t *testing.T) {
 }
 
 // TestOversizedFile has a file that is larger than any session of the store's
-// MaxSize: it is not read, whatever it holds.
+// MaxSize: it is not read, whatever it holds. It can be locked, and ended.
 func TestOversizedFile(t *testing.T) {
 	dir := t.TempDir()
 	s := create(t, open(t, dir, patient), sized(20_000))
 	small := open(t, dir, store.Options{MaxSize: 1000})
 	for name, access := range accesses {
+		if name == "Hold" || name == "LockPath" || name == "Remove" {
+			continue
+		}
 		if err := access(small, s.Handle); !errors.Is(err, store.ErrTooLarge) {
 			t.Errorf("%s: %v; want %v", name, err, store.ErrTooLarge)
 		}
 	}
 	holds(t, open(t, dir, patient), s.Handle, 1, sized(20_000))
+	if path, err := small.LockPath(s.Handle, true); err != nil || path != small.Path(s.Handle) {
+		t.Errorf("LockPath = %s, %v", path, err)
+	}
+	if err := accesses["Remove"](small, s.Handle); err != nil {
+		t.Errorf("Remove: %v", err)
+	}
+	if left := regularFiles(t, dir); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
+// TestOversizedPlaces deletes the data of large sessions in each place that their
+// record can have in a file, beside a torn one, and past lines that only look like
+// records: what is left is small, and the next version.
+func TestOversizedPlaces(t *testing.T) {
+	const size = 300_000
+	for name, spoil := range map[string]func(t *testing.T, path string){
+		"whole": func(*testing.T, string) {},
+		"torn": func(t *testing.T, path string) {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			torn := append([]byte(`{"crc":"01234567","version":99,"created":1,"user":"bob","data":{"a":"`), bytes.Repeat([]byte("y"), size)...)
+			if err := os.WriteFile(path, append(append(text, torn...), "\"}}\n"...), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		for saves := 1; saves <= 4; saves++ {
+			dir := t.TempDir()
+			large, small := open(t, dir, store.Options{MaxSize: 1 << 20}), open(t, dir, store.Options{MaxSize: 1000, LockTimeout: time.Second})
+			h := store.Handle("test", store.NewID())
+			for range saves {
+				if _, err := large.Update(h, true, func(s *store.Session) (store.Outcome, error) {
+					s.User = "ann"
+					return save(sized(size))(s)
+				}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			spoil(t, large.Path(h))
+			if err := small.Look(h, func(s *store.Session, state store.State, _ error) error {
+				if state != store.Oversize || s.User != "ann" || s.Version != uint64(saves) || s.Data != nil {
+					t.Errorf("%s, %d saves: seen is %s, %+v", name, saves, state, s)
+				}
+				return nil
+			}); err != nil {
+				t.Error(err)
+			}
+			s, err := small.Update(h, false, func(s *store.Session) (store.Outcome, error) {
+				s.Data = store.Empty
+				return store.Wipe, nil
+			})
+			if err != nil || s.Version != uint64(saves+1) || s.User != "ann" {
+				t.Fatalf("%s, %d saves: Wipe = %+v, %v", name, saves, s, err)
+			}
+			holds(t, small, h, uint64(saves+1), "{}")
+			if info, err := os.Stat(large.Path(h)); err != nil || info.Size() > 2*4096 || info.Size() != s.Size {
+				t.Errorf("%s, %d saves: the file has %d bytes, and the session says %d", name, saves, info.Size(), s.Size)
+			}
+			if _, err := small.Update(h, false, save(sized(900))); err != nil {
+				t.Errorf("%s, %d saves: %v", name, saves, err)
+			}
+			holds(t, large, h, uint64(saves+2), sized(900))
+		}
+	}
 }
 
 // TestFileSizeLimit has a process that may not let files grow (ulimit -f): its

@@ -31,6 +31,9 @@ func (f *File) Hold(handle string, create bool) (Lock, error) {
 		}
 		defer func() { e.close() }()
 		s, _, err := e.load()
+		if errors.Is(err, ErrTooLarge) && s != nil {
+			err = nil // a lock reads nothing
+		}
 		if err != nil && (err != ErrNotFound || s == nil || !create) {
 			e.discard()
 			return nil, e.invalidate(err)
@@ -72,7 +75,7 @@ func (f *File) Unlock(handle string, fd int) error {
 // set, an empty file is made.
 func (f *File) LockPath(handle string, create bool) (string, error) {
 	s, err := f.Read(handle, Snapshot)
-	if err == nil {
+	if err == nil || errors.Is(err, ErrTooLarge) && s != nil {
 		return s.Path, nil
 	}
 	if !errors.Is(err, ErrNotFound) {

@@ -16,7 +16,7 @@ func (f *File) Live(handles []string, places int) ([]string, error) {
 	for i, handle := range handles {
 		s, err := f.read(handle, Snapshot)
 		switch {
-		case err == nil:
+		case err == nil, errors.Is(err, ErrTooLarge) && s != nil:
 			at[i] = s.Handle
 			found[s.Handle] = true
 		case !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrInvalidated):
@@ -41,7 +41,7 @@ func (f *File) End(handle string) error {
 	if _, moved := err.(movedError); moved {
 		err = ErrNotFound
 	}
-	if err != nil {
+	if err != nil && s == nil {
 		return err
 	}
 	e := entry{f: f, handle: handle, shard: shard}

@@ -132,6 +132,8 @@ func (e *entry) mend() (did string, err error) {
 	switch wrong := damage(text, at, err); {
 	case err != nil && wrong != nil:
 		return e.f.moveAside(e.shard, e.handle, e.handle)
+	case len(at.data) > e.f.opts.MaxRead():
+		return e.f.moveAside(e.shard, e.handle, e.handle)
 	case at.moved == e.handle:
 		return e.removeOrphan()
 	case mode != nil:

@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"fmt"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -14,8 +13,8 @@ import (
 // save stores the session as the next version beside the record at, which
 // stays whole. If it fails, no reader will ever see the new one.
 func (e *entry) save(s *Session, at found, outcome Outcome) error {
-	if len(s.Data) > e.f.opts.MaxSize {
-		return fmt.Errorf("data of %d bytes: %w of %d", len(s.Data), ErrTooLarge, e.f.opts.MaxSize)
+	if err := e.f.opts.CheckSize(at.data, s.Data); err != nil {
+		return err
 	}
 	line := record{version: at.version + 1, created: s.Created, user: s.User, old: s.OldKeys, data: s.Data}.encode()
 	spot := place(at, len(line), int(e.stat.Size))
@@ -34,6 +33,12 @@ func (e *entry) save(s *Session, at found, outcome Outcome) error {
 	if outcome == Wipe {
 		if err := e.blank(begin, begin+len(line), total); err != nil {
 			return err
+		}
+		if int64(total) > e.f.fileLimit() && begin > 0 { // else nobody could read it
+			if err := e.pullDown(begin, len(line)); err != nil {
+				return err
+			}
+			begin = 0
 		}
 	}
 	if at.version == 0 && e.f.opts.Durable {
@@ -162,9 +167,9 @@ func pwriteAll(fd int, text []byte, offset int64) error {
 // blank overwrites all but the record from begin to end with line feeds.
 func (e *entry) blank(begin, end, total int) error {
 	e.unconfirmed = true
-	err := pwriteAll(e.fd, padded(begin, nil, 0), 0)
+	err := e.feed(0, begin)
 	if err == nil {
-		err = pwriteAll(e.fd, padded(total-end, nil, 0), int64(end))
+		err = e.feed(end, total)
 	}
 	if err != nil {
 		return e.fail("delete the data, but not yet the older record, of", err)

@@ -45,7 +45,8 @@ var (
 	ErrMoved = errors.New("session moved")
 	// ErrCorrupt says that the session's file holds no whole record.
 	ErrCorrupt = errors.New("corrupt session file")
-	// ErrTooLarge says that data is larger than MaxSize.
+	// ErrTooLarge says that data is larger than MaxSize, or, of data that is stored,
+	// than MaxRead.
 	ErrTooLarge = errors.New("larger than --max-size")
 	// ErrLocked says that another process held the lock past LockTimeout.
 	ErrLocked = errors.New("locked by another process")
@@ -190,6 +191,11 @@ type Keeper interface {
 	// user's: whose it is, the session says.
 	UserHandles(user string, visit func(handle string) error) error
 
+	// EndMoved removes what moves left at the handle, whose session has ended: old
+	// ids, each leading to the next, or a copy that came to nothing. It returns
+	// where the session was, and whether it was ended only by this.
+	EndMoved(handle string) (last string, ended bool, err error)
+
 	// MendUser makes sure that UserHandles finds the session.
 	MendUser(s *Session) error
 
@@ -208,7 +214,7 @@ type Options struct {
 	Timeout           time.Duration // longest time between accesses; 0: no limit
 	Lifetime          time.Duration // longest time since creation; 0: no limit
 	LockTimeout       time.Duration // longest wait for a lock; 0: do not wait
-	MaxSize           int           // bytes of data that Save accepts
+	MaxSize           int           // bytes of data that Save accepts; see CheckSize
 	Durable           bool          // sync every save before it is reported
 	InvalidateCorrupt bool          // a corrupt session is an invalidated one
 

@@ -340,16 +340,21 @@ func (w *sweep) judge(e *entry) judgement {
 	}
 	j := judgement{over: modified(&e.stat).Before(w.before)}
 	text, err := e.read()
-	if err != nil {
-		j.oversize = errors.Is(err, ErrTooLarge)
-		j.corrupt = !j.oversize
+	if errors.Is(err, ErrTooLarge) {
+		at, err := e.skim()
+		j.oversize, j.corrupt, j.user = err == nil, err != nil, at.user
 		return j
 	}
-	if isPlain(text) {
+	if err != nil {
+		j.corrupt = true
+		return j
+	}
+	if plain, size := isPlain(text); plain {
+		j.oversize = size > w.f.opts.MaxRead()
 		return j
 	}
 	at, err := current(text)
-	j.corrupt, j.user = err != nil, at.user
+	j.corrupt, j.user, j.oversize = err != nil, at.user, len(at.data) > w.f.opts.MaxRead()
 	if at.moved != "" {
 		j.tombstone = true
 		j.over = at.moved == e.handle || time.Now().Unix() >= at.until
@@ -359,32 +364,32 @@ func (w *sweep) judge(e *entry) judgement {
 
 // isPlain reports whether the newest record of a file is whole by its checksum, and
 // is a session's without a user. That is all that there is to know of a file that
-// goes, and decode takes four times as long.
-func isPlain(text []byte) bool {
+// goes, and decode takes four times as long. With that goes the size of its data.
+func isPlain(text []byte) (plain bool, size int) {
 	lines := claims(text)
 	if len(lines) == 0 {
-		return false
+		return false, 0
 	}
 	line := text[lines[0].begin : lines[0].end-1]
 	head, _, _ := bytes.Cut(line, []byte(`"data":{`))
 	if bytes.ContainsAny(head[recordStart:], `{}[]`) || bytes.Count(head, []byte(`"`)) != 8 { // crc, version, created
-		return false
+		return false, 0
 	}
 	sum := checksum(line[recordStart:])
-	return bytes.Equal(sum[:], line[crcStart:crcStart+len(sum)])
+	return bytes.Equal(sum[:], line[crcStart:crcStart+len(sum)]), len(line) - len(head) - len(`"data":}`)
 }
 
-// EndMoved removes the tombstone at the handle, and those that it leads to, since
-// the session at their end is over. It returns which that was.
-func (f *File) EndMoved(handle string) (last string, err error) {
+// EndMoved implements [Keeper]: it removes the tombstone at the handle, and those that
+// it leads to.
+func (f *File) EndMoved(handle string) (last string, ended bool, err error) {
 	for range maxHops + 1 {
 		next, err := f.endMoved(handle)
 		if err != nil || next == "" {
-			return handle, err
+			return handle, false, err
 		}
 		handle = next
 	}
-	return handle, nil
+	return handle, false, nil
 }
 
 // endMoved removes one tombstone, and returns where it led.
@@ -458,7 +463,7 @@ func (f *File) readCursor() string {
 	}
 	defer unix.Close(fd)
 	text := make([]byte, 128)
-	n, _ := preadAll(fd, text)
+	n, _ := preadAll(fd, text, 0)
 	return string(text[:n])
 }
 

@@ -181,7 +181,7 @@ func (f *File) mayBelong(handle, key string) bool {
 	belongs := true
 	err := f.Look(handle, func(s *Session, state State, _ error) error {
 		switch state {
-		case Live, Idle, Old:
+		case Live, Idle, Old, Oversize:
 			belongs = userKey(s.User) == key
 		case Over:
 			belongs = false

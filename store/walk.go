@@ -19,17 +19,18 @@ const (
 	Live     State = "live"
 	Idle     State = "idle"     // past Timeout
 	Old      State = "old"      // past Lifetime
+	Moving   State = "moving"   // a copy of a session that is about to move, or whose move was killed
 	Moved    State = "moved"    // a tombstone that leads to a session's new handle
 	Over     State = "over"     // a tombstone whose time is over
 	Unused   State = "empty"    // nothing was stored in it
 	Corrupt  State = "corrupt"  // holds no whole record, or cannot be read
-	Oversize State = "oversize" // too large to be read, as MaxSize has it
+	Oversize State = "oversize" // its data is too large to be read; see Options.MaxRead
 	Unsafe   State = "unsafe"   // not this user's alone
 )
 
 // States are all of them, in the order in which they are reported.
 func States() []State {
-	return []State{Live, Idle, Old, Moved, Over, Unused, Corrupt, Oversize, Unsafe}
+	return []State{Live, Idle, Old, Moving, Moved, Over, Unused, Corrupt, Oversize, Unsafe}
 }
 
 // ErrAmbiguous says that a short handle fits several sessions.
@@ -114,16 +115,25 @@ func (e *entry) look() (*Session, State, error) {
 		return nil, "", unix.ENOENT
 	}
 	if errors.Is(err, ErrTooLarge) {
-		return s, Oversize, err
+		return e.lookUnread(s, err)
 	}
 	if err != nil {
 		return s, Corrupt, err
 	}
 	at, err := current(text)
-	if err == nil {
+	wrong := e.wrong(text, at, err)
+	switch {
+	case err == nil && at.moved != "": // its times are no session's
+		s.Accessed = time.Time{}
+	case err == nil:
 		s = e.session(at.record, s.Accessed)
 	}
-	return s, e.f.state(s, at.record, err), e.wrong(text, at, err)
+	state := e.f.state(s, at.record, err)
+	if state == Live && len(at.data) > e.f.opts.MaxRead() {
+		s.Data = nil
+		return s, Oversize, e.unread()
+	}
+	return s, state, wrong
 }
 
 // state says what a file is that holds r, or that could not be read.

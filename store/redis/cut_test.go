@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"slices"
 	"strings"
@@ -28,6 +29,7 @@ import (
 type cutter struct {
 	n           int
 	late, heals bool
+	final       bool // what fails is not tried again: the client was killed
 	seen        int
 }
 
@@ -62,10 +64,14 @@ func (c *cutter) send(cmds []redis.Cmder, next func() error) error {
 			return err
 		}
 	}
-	for _, cmd := range cmds {
-		cmd.SetErr(io.EOF)
+	failed := io.EOF
+	if c.final {
+		failed = redisError{failed}
 	}
-	return io.EOF
+	for _, cmd := range cmds {
+		cmd.SetErr(failed)
+	}
+	return failed
 }
 
 // cutOptions are those of the stores whose connections break.
@@ -269,12 +275,12 @@ func TestStirred(t *testing.T) {
 	for name, run := range map[string]func(s *Store, h string, was *store.Session) error{
 		"remove": func(s *Store, h string, was *store.Session) error { return s.remove(was) },
 		"leave": func(s *Store, h string, was *store.Session) error {
-			_, err := s.run(leaveScript, h, true, was.Version, store.Handle("b", h), 0, 1000)
+			_, err := s.run(leaveScript, h, true, was.Version, store.Handle("b", h), 0, 1000, int64(math.MaxInt64))
 			return err
 		},
 		"save": func(s *Store, h string, was *store.Session) error {
 			found := *was
-			return s.save(&found, was, "0123456789abcdef")
+			return s.save(&found, was, "0123456789abcdef", false)
 		},
 	} {
 		h := store.Handle("a", store.NewID())

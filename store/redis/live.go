@@ -74,10 +74,10 @@ func (l *live) look(steps []step) (moved []step, err error) {
 		found, state, _ := l.s.judge(at.handle, asked[i], now)
 		switch {
 		case found == nil:
-		case state == store.Live:
+		case state == store.Live, state == store.Oversize:
 			l.at[at.i] = at.handle
 		case state == store.Moved:
-			moved = append(moved, step{at.i, texts(asked[i].fields, len(seenFields))[movedField]})
+			moved = append(moved, step{at.i, asked[i].text()[movedField]})
 		case state == store.Corrupt:
 			if err := l.s.corrupt(at.handle, ""); err != store.ErrInvalidated {
 				l.failed = cmp.Or(l.failed, err)
@@ -91,14 +91,30 @@ func (l *live) look(steps []step) (moved []step, err error) {
 type seen struct {
 	fields *redis.Cmd // seenFields
 	size   *redis.IntCmd
+
+	copy     bool // a move made it first, and has not made its second step
+	replaced bool // and never will: the session it was made of is not there any more
 }
 
-var seenFields = []string{"version", "created", "accessed", "user", "moved", "until", "lock"}
+var seenFields = []string{"version", "created", "accessed", "user", "moved", "until", "lock", "leased", "ended", "pending", "from"}
 
-// movedField is where seenFields has the handle that a tombstone leads to.
-const movedField = 4
+// Where seenFields has what they are called after.
+const (
+	userField = iota + 3
+	movedField
+	untilField
+	lockField
+	leasedField
+	endedField
+	pendingField
+	fromField
+)
 
-// ask asks for what is at the keys in one round trip, and for the server's time.
+func (a seen) text() []string { return texts(a.fields, len(seenFields)) }
+
+// ask asks for what is at the keys in one round trip, and for the server's time. If
+// there is what a move made first, which is seldom, another tells whether that is the
+// session by now.
 func (s *Store) ask(keys []string) (asked []seen, now time.Time, err error) {
 	err = s.attempt(func(ctx context.Context, _ int) error {
 		asked = nil
@@ -106,14 +122,38 @@ func (s *Store) ask(keys []string) (asked []seen, now time.Time, err error) {
 		s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 			clock = p.Time(ctx)
 			for _, key := range keys {
-				asked = append(asked, seen{hmget(ctx, p, key, seenFields...), p.HStrLen(ctx, key, "data")})
+				asked = append(asked, seen{fields: hmget(ctx, p, key, seenFields...), size: p.HStrLen(ctx, key, "data")})
 			}
 			return nil
 		})
 		now = clock.Val()
 		return firstLost(clock, asked)
 	})
+	if err == nil {
+		err = s.askSources(keys, asked)
+	}
 	return asked, now, err
+}
+
+// askSources looks where copies were made of.
+func (s *Store) askSources(keys []string, asked []seen) error {
+	var at []int
+	var sources []string
+	for i, a := range asked {
+		if f := a.text(); f[pendingField] != "" && isHex(f[fromField], store.HandleSize) {
+			at, sources = append(at, i), append(sources, f[fromField])
+		}
+	}
+	if len(at) == 0 {
+		return nil
+	}
+	found, err := s.hashes(sources, "version", "moved")
+	for n, i := range at {
+		version, moved := found[n][0], found[n][1]
+		asked[i].copy = moved == "" || s.key(moved) != keys[i]
+		asked[i].replaced = version == ""
+	}
+	return err
 }
 
 // End implements [store.Store].

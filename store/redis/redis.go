@@ -29,14 +29,19 @@
 //     if it is still of the version that was copied. This is the commit.
 //  3. At the new key the mark and the end are taken off.
 //
-// A crash before the second step leaves the session where it was, and a copy
-// that nobody can reach, which ends by itself. A crash after it leaves the
-// session at the new key alone: who comes by the tombstone finds it, and takes
-// the mark off. It lasts as it is for longer than the tombstone leads to it, so
-// that it is there for all who can come. There is no moment at which changes
-// can be made at both keys, and none at which neither has the session. Without a
-// grace the tombstone leads nobody on, and only tells the mover that its second
-// step has landed.
+// A copy that is pending is no session. Every script refuses it and names the old
+// key, where the caller looks: if a tombstone there leads to the copy, the second
+// step was made; the caller makes the third one, and finds the session. Else the
+// session is still at the old key, and the caller goes on there. So at each moment
+// the session is at one of the two keys, and a change can be made at that one only.
+//
+// A crash before the second step leaves the session where it was, and a copy that
+// operators see as moving, for a minute; then it is listed no more, and cleanup or
+// the server removes it. The second step is refused half a minute after the first,
+// so a mover that was stopped does not lose the session to that. A crash after the
+// second step leaves the session at the new key, for longer than the tombstone leads
+// there. Without a grace the tombstone leads nobody on: it only tells what became of
+// the copy, and operators do not see it.
 //
 // # Locks
 //
@@ -57,8 +62,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	mathrand "math/rand/v2"
-	"strconv"
 	"sync"
 	"time"
 
@@ -81,6 +84,12 @@ const (
 	// keepMoved is how long a tombstone without a grace is kept, and a session
 	// that was put at its new key beyond the grace: far longer than a move takes.
 	keepMoved = time.Hour
+
+	// moveTime is how long after its first step a move may make its second one, and
+	// movingTime how long the copy is there at least, and seen by operators. The two
+	// may be measured by two servers.
+	moveTime   = 30 * time.Second
+	movingTime = time.Minute
 )
 
 // Store is a [store.Keeper] whose sessions are in Redis.
@@ -126,6 +135,7 @@ type update struct {
 	rid    string
 	change store.Change
 	sent   *store.Session // what may have been stored without an answer
+	wipe   bool           // that was a Wipe
 	was    store.Session  // the one that this was made of
 }
 
@@ -141,13 +151,15 @@ func (u *update) try(handle string, create bool) (*store.Session, error) {
 		return nil, u.s.failed(errNoRedis)
 	case create && (err == store.ErrNotFound || err == errAstray && u.s.astray == handle):
 		found = u.s.session(handle, 0, now.Unix(), now, "", store.Empty)
+	case errors.Is(err, store.ErrTooLarge):
+		u.change = u.change.Unread(err)
 	case err != nil:
 		return nil, err
 	}
 	was := *found
 	outcome, err := u.change(found)
 	if err == nil && outcome != store.Keep && outcome != store.Remove {
-		err = u.s.checkSize(found)
+		err = u.s.opts.CheckSize(was.Data, found.Data)
 	}
 	if err != nil {
 		u.s.restore(&was, now)
@@ -159,14 +171,14 @@ func (u *update) try(handle string, create bool) (*store.Session, error) {
 	case outcome == store.Remove:
 		return found, u.s.remove(&was)
 	}
-	u.sent, u.was = found, was
-	return found, u.s.save(found, &was, u.rid)
+	u.sent, u.wipe, u.was = found, outcome == store.Wipe, was
+	return found, u.s.save(found, &was, u.rid, u.wipe)
 }
 
 // landed returns what is stored already, once that is as sure as any change.
 func (u *update) landed(handle string, version uint64) (*store.Session, error) {
 	u.sent.Handle, u.sent.Path = handle, u.s.key(handle)
-	err := u.s.save(u.sent, &u.was, u.rid)
+	err := u.s.save(u.sent, &u.was, u.rid, u.wipe)
 	if !errors.Is(err, store.ErrUnavailable) {
 		err = nil
 	}
@@ -174,23 +186,16 @@ func (u *update) landed(handle string, version uint64) (*store.Session, error) {
 	return u.sent, err
 }
 
-func (s *Store) checkSize(found *store.Session) error {
-	if len(found.Data) > s.opts.MaxSize {
-		return fmt.Errorf("data of %d bytes: %w of %d", len(found.Data), store.ErrTooLarge, s.opts.MaxSize)
-	}
-	return nil
-}
-
-// save stores the session over the version that it was. The index of users
-// leads to it before it is the user's.
-func (s *Store) save(found, was *store.Session, rid string) error {
+// save stores the session over the version that it was; a wipe on a full server too.
+// The index of users leads to it before it is the user's.
+func (s *Store) save(found, was *store.Session, rid string, wipe bool) error {
 	if found.User != was.User {
 		if err := s.addUser(found.User, found.Handle); err != nil {
 			return err
 		}
 	}
 	owned := flag(found.Handle == s.astray)
-	r, err := s.run(saveScript, found.Handle, true, was.Version, rid, again{}, found.Created, found.User, string(found.Data), owned, store.FormatOldKeys(found.OldKeys))
+	r, err := s.run(saveScript, found.Handle, true, was.Version, rid, again{}, found.Created, found.User, string(found.Data), owned, store.FormatOldKeys(found.OldKeys), flag(wipe))
 	if err != nil {
 		return err
 	}
@@ -231,145 +236,15 @@ func (s *Store) restore(was *store.Session, marked time.Time) {
 	}
 }
 
-// Move implements [store.Store]; the package's comment has the steps.
-func (s *Store) Move(from, to string, grace time.Duration, change store.Change) (*store.Session, error) {
-	s.time.begin()
-	m := move{s: s, to: to, id: newID(), rid: newID(), grace: grace, change: change}
-	moved, err := s.follow(from, false, func(from string, _ bool) (*store.Session, error) {
-		found, err := m.try(from)
-		if _, before := err.(movedError); before {
-			err = store.ErrMoved
-		}
-		return found, err
-	})
-	known := !errors.Is(err, store.ErrUnavailable) || errors.Is(err, errNotMoved)
-	if err != nil && m.placed && !m.left && known {
-		s.run(undoScript, to, false, m.id)
-		s.dropUser(m.user, to)
-	}
-	return store.MovedBefore(s, from, moved, err)
-}
-
-// move is one move under way, over all its tries.
-type move struct {
-	s       *Store
-	to      string
-	id, rid string
-	grace   time.Duration
-	until   int64 // Unix milliseconds at which that is over; 0: there is none
-	change  store.Change
-	placed  bool
-	left    bool   // the second step was made
-	rids    string // ids of requests that go with the session
-	user    string // in whose index the new handle is
-}
-
-func (m *move) try(from string) (*store.Session, error) {
-	s := m.s
-	found, now, err := s.read(from, "update", "")
-	if err != nil {
-		return nil, err
-	}
-	was := *found
-	if err := m.ask(found, now); err != nil {
-		s.restore(&was, now)
-		return nil, err
-	}
-	found.Handle, found.Path, found.Size = m.to, s.key(m.to), int64(len(found.Data))
-	if err := m.place(found, &was); err != nil {
-		return nil, err
-	}
-	m.user = found.User
-	if err := s.addUser(m.user, m.to); err != nil {
-		return nil, err
-	}
-	r, err := s.run(leaveScript, from, true, was.Version, m.to, m.until, keepMoved.Milliseconds())
-	switch {
-	case errors.Is(err, errNotReplicated), s.opts.Durable && errors.Is(err, store.ErrUnavailable):
-		m.left = true
-		return nil, m.takeBack(&was, err)
-	case err != nil:
-		return nil, err
-	case r.state() != "live":
-		return nil, s.refused(r, from)
-	}
-	m.left = true
-	// Without an answer the last step is made by the next call that comes there.
-	// If the session has ended or moved on by then, it was moved all the same.
-	s.run(confirmScript, m.to, true)
-	s.dropUser(was.User, from)
-	return found, nil
-}
-
-// takeBack has a session stay where it was whose move no replica confirmed: its
-// new handle will be told to nobody. It is put back first, so that it is never
-// nowhere. If somebody meanwhile came to the new handle, by the tombstone, then
-// that has the session, and the tombstone leads to it for the grace. The wait for
-// a replica has taken most of the call's time; this has its own.
-func (m *move) takeBack(was *store.Session, failed error) error {
-	s := m.s.apart()
-	r, err := s.run(backScript, was.Handle, false, m.to, was.Version, was.Created, was.Accessed.UnixMilli(), was.User, string(was.Data), m.rids, store.FormatOldKeys(was.OldKeys))
-	if err != nil || r.state() != "live" {
-		return failed
-	}
-	r, err = s.run(undoScript, m.to, false, m.id)
-	if err == nil && r.state() != "live" {
-		s.run(leaveScript, was.Handle, false, was.Version, m.to, m.until, keepMoved.Milliseconds())
-		return failed
-	}
-	s.dropUser(was.User, m.to)
-	return fmt.Errorf("redis %s: %w: %w", s.where, store.ErrUnavailable, errNotMoved)
-}
-
-// ask runs the change, and leaves in found what is to be stored.
-func (m *move) ask(found *store.Session, now time.Time) error {
-	m.until = 0
-	if m.grace > 0 {
-		m.until = now.Add(m.grace).UnixMilli() + 1 // now is cut to whole ms
-	}
-	outcome, err := m.change.Moving(found, store.GraceEnd(now, m.grace))
-	if err != nil || outcome == store.Keep {
-		return err
-	}
-	found.Version++
-	return m.s.checkSize(found)
-}
-
-// place puts the session at its new key. The ids of former requests go with it,
-// so that their answers can still be told from there.
-func (m *move) place(found, was *store.Session) error {
-	s := m.s
-	rids, err := s.field(was.Handle, "rids")
-	if err != nil {
-		return err
-	}
-	m.rids = rids
-	if found.Version > was.Version {
-		rids = (m.rid + rids)[:min(len(rids)+len(m.rid), ridsKept*len(m.rid))]
-	}
-	keep := m.grace.Milliseconds() + keepMoved.Milliseconds()
-	r, err := s.run(placeScript, m.to, true, m.id, keep, found.Version, found.Created, found.User, string(found.Data), rids, was.Handle, store.FormatOldKeys(found.OldKeys))
-	m.placed = err == nil && r.state() == "live"
-	switch {
-	case errors.Is(err, errNotReplicated):
-		m.placed = true
-		return fmt.Errorf("redis %s: %w: %w", s.where, store.ErrUnavailable, errNotMoved)
-	case err == nil && r.state() == "taken":
-		return fmt.Errorf("move: the new handle is taken")
-	case err == nil && !m.placed:
-		return s.failed(errNoRedis)
-	}
-	return err
-}
-
-// read asks for the session, and returns what the server's clock says too.
+// read asks for the session, and returns what the server's clock says too. With
+// ErrTooLarge comes all of the session but its data.
 func (s *Store) read(handle, how, rid string) (*store.Session, time.Time, error) {
-	r, err := s.run(readScript, handle, false, how, rid)
+	r, err := s.run(readScript, handle, false, fmt.Sprint(how, " ", s.opts.MaxRead()), rid)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
 	switch r.state() {
-	case "live":
+	case "live", "oversize":
 	case "corrupt":
 		return nil, time.Time{}, s.corrupt(handle, how)
 	case "landed":
@@ -381,17 +256,27 @@ func (s *Store) read(handle, how, rid string) (*store.Session, time.Time, error)
 		return nil, time.UnixMilli(r.int(1)), s.refused(r, handle)
 	}
 	now := time.UnixMilli(r.int(1))
-	data, err := store.ParseData([]byte(r.text(6)))
-	keys, ok := store.ParseOldKeys(r.text(8), now)
+	found := s.session(handle, r.uint(2), r.int(3), time.UnixMilli(r.int(4)), r.text(5), nil)
+	if r.state() == "oversize" {
+		found.Size = r.int(6)
+		return found, now, s.tooLarge(found)
+	}
+	var ok bool
+	found.Data, err = store.ParseData([]byte(r.text(6)))
+	found.OldKeys, ok = store.ParseOldKeys(r.text(8), now)
 	if err != nil || !ok {
 		return nil, time.Time{}, s.corrupt(handle, how)
 	}
+	found.Size = int64(len(found.Data))
 	if r.text(7) != "" {
 		s.log("access not marked: the server takes no changes", handle)
 	}
-	found := s.session(handle, r.uint(2), r.int(3), time.UnixMilli(r.int(4)), r.text(5), data)
-	found.OldKeys = keys
 	return found, now, nil
+}
+
+// tooLarge is the error of a session whose data are not read.
+func (s *Store) tooLarge(found *store.Session) error {
+	return fmt.Errorf("key %s: data of %d bytes: %w allows; raise that, or destroy the session", s.key(found.Handle), found.Size, store.ErrTooLarge)
 }
 
 func (s *Store) session(handle string, version uint64, created int64, accessed time.Time, user string, data store.Data) *store.Session {
@@ -414,107 +299,6 @@ func (s *Store) corrupt(handle, how string) error {
 		}
 	}
 	return store.ErrInvalidated
-}
-
-var (
-	errBusy     = errors.New("busy")
-	errConflict = errors.New("conflict")
-	errEnded    = fmt.Errorf("%w: it ended under the lock of this request", store.ErrNotFound)
-	errLost     = errors.New("lost")
-	errAstray   = fmt.Errorf("%w: nor is the lock of this request there", store.ErrNotFound)
-	errNotMoved = errors.New("no replica confirmed the new id, as --durable wants; the session keeps the old one")
-)
-
-// foreignError says that another program wrote to a key. It is [store.ErrCorrupt],
-// whose own words are about files.
-type foreignError struct{ key, text string }
-
-func (e foreignError) Error() string        { return "key " + e.key + ": " + e.text }
-func (e foreignError) Is(target error) bool { return target == store.ErrCorrupt }
-
-// movedError says that a tombstone stands where the session was.
-type movedError struct{ to string }
-
-func (e movedError) Error() string { return "moved to " + e.to }
-
-// landedError says that a change was stored before, as this version.
-type landedError struct{ version uint64 }
-
-func (e landedError) Error() string { return "stored as version " + strconv.FormatUint(e.version, 10) }
-
-// refused turns the state of a session that was not as it should be into an error.
-func (s *Store) refused(r reply, handle string) error {
-	switch r.state() {
-	case "missing":
-		return store.ErrNotFound
-	case "ended":
-		s.ended = true
-		return errEnded
-	case "astray":
-		return errAstray
-	case "moved":
-		if !isHex(r.text(1), store.HandleSize) {
-			return s.corrupt(handle, "")
-		}
-		return movedError{r.text(1)}
-	case "expired":
-		return store.ErrInvalidated
-	case "busy":
-		return errBusy
-	case "conflict":
-		return errConflict
-	case "lost":
-		return errLost
-	case "unknown":
-		return fmt.Errorf("redis %s: %w: an answer was lost, and too much changed since to tell whether this change is stored", s.where, store.ErrUnavailable)
-	case "corrupt":
-		return s.corrupt(handle, "")
-	}
-	return s.failed(errNoRedis)
-}
-
-// follow runs visit on the handle, then where tombstones lead from it, and again
-// where another process has the lock or was faster, until the time for that is
-// over. What a tombstone leads to is never created.
-func (s *Store) follow(handle string, create bool, visit func(string, bool) (*store.Session, error)) (*store.Session, error) {
-	first, mayCreate := handle, create
-	deadline := time.Now().Add(s.opts.LockTimeout)
-	for try, hops := 0, 0; hops <= maxHops; {
-		found, err := visit(handle, create)
-		moved, ok := err.(movedError)
-		switch {
-		case ok:
-			handle, create = moved.to, false
-			hops++
-			continue
-		case err == errLost, err == errAstray && create:
-			again, err := s.weigh(handle, err)
-			if !again {
-				return nil, err
-			}
-			continue
-		case err != errBusy && err != errConflict:
-			return found, err
-		case !time.Now().Before(deadline):
-			s.log("lock timeout", handle)
-			return nil, fmt.Errorf("key %s: %w; if this request holds the lock, export CGISESSION_LOCK_TOKEN", s.key(handle), store.ErrLocked)
-		}
-		time.Sleep(min(pause(try, err), time.Until(deadline)))
-		s.time.waited()
-		try++
-		handle, create, hops = first, mayCreate, 0
-	}
-	return nil, store.ErrNotFound
-}
-
-// pause is how long to wait before the next try: longer from one to the next, up
-// to a tenth of a second, and by chance, so that those who collided do not again.
-func pause(try int, err error) time.Duration {
-	most := time.Millisecond << min(try, 6)
-	if err == errBusy {
-		most = max(most, 4*time.Millisecond)
-	}
-	return most/2 + mathrand.N(most)
 }
 
 // flag returns a truth as scripts have it.

@@ -17,13 +17,20 @@ import (
 //	ended     the same, and the caller's lock is on the one that ended
 //	astray    the same, and the caller's lock is not here
 //	moved     a tombstone leads on; the handle follows
+//	pending   a copy that a move made first; the handle that it was made of follows
 //	expired   it is past its limits by the server's clock
 //	corrupt   another program wrote there
 //	busy      another process has the lock
 //	lost      the caller's token is not that of the lock, or no longer
 //	conflict  another version than expected is stored
+//	late      the copy that a move made first may be gone by now
+//	oversize  its data are larger than the caller reads; all but them follows
 //	landed    this very change was stored before, and its answer lost
 //	unknown   too many changes came after to tell
+//
+// A server whose memory is full refuses HSET, but not once the script has changed
+// something. So what needs more memory than before begins with HSET, and what ends
+// a session, or keeps its size, begins with a change that needs none.
 const prelude = `
 local key = KEYS[1]
 local token, elsewhere = ARGV[1], ARGV[2] == '1'
@@ -33,7 +40,7 @@ local LEASE, RIDS, RID = %d, %d, 16
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local f = redis.pcall('HMGET', key, 'version', 'created', 'accessed', 'user', 'rids',
-	'lock', 'leased', 'ended', 'moved', 'until', 'pending', 'old')
+	'lock', 'leased', 'ended', 'moved', 'until', 'pending', 'old', 'from')
 local foreign = f.err ~= nil -- it is no hash
 if foreign then f = {} end
 local version, created, accessed, user, rids = tonumber(f[1] or ''), tonumber(f[2] or ''), tonumber(f[3] or ''), f[4] or '', f[5] or ''
@@ -52,6 +59,7 @@ end
 local function state(snapshot)
 	if foreign then return 'corrupt' end
 	if moved and over > now then return 'moved' end
+	if moveid then return 'pending' end
 	if not snapshot then
 		if held and not ended then return (token == '' or elsewhere) and 'busy' or 'lost' end
 		if f[1] and token ~= '' and not mine and not elsewhere then return 'lost' end
@@ -63,6 +71,11 @@ local function state(snapshot)
 	if not (version and created and accessed) then return 'corrupt' end
 	if expired() then return 'expired' end
 	return 'live'
+end
+
+-- refused is the answer for what is in this state, and is not to be changed.
+local function refused(s)
+	return {s, s == 'moved' and moved or s == 'pending' and (f[13] or '') or text(now)}
 end
 
 -- expire has the server remove the session when the shorter of its limits is
@@ -92,13 +105,13 @@ local function mark()
 		end
 		return not unmarked and done or nil
 	end
-	redis.call('HDEL', key, 'pending')
 	expire(now, made)
 end
 
 -- stir changes nothing, but so that WAIT has something to wait for: who finds
 -- that a change was made before cannot tell whether a replica has it.
 local function stir()
+	redis.call('HDEL', key, 'stirred')
 	redis.call('HSET', key, 'stirred', '1')
 	redis.call('HDEL', key, 'stirred')
 end
@@ -126,19 +139,24 @@ func script(body string) *redis.Script {
 }
 
 var (
-	// readScript: how (snapshot, peek, touch, update), rid.
+	// readScript: how (snapshot, peek, touch, update) and the most bytes of data, rid.
+	// These are two, since a server says NOAUTH only to ten words and less.
 	readScript = script(`
-local how = ARGV[5]
+local how, most = string.match(ARGV[5], '^(%a+) (%d+)$')
 local s = state(how == 'snapshot')
-if s == 'moved' then return {s, moved} end
+if s == 'moved' or s == 'pending' then return refused(s) end
 if how == 'update' then
 	local at = landed(ARGV[6])
 	if at then return {'landed', text(at)} end
 	if s == 'expired' then drop() end
 end
-if s ~= 'live' then return {s, text(now)} end
+if s ~= 'live' then return refused(s) end
+local size = redis.call('HSTRLEN', key, 'data')
+if size == 0 then return {'corrupt', text(now)} end
+if size > tonumber(most) then
+	return {'oversize', text(now), f[1], f[2], f[3], user, text(size), '', f[12] or ''}
+end
 local data = redis.call('HGET', key, 'data')
-if not data then return {'corrupt', text(now)} end
 if how == 'touch' or how == 'update' then
 	local failed = mark()
 	if failed then return failed end
@@ -156,7 +174,8 @@ return {'live'}
 `)
 
 	// saveScript: expected version (0: create), rid, whether it is sent again,
-	// created, user, data, whether the lock, which is elsewhere, is held, old.
+	// created, user, data, whether the lock, which is elsewhere, is held, old,
+	// whether a full server must store it too, if it is no larger than before.
 	// A token alone creates nothing: it may be of a lock that was lost, and of a
 	// session that another process ended since.
 	saveScript = script(`
@@ -167,26 +186,26 @@ if at then
 	stir()
 	return {'landed', text(at)}
 end
-if s == 'moved' then return {s, moved} end
 if s == 'astray' and ARGV[11] == '1' then s = 'missing' end
 if s == 'missing' and expected == 0 then
-	redis.call('DEL', key)
 	version, rids = 0, ''
-	if mine then
-		leased = now + LEASE
-		redis.call('HSET', key, 'lock', lock, 'leased', text(leased))
-	end
 elseif s ~= 'live' then
-	return {s}
+	return refused(s)
 elseif version ~= expected then
 	if again and version - expected > RIDS then return {'unknown'} end
 	return {'conflict'}
 end
 made = math.min(made, math.floor(now / 1000))
+if ARGV[13] == '1' and #ARGV[10] <= redis.call('HSTRLEN', key, 'data') then redis.call('HDEL', key, 'data') end
 redis.call('HSET', key, 'version', text(version + 1), 'created', text(made), 'accessed', text(now),
 	'user', ARGV[9], 'data', ARGV[10], 'rids', remember(rid), 'old', ARGV[12])
-redis.call('HDEL', key, 'pending')
-if not mine then redis.call('HDEL', key, 'lock', 'leased', 'ended') end
+redis.call('HDEL', key, 'moved', 'until', 'ended')
+if not mine then
+	redis.call('HDEL', key, 'lock', 'leased')
+elseif version == 0 then
+	leased = now + LEASE
+	redis.call('HSET', key, 'leased', text(leased))
+end
 expire(now, made)
 return {'live', text(version + 1)}
 `)
@@ -194,14 +213,13 @@ return {'live', text(version + 1)}
 	// removeScript: expected version.
 	removeScript = script(`
 local s = state(false)
-if s == 'moved' then return {s, moved} end
 if s == 'live' and version ~= tonumber(ARGV[5]) then return {'conflict'} end
 if s == 'live' or s == 'expired' or s == 'missing' and mine then -- or one to come
 	drop()
 elseif s == 'missing' or s == 'astray' or s == 'ended' then
 	stir()
 end
-return {s}
+return refused(s)
 `)
 
 	// endScript: nothing more. It asks for no lock, and ends nothing but a session.
@@ -215,6 +233,14 @@ redis.call('DEL', key)
 return {'live'}
 `)
 
+	// forgetScript removes what a move left: a tombstone to this handle, or a copy of
+	// this move.
+	forgetScript = script(`
+if moved ~= ARGV[5] and moveid ~= ARGV[5] then return {'missing'} end
+redis.call('DEL', key)
+return {'live'}
+`)
+
 	// purgeScript removes what is no session.
 	purgeScript = redis.NewScript(`redis.call('DEL', KEYS[1]) return {'live'}`)
 
@@ -223,7 +249,6 @@ return {'live'}
 	// handle, old.
 	placeScript = script(`
 if redis.call('EXISTS', key) == 1 and moveid ~= ARGV[5] then return {'taken'} end
-redis.call('DEL', key)
 redis.call('HSET', key, 'version', ARGV[7], 'created', ARGV[8], 'accessed', text(now), 'user', ARGV[9],
 	'data', ARGV[10], 'rids', ARGV[11], 'pending', ARGV[5], 'from', ARGV[12], 'old', ARGV[13])
 if token ~= '' then redis.call('HSET', key, 'lock', token, 'leased', text(now + LEASE)) end
@@ -233,16 +258,16 @@ return {'live'}
 
 	// leaveScript, the second step and the commit, at the old key: expected
 	// version, new handle, when the grace is over (ms, 0: there is none), how long a
-	// tombstone without grace is kept.
+	// tombstone without grace is kept, until when the copy is there for sure (ms).
 	leaveScript = script(`
 if moved and moved == ARGV[6] then
 	stir()
 	return {'live'}
 end
 local s = state(false)
-if s == 'moved' then return {s, moved} end
-if s ~= 'live' then return {s} end
+if s ~= 'live' then return refused(s) end
 if version ~= tonumber(ARGV[5]) then return {'conflict'} end
+if now > tonumber(ARGV[9]) then return {'late'} end
 local ends, keep = tonumber(ARGV[7]), tonumber(ARGV[8])
 redis.call('DEL', key)
 redis.call('HSET', key, 'moved', ARGV[6], 'until', text(ends))
@@ -254,13 +279,13 @@ return {'live'}
 	// confirmScript, the last step, at the new key.
 	confirmScript = script(`
 if not version then return {'missing'} end
-local failed = mark()
-if failed then return failed end
+redis.call('HDEL', key, 'pending', 'from')
+expire(accessed, created)
 return {'live'}
 `)
 
 	// undoScript takes back a first step, unless somebody came there by the
-	// tombstone: move's id.
+	// tombstone and confirmed it: move's id.
 	undoScript = script(`
 if not moveid or moveid ~= ARGV[5] then return {'conflict'} end
 redis.call('DEL', key)
@@ -268,7 +293,8 @@ return {'live'}
 `)
 
 	// backScript takes back a second step, at the old key: new handle, version,
-	// created, accessed, user, data, rids, old.
+	// created, accessed, user, data, rids, old. It begins with DEL, so that a full
+	// server gives back what it had.
 	backScript = script(`
 if not moved or moved ~= ARGV[5] then return {'conflict'} end
 redis.call('DEL', key)
@@ -288,16 +314,30 @@ return {'live'}
 	holdScript = script(`
 if lock and lock == ARGV[6] then token, mine, held = lock, true, false end
 local s = state(false)
-if s == 'moved' then return {s, moved} end
 if s == 'expired' then drop() end
 if s == 'astray' and ARGV[7] == '1' then s = 'missing' end
-if s ~= 'live' and not (s == 'missing' and ARGV[5] == '1') then return {s} end
-if moved or ended then redis.call('DEL', key) end
+if s ~= 'live' and not (s == 'missing' and ARGV[5] == '1') then return refused(s) end
 leased = now + LEASE
 lock = mine and token or ARGV[6]
 redis.call('HSET', key, 'lock', lock, 'leased', text(leased))
+redis.call('HDEL', key, 'moved', 'until', 'ended')
 if s == 'live' then mark() else redis.call('PEXPIRE', key, LEASE) end
 return {'live', lock}
+`)
+
+	// abandonedScript removes a copy that was made longer ago than any move takes: how
+	// long (ms).
+	abandonedScript = script(`
+if not moveid or now - (accessed or 0) <= tonumber(ARGV[5]) then return {'live'} end
+redis.call('DEL', key)
+return {'live'}
+`)
+
+	// sweptScript leaves word of a sweep: fields and their values.
+	sweptScript = redis.NewScript(`
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], unpack(ARGV))
+return {'live'}
 `)
 
 	// whoseScript: nothing more. It tells whether the lock is the caller's, live or
@@ -312,7 +352,7 @@ return {ended and 'ended' or 'live'}
 	// the timeout. Where that is not known it has the server remove it by then.
 	foreignScript = script(`
 local s = state(true)
-if s == 'live' or s == 'expired' or lock or moved then return {'live'} end
+if s == 'live' or s == 'expired' or s == 'pending' or lock or moved then return {'live'} end
 if accessed and now - accessed > timeout then
 	redis.call('DEL', key)
 	return {'expired'}
@@ -325,6 +365,7 @@ return {'corrupt'}
 	renewScript = script(`
 if moved and lock == token then return {'moved', moved} end
 if not mine then return {'lost'} end
+redis.call('HDEL', key, 'leased')
 redis.call('HSET', key, 'leased', text(now + LEASE))
 local left = redis.call('PTTL', key)
 if left >= 0 and left < LEASE then redis.call('PEXPIRE', key, LEASE) end

@@ -1,0 +1,204 @@
+//go:build redis
+
+package redis
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"cgisession/store"
+)
+
+// Sweep implements [store.Keeper]. The server ends sessions by itself if who
+// stores them has limits; here go those that were stored without, what another
+// program wrote in their place, and what the index of users still has of sessions
+// that ended. A sweep goes on where the last one stopped early.
+func (s *Store) Sweep(ctx context.Context, how store.Sweep) (store.Swept, error) {
+	s.opts.Timeout = how.Timeout
+	w := sweep{s: s, how: how, ctx: ctx, until: time.Now().Add(how.MaxTime)}
+	last, err := s.sweptBefore()
+	if err != nil {
+		return w.done, err
+	}
+	if how.DryRun {
+		last.at, last.users = place{}, false
+	}
+	if !last.users {
+		err = s.eachKeyFrom(last.at, s.prefix+"{*}", w.sessions)
+		last.at = place{}
+	}
+	if err == nil && !how.DryRun {
+		w.inUsers = true
+		err = s.eachKeyFrom(last.at, s.prefix+"users:{*}", w.users)
+	}
+	w.done.Done = err == nil
+	w.done.Note = "the server ends sessions that have a --timeout or --lifetime by itself; these had none"
+	if w.done.Done && !how.DryRun {
+		w.at, w.inUsers = place{}, false
+		w.done.Note += ", and the index of users is mended"
+	}
+	if err == errStop {
+		err = nil
+	}
+	if err == nil && !how.DryRun {
+		err = w.remember()
+	}
+	return w.done, err
+}
+
+var errStop = errors.New("stop")
+
+// sweep is a sweep under way.
+type sweep struct {
+	s       *Store
+	how     store.Sweep
+	ctx     context.Context
+	until   time.Time // when MaxTime is over
+	at      place     // of the keys at hand
+	inUsers bool      // they are those of the index of users
+	pages   int       // how many answers of servers were looked at, with this one
+	done    store.Swept
+}
+
+// turn notes at which keys the sweep is, and reports errStop when it is time to
+// stop: not before something was achieved, or the next sweep would begin here for
+// ever.
+func (w *sweep) turn(at place) error {
+	if w.pages == 0 || at != w.at {
+		w.at = at
+		w.pages++
+	}
+	late := w.how.MaxTime > 0 && time.Now().After(w.until) && (w.pages > 1 || w.done.Removed > 0)
+	if w.ctx.Err() != nil || late {
+		return errStop
+	}
+	return nil
+}
+
+func (w *sweep) sessions(keys []string, at place) error {
+	if err := w.turn(at); err != nil {
+		return err
+	}
+	err := w.s.lookAtAll(keys, false, w.session)
+	if w.how.Progress != nil {
+		w.how.Progress(w.done)
+	}
+	return err
+}
+
+// session removes what was seen if it is to go.
+func (w *sweep) session(found *store.Session, state store.State, _ error) error {
+	if state == unlisted {
+		return w.dropCopy(found)
+	}
+	due := state == store.Idle || state == store.Corrupt
+	if due && w.how.MaxDelete > 0 && w.done.Removed == w.how.MaxDelete {
+		return errStop
+	}
+	outcome := &w.done.Kept
+	if due {
+		var err error
+		if outcome, err = w.remove(found, state); err != nil {
+			return err
+		}
+	}
+	w.done.Seen++
+	*outcome++
+	if outcome == &w.done.Removed {
+		w.done.Bytes += found.Size
+		if state == store.Corrupt {
+			w.done.Corrupt++
+		}
+	}
+	return nil
+}
+
+// dropCopy removes a copy that a move left which came to nothing; such has a version.
+func (w *sweep) dropCopy(found *store.Session) error {
+	if w.how.DryRun || found.Version == 0 {
+		return nil
+	}
+	w.s.time.waited()
+	_, err := w.s.run(abandonedScript, found.Handle, false, movingTime.Milliseconds())
+	return err
+}
+
+// remove removes what is too old, unless it is in use after all, and returns how
+// that counts.
+func (w *sweep) remove(found *store.Session, state store.State) (*int64, error) {
+	s := w.s
+	if w.how.DryRun {
+		if state == store.Idle || !found.Accessed.IsZero() && time.Since(found.Accessed) > w.how.Timeout {
+			return &w.done.Removed, nil
+		}
+		return &w.done.Kept, nil
+	}
+	script, how := readScript, []any{"update 0", ""} // of what is not to go, no data is wanted
+	if state == store.Corrupt {
+		script, how = foreignScript, nil
+	}
+	s.time.waited()
+	r, err := s.run(script, found.Handle, false, how...)
+	switch {
+	case err != nil:
+		return nil, err
+	case r.state() == "busy":
+		return &w.done.Busy, nil
+	case r.state() != "expired":
+		return &w.done.Kept, nil
+	}
+	s.dropUser(found.User, found.Handle)
+	s.log("removed", found.Handle)
+	return &w.done.Removed, nil
+}
+
+// What the last sweep left word of is a hash at the key PREFIXswept. Nothing
+// depends on it.
+func (s *Store) sweptKey() string { return s.prefix + "swept" }
+
+// swept is what the last sweep left word of.
+type swept struct {
+	store.LastSweep
+	at    place // where to go on
+	users bool  // in the index of users
+}
+
+// remember leaves word of this sweep.
+func (w *sweep) remember() error {
+	s := w.s
+	return s.attempt(func(ctx context.Context, _ int) error {
+		return sweptScript.Run(ctx, s.client, []string{s.sweptKey()}, "ended", time.Now().Unix(), "seen", w.done.Seen, "removed", w.done.Removed,
+			"node", w.at.node, "cursor", w.at.cursor, "users", w.inUsers).Err()
+	})
+}
+
+func (s *Store) sweptBefore() (last swept, err error) {
+	var f []string
+	err = s.attempt(func(ctx context.Context, _ int) error {
+		asked := hmget(ctx, s.client, s.sweptKey(), "ended", "seen", "removed", "node", "cursor", "users")
+		err := cmp.Or(asked.Err(), answered(asked, 6))
+		if err == nil {
+			f = texts(asked, 6)
+		}
+		return err
+	})
+	if err != nil || f[0] == "" {
+		return last, err
+	}
+	ended, _ := strconv.ParseInt(f[0], 10, 64)
+	last.At = time.Unix(ended, 0)
+	last.Seen, _ = strconv.ParseInt(f[1], 10, 64)
+	last.Removed, _ = strconv.ParseInt(f[2], 10, 64)
+	last.at.node, last.users = f[3], f[5] == "1"
+	last.at.cursor, _ = strconv.ParseUint(f[4], 10, 64)
+	return last, nil
+}
+
+// LastSweep implements [store.Keeper].
+func (s *Store) LastSweep() (store.LastSweep, error) {
+	last, err := s.sweptBefore()
+	return last.LastSweep, err
+}

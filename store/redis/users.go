@@ -1,0 +1,159 @@
+//go:build redis
+
+package redis
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"cgisession/store"
+)
+
+// The index of users is a set of handles for each user, at the key
+// PREFIXusers:{<user>}, where <user> is the first half of the hex SHA-256 of the
+// user's name. It only finds sessions; whose they are, the sessions say.
+func (s *Store) usersKey(user string) string {
+	sum := sha256.Sum256([]byte(user))
+	return s.prefix + "users:{" + hex.EncodeToString(sum[:16]) + "}"
+}
+
+// addUser makes sure that the index leads from the user to the handle.
+func (s *Store) addUser(user, handle string) error {
+	if user == "" {
+		return nil
+	}
+	key := s.usersKey(user)
+	return ofIndex(key, s.attempt(func(ctx context.Context, _ int) error {
+		return s.client.SAdd(ctx, key, handle).Err()
+	}))
+}
+
+// ofIndex says of a key of the index, if that is it, what is wrong with it.
+func ofIndex(key string, err error) error {
+	if err != nil && strings.Contains(err.Error(), "WRONGTYPE") {
+		return foreignError{key, "it belongs to the index of users, but holds what another program wrote; delete it, and run doctor --repair"}
+	}
+	return err
+}
+
+// dropUser takes the handle back. One that stays does no harm.
+func (s *Store) dropUser(user, handle string) {
+	if user == "" {
+		return
+	}
+	s.attempt(func(ctx context.Context, _ int) error {
+		return s.client.SRem(ctx, s.usersKey(user), handle).Err()
+	})
+}
+
+// MendUser implements [store.Keeper].
+func (s *Store) MendUser(found *store.Session) error { return s.addUser(found.User, found.Handle) }
+
+// UserHandles implements [store.Keeper].
+func (s *Store) UserHandles(user string, visit func(handle string) error) error {
+	return s.eachMember(s.usersKey(user), func(members []string) error {
+		for _, handle := range members {
+			if !isHex(handle, store.HandleSize) {
+				continue
+			}
+			if err := visit(handle); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// eachMember calls visit with the members of a set, some at a time.
+func (s *Store) eachMember(key string, visit func(members []string) error) error {
+	var seen circle
+	for cursor := uint64(0); ; {
+		s.time.waited()
+		var members []string
+		err := s.attempt(func(ctx context.Context, _ int) (err error) {
+			members, cursor, err = s.client.SScan(ctx, key, cursor, "", scanAtOnce).Result()
+			return err
+		})
+		if err = ofIndex(key, err); err == nil {
+			err = visit(members)
+		}
+		if err != nil || cursor == 0 {
+			return err
+		}
+		if seen.closes(cursor) {
+			return s.failed(errNoRedis)
+		}
+	}
+}
+
+// users takes handles out of the index whose sessions have ended.
+func (w *sweep) users(keys []string, at place) error {
+	if err := w.turn(at); err != nil {
+		return err
+	}
+	for _, key := range keys {
+		err := w.s.eachMember(key, func(members []string) error { return w.s.mendUsers(key, members) })
+		if foreign := (foreignError{}); err != nil && !errors.As(err, &foreign) {
+			return err
+		}
+	}
+	return nil
+}
+
+// mendUsers takes the members out that lead to no key. A session may come into
+// being at one of them meanwhile: what leads to a key by then is put back.
+func (s *Store) mendUsers(key string, members []string) error {
+	dead, err := s.absent(members)
+	if err != nil || len(dead) == 0 {
+		return err
+	}
+	if err := s.attempt(func(ctx context.Context, _ int) error { return s.client.SRem(ctx, key, anys(dead)...).Err() }); err != nil {
+		return err
+	}
+	still, err := s.absent(dead)
+	if err != nil {
+		still = nil // put back all: one too many does no harm
+	}
+	born := slices.DeleteFunc(dead, func(handle string) bool { return slices.Contains(still, handle) })
+	if len(born) == 0 {
+		return err
+	}
+	return cmp.Or(s.attempt(func(ctx context.Context, _ int) error { return s.client.SAdd(ctx, key, anys(born)...).Err() }), err)
+}
+
+func anys(texts []string) []any {
+	all := make([]any, len(texts))
+	for i, text := range texts {
+		all[i] = text
+	}
+	return all
+}
+
+// absent returns those of the handles that lead to no key.
+func (s *Store) absent(handles []string) ([]string, error) {
+	var exists []*redis.IntCmd
+	err := s.attempt(func(ctx context.Context, _ int) error {
+		exists = nil
+		_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for _, handle := range handles {
+				exists = append(exists, p.Exists(ctx, s.key(handle)))
+			}
+			return nil
+		})
+		return err
+	})
+	var none []string
+	for i, handle := range handles {
+		if err == nil && exists[i].Val() == 0 {
+			none = append(none, handle)
+		}
+	}
+	return none, err
+}

@@ -1,0 +1,161 @@
+package storetest
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"cgisession/store"
+)
+
+// seen is what operators see of a session, but for its size and path.
+type seen struct {
+	State    store.State
+	Version  uint64
+	User     string
+	Created  bool // whether there is a time
+	Accessed bool
+	Data     string
+}
+
+// seenOf returns what operators see of what is there of these, by Each and Look, which
+// must agree.
+func seenOf(t *testing.T, s store.Store, handles ...string) map[string]seen {
+	t.Helper()
+	keeper := s.(store.Keeper)
+	all, looked := map[string]seen{}, map[string]seen{}
+	if err := keeper.Each(func(s *store.Session, state store.State, _ error) error {
+		if slices.Contains(handles, s.Handle) {
+			all[s.Handle] = seen{state, s.Version, s.User, s.Created != 0, !s.Accessed.IsZero(), ""}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range handles {
+		err := keeper.Look(h, func(s *store.Session, state store.State, _ error) error {
+			looked[h] = seen{state, s.Version, s.User, s.Created != 0, !s.Accessed.IsZero(), ""}
+			return nil
+		})
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			t.Fatal(err)
+		}
+	}
+	if !maps.Equal(all, looked) {
+		t.Errorf("Each has %+v, Look has %+v", all, looked)
+	}
+	return all
+}
+
+// listed has operators look at what there can be.
+func listed(t *testing.T, b suite) {
+	small, maxRead := b.lowered(t)
+	limited := b.Open(t, store.Options{MaxSize: maxSize / 2, Timeout: time.Hour, Lifetime: 2 * time.Hour})
+	live, idle, old, over := b.begin(t, `{"a":1}`), b.begin(t, `{"a":1}`), b.begin(t, `{"a":1}`), b.begin(t, `{"a":1}`)
+	b.Age(t, idle, 90*time.Minute, 90*time.Minute)
+	b.Age(t, old, 0, 3*time.Hour)
+	first, second, third, last := over, handle(), handle(), handle()
+	for _, move := range []struct {
+		from, to string
+		grace    time.Duration
+	}{{first, second, time.Second}, {second, third, 0}, {third, last, never}} {
+		if _, err := b.Move(move.from, move.to, move.grace, only(store.Save)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	large := b.huge(t, maxRead).stored(t, maxRead+1, 2)
+	ended := b.begin(t, `{}`)
+	if _, err := b.Update(ended, false, only(store.Remove)); err != nil {
+		t.Fatal(err)
+	}
+	h := handle()
+	lock, release := hold(t, b.Open(t, store.Options{MaxSize: maxSize}), h, true)
+	defer release()
+	held := b.begin(t, `{}`)
+	heldLock, releaseHeld := hold(t, b.Open(t, store.Options{MaxSize: maxSize}), held, false)
+	if _, err := b.Open(t, handed(heldLock)).Update(held, false, only(store.Remove)); err != nil {
+		t.Fatal(err)
+	}
+	defer releaseHeld()
+	_ = lock
+
+	handles := []string{live, idle, old, first, second, third, last, large, ended, h, held, handle()}
+	want := func(t *testing.T) map[string]seen {
+		is := seenOf(t, limited, handles...)
+		for handle, s := range is { // which Age may count up
+			if s.State == store.Idle || s.State == store.Old {
+				s.Version = 1
+				is[handle] = s
+			}
+		}
+		return is
+	}
+	wanted := map[string]seen{
+		live:  {State: store.Live, Version: 1, Created: true, Accessed: true},
+		idle:  {State: store.Idle, Version: 1, Created: true, Accessed: true},
+		old:   {State: store.Old, Version: 1, Created: true, Accessed: true},
+		first: {State: store.Over},
+		third: {State: store.Moved},
+		last:  {State: store.Live, Version: 4, Created: true, Accessed: true},
+		large: {State: store.Oversize, Version: 2, Created: true, Accessed: true},
+		h:     {State: store.Unused, Accessed: true},
+	}
+	for end := time.Now().Add(patience); seenOf(t, limited, first)[first].State == store.Moved && time.Now().Before(end); {
+		time.Sleep(20 * time.Millisecond)
+	}
+	if got := want(t); !maps.Equal(got, wanted) {
+		t.Errorf("listed are %+v; want %+v", got, wanted)
+	}
+	if got := seenOf(t, small.Store, idle, old); got[idle].State != store.Live || got[old].State != store.Live {
+		t.Errorf("without limits: %+v", got)
+	}
+}
+
+// listedUsers has a user's sessions, old ids and all, and ends them.
+func listedUsers(t *testing.T, b suite) {
+	user := store.NewID()
+	small, maxRead := b.lowered(t)
+	of := func(s store.Store, size int) string {
+		h := handle()
+		if _, err := s.Update(h, true, func(s *store.Session) (store.Outcome, error) {
+			s.User = user
+			return set(sized(size))(s)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	live, old, large := of(b, 100), of(b, 100), of(b.huge(t, maxRead), maxRead+1)
+	to := handle()
+	if _, err := b.Move(old, to, never, nil); err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]seen{}
+	if err := small.Store.(store.Keeper).UserHandles(user, func(h string) error {
+		for handle, s := range seenOf(t, small.Store, h) {
+			if s.User == user {
+				found[handle] = s
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	one := seen{State: store.Live, Version: 1, User: user, Created: true, Accessed: true}
+	big := one
+	big.State = store.Oversize
+	if want := map[string]seen{live: one, to: one, large: big}; !maps.Equal(found, want) {
+		t.Errorf("the user has %+v; want %+v", found, want)
+	}
+	if _, err := b.Update(old, false, only(store.Remove)); err != nil {
+		t.Fatal(err)
+	}
+	if last, ended, err := b.Store.(store.Keeper).EndMoved(old); err != nil || ended || last != to {
+		t.Errorf("EndMoved = %s, %v, %v; want %s", last, ended, err, to)
+	}
+	if left := seenOf(t, small.Store, old, to); len(left) > 0 {
+		t.Errorf("after the end there is %+v", left)
+	}
+}
