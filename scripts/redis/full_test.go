@@ -1,0 +1,152 @@
+//go:build redis && linux
+
+package redis_test
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+
+	"cgisession/store"
+	"cgisession/store/redis/redistest"
+)
+
+// fullMemory is what the server of TestFull may use, in bytes.
+const fullMemory = 3 << 20
+
+// A fullSite is a site whose server's memory is full, and its visitors.
+type fullSite struct {
+	site
+	server *redistest.Server
+}
+
+// withID is the site as a request sees it that has a session.
+func (f fullSite) withID(id string) site {
+	return append(f.site[:len(f.site):len(f.site)], "HTTP_COOKIE=cgisession_id="+id)
+}
+
+// idOf returns the id of the cookie that was set.
+func idOf(stdout string) string {
+	_, rest, _ := strings.Cut(stdout, "cgisession_id=")
+	id, _, _ := strings.Cut(rest, ";")
+	return id
+}
+
+// used returns how much memory the server uses.
+func (f fullSite) used(t *testing.T) int {
+	t.Helper()
+	_, rest, _ := strings.Cut(f.server.Do(t, "info", "memory"), "used_memory:")
+	text, _, _ := strings.Cut(rest, "\r")
+	n, err := strconv.Atoi(strings.TrimSpace(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestFull has first visits of 100 KB fill a server of 3 MB, which then takes no new
+// session, while those that are there can be read and ended.
+func TestFull(t *testing.T) {
+	server := redistest.Start(t, "--maxmemory", strconv.Itoa(fullMemory), "--maxmemory-policy", "noeviction")
+	f := fullSite{site{"CGISESSION_TYPE=redis", "CGISESSION_REDIS_URL=" + server.URL()}, server}
+	begin := func(args ...string) string { // a session with a member
+		id := idOf(f.must(t, "set", "n:=1"))
+		if len(args) > 0 {
+			id = idOf(f.withID(id).must(t, args...))
+		}
+		return id
+	}
+	live, old, gone, expired, deleted := begin(), begin(), begin(), begin(), begin()
+	destroyed, ann, idle := begin(), begin("regenerate", "--user", "ann"), begin()
+	moved := idOf(f.withID(old).must(t, "regenerate", "--grace", "1h"))
+	f.firstVisits(t)
+	server.Do(t, "config", "set", "maxmemory", strconv.Itoa(fullMemory/3)) // it stays full whatever ends
+
+	refused := func(s site, args ...string) {
+		t.Helper()
+		got := s.call(t, args...)
+		if got.code != 69 || got.stdout != "" || !strings.Contains(got.stderr, "OOM") || strings.Count(got.stderr, "\n") != 1 {
+			t.Errorf("%q: %+v; want 69", args, got)
+		}
+	}
+	stays := func(id string) {
+		t.Helper()
+		if got := f.withID(id).must(t, "get"); got != `{"n":1}` {
+			t.Errorf("the session holds %s", got)
+		}
+	}
+	ended := func(id string) {
+		t.Helper()
+		if got := f.withID(id).call(t, "get"); got.code != 1 {
+			t.Errorf("the session that ended: %+v", got)
+		}
+		if server.Do(t, "exists", keyOf(id)) != "0" {
+			t.Error("its key is left")
+		}
+	}
+	long := func(id string) { server.Do(t, "hset", keyOf(id), "accessed", "1000") }
+	server.Do(t, "config", "set", "maxmemory", "0") // HSET is refused too
+	long(expired)
+	long(idle)
+	server.Do(t, "config", "set", "maxmemory", strconv.Itoa(fullMemory/3))
+
+	for _, args := range [][]string{{"load"}, {"set", "a=1"}, {"load", "--adopt-id", visitor}, {"lock", "--adopt-id", visitor, program, "get"}, {"regenerate"}, {"regenerate", "--user", "ann"}} {
+		refused(f.site, args...)
+	}
+	for _, args := range [][]string{{"regenerate"}, {"regenerate", "--grace", "1h"}, {"regenerate", "--user", "bob"}, {"set", "a=1"}, {"incr", "n"}} {
+		refused(f.withID(live), args...)
+		stays(live)
+	}
+	for _, args := range [][]string{{"get"}, {"load"}, {"info"}, {"load", "--json"}, {"csrf"}} {
+		f.withID(live).must(t, args...)
+		f.withID(moved).must(t, args...)
+		f.withID(old).must(t, args...)
+	}
+	refused(f.withID(gone), "invalidate")
+	ended(gone)
+	refused(f.withID(expired), "load", "--timeout", "1h")
+	ended(expired)
+
+	f.withID(deleted).must(t, "delete")
+	if got := f.withID(deleted).must(t, "get"); got != "{}" {
+		t.Errorf("deleted: %s", got)
+	}
+	f.withID(deleted).must(t, "invalidate", "--expire")
+	ended(deleted)
+	f.must(t, "destroy", handleOf(destroyed))
+	ended(destroyed)
+	f.must(t, "destroy", "--user", "ann")
+	ended(ann)
+	f.must(t, "cleanup", "--timeout", "1h")
+	ended(idle)
+	f.withID(old).must(t, "invalidate", "--expire")
+	ended(moved)
+	for _, args := range [][]string{{"list"}, {"stats"}, {"show", handleOf(live)}, {"doctor"}} {
+		f.must(t, args...)
+	}
+}
+
+func handleOf(id string) string { return store.Handle("cgisession_id", id) }
+
+func keyOf(id string) string { return "cgisession:{" + handleOf(id) + "}" }
+
+// firstVisits makes first visits of 100 KB until the server is full, and more.
+func (f fullSite) firstVisits(t *testing.T) {
+	t.Helper()
+	codes := map[int]int{}
+	data := fmt.Sprintf(`{"a":%q}`, strings.Repeat("x", 100_000))
+	for i := range 120 {
+		got := f.give(t, data, "set", "--stdin")
+		codes[got.code]++
+		if i >= 40 && got.code != 69 {
+			t.Fatalf("first visit %d: %+v", i, got)
+		}
+	}
+	if codes[0] < 5 || codes[0]+codes[69] != 120 {
+		t.Errorf("first visits ended with %v", codes)
+	}
+	if used := f.used(t); used > fullMemory+300_000 {
+		t.Errorf("the server uses %d bytes; it may use %d", used, fullMemory)
+	}
+}
