@@ -56,10 +56,15 @@ func rig(t *testing.T, owner int) rigged {
 
 func (r rigged) sessions() string { return r.dir + "/sessions" }
 
-// open lets the planter in, with the mode.
+// open lets the planter in, with the mode: by the group if that may write, else by
+// what all others may.
 func (r rigged) open(path string, mode fs.FileMode) {
 	r.t.Helper()
-	must(r.t, os.Chown(path, r.owner, planter))
+	group := planter
+	if mode&0o020 == 0 {
+		group = r.owner
+	}
+	must(r.t, os.Chown(path, r.owner, group))
 	must(r.t, os.Chmod(path, mode))
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -34,7 +35,7 @@ type File struct {
 	root int        // descriptor of the directory; -1 until it is needed
 	// stuck says why a lock of this process was not released: whatever needs one
 	// fails from then on, for it could wait for itself.
-	stuck error
+	stuck atomic.Pointer[error]
 }
 
 // NewFile returns the store in dir, which is made when the first session is.

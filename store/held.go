@@ -165,7 +165,10 @@ func (e *entry) namesHeld() (bool, error) {
 // on this file, on a descriptor to keep, or for this call alone.
 func (e *entry) take(how mode, access int, deadline time.Time) (inode, func(), error) {
 	held, err := e.namesHeld()
-	switch err = cmp.Or(e.f.stuck, err); {
+	if stuck := e.f.stuck.Load(); stuck != nil {
+		err = *stuck
+	}
+	switch {
 	case err != nil:
 		return inode{}, nil, err
 	case held:
@@ -178,7 +181,11 @@ func (e *entry) take(how mode, access int, deadline time.Time) (inode, func(), e
 		return inode{}, nil, err
 	}
 	locked, unlock, err := lockPath(e.f.Path(e.handle), access, how == exclusive, deadline, e.check)
-	return locked, func() { e.f.stuck = unlock() }, err
+	return locked, func() {
+		if err := unlock(); err != nil {
+			e.f.stuck.Store(&err)
+		}
+	}, err
 }
 
 // takeHeld makes sure that LockFD has the lock: exclusive, for reading too,
