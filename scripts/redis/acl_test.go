@@ -191,9 +191,12 @@ func TestACLCluster(t *testing.T) {
 	all := nodes
 	for _, s := range nodes {
 		replica := *s
-		_, at, _ := strings.Cut(s.Do(t, "role"), "127.0.0.1\n")
-		at, _, _ = strings.Cut(at, "\n")
-		replica.Port, _ = strconv.Atoi(at)
+		redistest.Wait(t, "a replica of "+s.Addr(), func() bool {
+			_, at, _ := strings.Cut(s.Do(t, "role"), "127.0.0.1\n")
+			at, _, _ = strings.Cut(at, "\n")
+			replica.Port, _ = strconv.Atoi(at)
+			return replica.Port > 0
+		})
 		all = append(all, &replica)
 	}
 	for _, s := range all {

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -170,8 +171,12 @@ type swept struct {
 func (w *sweep) remember() error {
 	s := w.s
 	return s.attempt(func(ctx context.Context, _ int) error {
-		return sweptScript.Run(ctx, s.client, []string{s.sweptKey()}, "ended", time.Now().Unix(), "seen", w.done.Seen, "removed", w.done.Removed,
-			"node", w.at.node, "cursor", w.at.cursor, "users", w.inUsers).Err()
+		answer, err := sweptScript.Run(ctx, s.client, []string{s.sweptKey()}, "ended", time.Now().Unix(), "seen", w.done.Seen, "removed", w.done.Removed,
+			"node", w.at.node, "cursor", w.at.cursor, "users", w.inUsers).StringSlice()
+		if err == nil && !slices.Equal(answer, []string{"live"}) {
+			err = errNoRedis
+		}
+		return err
 	})
 }
 
