@@ -107,7 +107,7 @@ func openDir(at int, name string) (fd int, err error) {
 	}
 	var st unix.Stat_t
 	if err = fstat(fd, &st); err == nil {
-		err = checkOwned(&st, 0o022)
+		err = checkOwned(&st, os.Geteuid(), 0o022)
 	}
 	if err != nil {
 		unix.Close(fd)
@@ -116,12 +116,12 @@ func openDir(at int, name string) (fd int, err error) {
 	return fd, nil
 }
 
-// checkOwned refuses what belongs to another user, or has a mode with any of
-// the forbidden bits.
-func checkOwned(st *unix.Stat_t, forbidden uint32) error {
+// checkOwned refuses what belongs to another user than uid, or has a mode with any
+// of the forbidden bits.
+func checkOwned(st *unix.Stat_t, uid int, forbidden uint32) error {
 	switch {
-	case int(st.Uid) != os.Geteuid():
-		return fmt.Errorf("%w: belongs to user %d, not to %d, who runs this", ErrUnsafe, st.Uid, os.Geteuid())
+	case int(st.Uid) != uid:
+		return fmt.Errorf("%w: belongs to user %d, not to %d, who runs this", ErrUnsafe, st.Uid, uid)
 	case uint32(st.Mode)&forbidden&0o022 != 0:
 		return fmt.Errorf("%w: mode %#o lets other users in; run cgisession doctor --repair", ErrUnsafe, st.Mode&0o777)
 	case uint32(st.Mode)&forbidden != 0:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -295,7 +296,7 @@ func (e *entry) open(access int) error {
 	if err != nil {
 		return openError(err)
 	}
-	return checkFile(&e.stat)
+	return checkFile(&e.stat, os.Geteuid())
 }
 
 // finish closes the file after a change.
@@ -327,15 +328,16 @@ func (e *entry) check() error {
 	return nil
 }
 
-// checkFile refuses what no session's file is.
-func checkFile(st *unix.Stat_t) error {
+// checkFile refuses what no session's file is. The user is an argument because to ask
+// for it is a system call, as much as to look at a file.
+func checkFile(st *unix.Stat_t, uid int) error {
 	switch {
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
 		return errNotFile
 	case st.Nlink > 1:
 		return fmt.Errorf("%w: has %d hard links; remove all of them", ErrUnsafe, st.Nlink)
 	}
-	return checkOwned(st, 0o077)
+	return checkOwned(st, uid, 0o077)
 }
 
 // make makes the session's file, empty, for the lock to be taken on it by

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -64,7 +65,7 @@ func (f *File) Sweep(ctx context.Context, how Sweep) (Swept, error) {
 		f.RemoveTrials()
 	}
 	now := time.Now()
-	w := sweep{f: f, how: how, ctx: ctx, before: now.Add(-how.Timeout), until: now.Add(how.MaxTime)}
+	w := sweep{f: f, uid: os.Geteuid(), how: how, ctx: ctx, before: now.Add(-how.Timeout), until: now.Add(how.MaxTime)}
 	last, _ := f.LastSweep()
 	first := last.next
 	w.next.Store(int64(first))
@@ -87,6 +88,7 @@ func (f *File) Sweep(ctx context.Context, how Sweep) (Swept, error) {
 // sweep is a sweep under way.
 type sweep struct {
 	f      *File
+	uid    int // of this process
 	how    Sweep
 	ctx    context.Context
 	before time.Time    // what was last used before this goes
@@ -194,7 +196,7 @@ func (w *sweep) look(e *entry) error {
 		return nil
 	}
 	w.seen.Add(1)
-	if err == nil && checkFile(&e.stat) == nil {
+	if err == nil && checkFile(&e.stat, w.uid) == nil {
 		defer e.closeData()
 		switch {
 		case w.tooOld(&e.stat):
@@ -253,7 +255,7 @@ func (w *sweep) claim(e *entry) bool {
 	if err != nil {
 		w.failed(e.fail("lock", err))
 	} else {
-		err = checkFile(&e.stat) // it may be another file by now
+		err = checkFile(&e.stat, w.uid) // it may be another file by now
 	}
 	if err != nil {
 		w.kept.Add(1)

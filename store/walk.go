@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -199,24 +200,24 @@ func Ages() []time.Duration {
 // from a whole one, or how long ago a session was created.
 func (f *File) Count() (*Count, error) {
 	c := NewCount(Live, Idle, Moved, Over, Unused, Unsafe)
-	now := time.Now()
+	uid, now := os.Geteuid(), time.Now()
 	err := f.eachEntry(func(e *entry) error {
 		if err := e.statName(); err == unix.ENOENT {
 			return nil
 		} else if err != nil {
 			return e.fail("stat", err)
 		}
-		c.add(&e.stat, f.opts, now)
+		c.add(&e.stat, uid, f.opts, now)
 		return nil
 	})
 	return c, err
 }
 
-func (c *Count) add(st *unix.Stat_t, o Options, now time.Time) {
+func (c *Count) add(st *unix.Stat_t, uid int, o Options, now time.Time) {
 	accessed := modified(st)
 	c.Bytes += st.Size
 	switch {
-	case checkFile(st) != nil:
+	case checkFile(st, uid) != nil:
 		c.Files[Unsafe]++
 	case isTombstone(st) && accessed.Before(now):
 		c.Files[Over]++
