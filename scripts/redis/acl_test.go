@@ -204,8 +204,10 @@ func TestACLCluster(t *testing.T) {
 	}
 	s := siteOf("redis+cluster://"+user+nodes[0].Addr(), "CGISESSION_DURABLE=1")
 	everyVerb(t, s, nodes[0], "-c")
-	moveHalf(t, nodes, "cgisession:{"+store.Handle("cgisession_id", visitor)+"}")
-	s.must(t, "set", "a=1")
+	const half = "session-that-is-half-moved"
+	s.of(half).must(t, "load")
+	moveHalf(t, nodes, "cgisession:{"+store.Handle("cgisession_id", half)+"}")
+	s.of(half).must(t, "set", "a=1")
 	mustAllow(t, all, strings.ReplaceAll(rule, "+select", "")+" "+more)
 	for _, s := range all {
 		s.Do(t, "acl", "setuser", "cgisession", "-cluster|nodes", "-cluster|info", "-info")
