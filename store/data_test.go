@@ -964,6 +964,7 @@ func FuzzEdit(f *testing.F) {
 	}
 	f.Add([]byte(`{"a":[{"b":"`), "/a/0/b", []byte(`]`))
 	f.Add([]byte(`{"a":x,"b"1}`), "a", []byte(`{"a":}`))
+	f.Add([]byte(`{"a"""""`), "a", []byte(`[0`)) // a patch that is no object
 	f.Fuzz(func(t *testing.T, text []byte, key string, value []byte) {
 		// On what is no data, nothing is promised but to return.
 		for _, raw := range []Data{text, nil} {

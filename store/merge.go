@@ -16,8 +16,8 @@ type objectPatch []memberPatch
 
 // memberPatch is one member of an objectPatch.
 type memberPatch struct {
-	name   string // unquoted
-	label  []byte // the name as it is written, quotes and colon included
+	quoted []byte // the name as it is written
+	label  []byte // that and the colon
 	value  Value
 	object objectPatch // what value holds, where that is an object; else nil
 }
@@ -27,7 +27,7 @@ func parsePatch(text []byte, i int) (objectPatch, int) {
 	o := objectPatch{}
 	s := scan(text, i)
 	for s.next() {
-		m := memberPatch{name: unquote(s.name), label: text[s.start:s.value]}
+		m := memberPatch{quoted: s.name, label: text[s.start:s.value]}
 		if s.isObject() {
 			var end int
 			m.object, end = parsePatch(text, s.value)
@@ -61,7 +61,7 @@ func (o objectPatch) appendTo(dst, target []byte, i int) ([]byte, int) {
 		}
 	}
 	for _, m := range o {
-		if left.take(m.label[:len(m.label)-1]) != nil && !m.isNull() {
+		if left.take(m.quoted) != nil && !m.isNull() {
 			dst = m.appendNew(append(separate(dst, first), m.label...))
 		}
 	}
@@ -74,7 +74,7 @@ type membersLeft map[string]*memberPatch
 func (o objectPatch) byName() membersLeft {
 	left := make(membersLeft, len(o))
 	for i := range o {
-		left[o[i].name] = &o[i]
+		left[unquote(o[i].quoted)] = &o[i]
 	}
 	return left
 }
