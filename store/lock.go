@@ -104,3 +104,121 @@ func spareDescriptors(fd int) error {
 	}
 	return err
 }
+
+// mode is how a session's file is locked: chosen once, since raising a shared
+// lock would drop it first.
+type mode int
+
+const (
+	shared    mode = iota
+	exclusive      // until this call is over
+	kept           // exclusive, on a descriptor that outlives this call
+)
+
+// lock opens and locks the session's file; where it is missing and create is
+// set, it makes an empty one. The lock counts only if it is on the file that
+// the name leads to once it is held.
+func (f *File) lock(handle string, how mode, create bool) (*entry, error) {
+	shard, err := f.openShard(handle, create)
+	if err != nil {
+		return nil, err
+	}
+	e := &entry{f: f, handle: handle, shard: shard, fd: -1}
+	deadline := time.Now().Add(f.opts.LockTimeout)
+	for range maxTries {
+		err = e.tryLock(how, deadline)
+		if err == unix.ENOENT && create {
+			err = e.make()
+		}
+		if err != errReplaced {
+			break
+		}
+	}
+	switch err {
+	case nil:
+		return e, nil
+	case unix.ENOENT:
+		err = ErrNotFound
+	case errReplaced, ErrLocked:
+		err = e.busy()
+	default:
+		err = e.fail("lock", err)
+	}
+	e.takeBack()
+	unix.Close(shard)
+	return nil, err
+}
+
+// errReplaced says that the name leads to another file than before: look again.
+var errReplaced = errors.New("file replaced")
+
+// tryLock takes the lock and opens the file, for reading only if it must be:
+// on a read-only file system, or to look at a tombstone.
+func (e *entry) tryLock(how mode, deadline time.Time) error {
+	if how == shared {
+		return e.lockAndOpen(how, unix.O_RDONLY, deadline)
+	}
+	err := e.lockAndOpen(how, unix.O_RDWR, deadline)
+	if err == unix.EROFS || err == unix.EACCES {
+		e.refused = err
+		err = e.lockAndOpen(how, unix.O_RDONLY, deadline)
+	}
+	return err
+}
+
+// lockAndOpen takes the lock and then opens the same file for its data.
+func (e *entry) lockAndOpen(how mode, access int, deadline time.Time) error {
+	locked, release, err := e.take(how, access, deadline)
+	if err != nil {
+		return openError(err)
+	}
+	if err = e.open(access); err == unix.ENOENT || err == nil && inodeOf(&e.stat) != locked {
+		err = errReplaced
+	}
+	if err != nil {
+		release()
+		e.closeData()
+		return err
+	}
+	e.release = release
+	return nil
+}
+
+// check is open without keeping the file: whether it is worth waiting for.
+func (e *entry) check() error {
+	defer e.closeData()
+	if err := e.open(unix.O_RDONLY); err != unix.ENOENT {
+		return err
+	}
+	return nil
+}
+
+// make makes the session's file, empty, for the lock to be taken on it by
+// whoever comes first: errReplaced if it is there now.
+func (e *entry) make() error {
+	err := touchat(e.shard, e.handle)
+	e.fresh = e.fresh || err == nil
+	if err == nil || err == unix.EEXIST {
+		return errReplaced
+	}
+	return err
+}
+
+// takeBack removes the empty file that this call made but could not lock, unless
+// another process has it by now: that would hold its lock, or have stored something.
+// Where there are no locks at all nobody can store anything.
+func (e *entry) takeBack() {
+	if !e.fresh {
+		return
+	}
+	defer e.closeData()
+	if e.open(unix.O_RDWR) != nil {
+		return
+	}
+	switch tryLock(e.fd, time.Time{}) {
+	case nil, unix.ENOLCK, unix.ENOSYS, unix.EOPNOTSUPP:
+		if fstat(e.fd, &e.stat) == nil && e.stat.Size == 0 && e.stillNamed() == nil {
+			unlinkat(e.shard, e.handle)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -150,4 +151,38 @@ func (e *entry) syncDirs(to int) error {
 		return err
 	}
 	return e.syncDir(e.shard)
+}
+
+// EndMoved implements [Keeper]: it removes the tombstone at the handle, and those that
+// it leads to.
+func (f *File) EndMoved(handle string) (last string, ended bool, err error) {
+	for range maxHops + 1 {
+		next, err := f.endMoved(handle)
+		if err != nil || next == "" {
+			return handle, false, err
+		}
+		handle = next
+	}
+	return handle, false, nil
+}
+
+// endMoved removes one tombstone, and returns where it led.
+func (f *File) endMoved(handle string) (next string, err error) {
+	e, err := f.lock(handle, exclusive, false)
+	if errors.Is(err, ErrNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer e.close()
+	text, err := e.read()
+	if err != nil {
+		return "", err
+	}
+	at, err := current(text)
+	if err != nil || at.moved == "" || at.moved == handle {
+		return "", nil
+	}
+	return at.moved, e.remove()
 }

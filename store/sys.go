@@ -98,3 +98,30 @@ func retryUntil(deadline time.Time, call func() error) error {
 		}
 	}
 }
+
+// preadAll fills text from the offset on, or up to the file's end.
+func preadAll(fd int, text []byte, offset int64) (n int, err error) {
+	for n < len(text) {
+		var m int
+		err = retry(func() (err error) {
+			m, err = unix.Pread(fd, text[n:], offset+int64(n))
+			return err
+		})
+		if err != nil || m == 0 {
+			return n, err
+		}
+		n += m
+	}
+	return n, nil
+}
+
+// setTime sets the times of a file, which is no symbolic link, in directory dir.
+func setTime(dir int, name string, t time.Time) error {
+	ts, err := unix.TimeToTimespec(t)
+	if err != nil {
+		return err
+	}
+	return retry(func() error {
+		return unix.UtimesNanoAt(dir, name, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
+	})
+}
