@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -51,26 +52,40 @@ func readKeyFile(file string) (cookie.Keys, error) {
 // readSecretFile reads a file that only this user, and root, can have written
 // or read.
 func readSecretFile(file string) ([]byte, error) {
-	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	return readRegular(file, unix.O_NOFOLLOW, maxKeyFile, func(st *unix.Stat_t) error {
+		switch {
+		case !trusted(st):
+			return fmt.Errorf("belongs to user %d; it must be root's or that of who runs this", st.Uid)
+		case st.Mode&0o077 != 0:
+			return fmt.Errorf("mode %#o lets other users read it; chmod 600 it, and make a new key", st.Mode&0o777)
+		}
+		return nil
+	})
+}
+
+// readRegular reads a regular file of at most so many bytes, unless check refuses it.
+// It waits for nothing, as it would for the writer of a FIFO.
+func readRegular(file string, flags, most int, check func(*unix.Stat_t) error) ([]byte, error) {
+	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK|flags, 0)
 	if err != nil {
 		return nil, plain(err)
 	}
 	defer f.Close()
 	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+	err = unix.Fstat(int(f.Fd()), &st)
+	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
+		err = errors.New("not a regular file")
+	}
+	if err == nil {
+		err = check(&st)
+	}
+	if err != nil {
 		return nil, err
 	}
-	switch {
-	case st.Mode&unix.S_IFMT != unix.S_IFREG:
-		return nil, fmt.Errorf("not a regular file")
-	case st.Uid != 0 && int(st.Uid) != os.Geteuid():
-		return nil, fmt.Errorf("belongs to user %d; it must be root's or that of who runs this", st.Uid)
-	case st.Mode&0o077 != 0:
-		return nil, fmt.Errorf("mode %#o lets other users read it; chmod 600 it, and make a new key", st.Mode&0o777)
-	case st.Size > maxKeyFile:
-		return nil, fmt.Errorf("larger than %d bytes", maxKeyFile)
+	text, err := io.ReadAll(io.LimitReader(f, int64(most)+1))
+	if len(text) > most {
+		return nil, fmt.Errorf("larger than %d bytes", most)
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxKeyFile))
 	return text, plain(err)
 }
 

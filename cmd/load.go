@@ -26,7 +26,7 @@ func loadCommand(c *call) *cli.Command {
 			return err
 		}
 		if json {
-			c.stdout.Write(append(c.json(r, c.binding(os.Getppid()).Text()), '\n'))
+			c.stdout.Write(append(c.json(r, c.requestSetting(os.Getppid())), '\n'))
 			return nil
 		}
 		code, err := assign(names, r.session.Data, nil)

@@ -179,7 +179,7 @@ func (c *call) noneToLock(who named, err error) error {
 func (c *call) lockSettings(held store.Lock) []setting {
 	settings := []setting{lockSetting(held)}
 	if text, _ := c.lookup(cgi.RequestVariable); text == "" {
-		settings = append(settings, setting{cgi.RequestVariable, c.binding(os.Getpid()).Text()})
+		settings = append(settings, c.requestSetting(os.Getpid()))
 	}
 	return settings
 }

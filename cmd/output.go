@@ -212,9 +212,9 @@ func array(texts []string) []byte {
 
 // json returns the session as load --json prints it, with the variables that a
 // program has to set for its later calls. An empty one is as good as none.
-func (c *call) json(r *result, request string) []byte {
+func (c *call) json(r *result, request setting) []byte {
 	var env object
-	exports := append(r.exports(), setting{cgi.RequestVariable, request})
+	exports := append(r.exports(), request)
 	for _, s := range exports {
 		env.string(s.name, s.value)
 	}
@@ -230,7 +230,7 @@ func (c *call) json(r *result, request string) []byte {
 	o.int("version", int64(r.session.Version))
 	o.int("created", r.session.Created)
 	o.int("accessed", r.accessed)
-	o.string("request", request)
+	o.string("request", request.value)
 	o.raw("env", env.end())
 	o.raw("data", r.session.Data)
 	return o.end()

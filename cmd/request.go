@@ -57,6 +57,11 @@ func (c *call) binding(process int) cgi.Binding {
 	return cgi.Bind(c.lookup, os.LookupEnv, sinceBoot(), process)
 }
 
+// requestSetting returns the binding as a variable.
+func (c *call) requestSetting(process int) setting {
+	return setting{cgi.RequestVariable, c.binding(process).Text()}
+}
+
 // groupKin is for systems that show no ancestors: it reports whether process pid
 // is there, and in the process group of this one.
 func groupKin(pid int) cgi.Kin {

@@ -11,7 +11,6 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
-	"cgisession/cgi"
 	"cgisession/store"
 )
 
@@ -40,7 +39,7 @@ func runCommand(c *call) *cli.Command {
 			return err
 		}
 		// exec keeps the process, and where this program stays it is the parent.
-		settings := append(r.exports(), setting{cgi.RequestVariable, c.binding(os.Getpid()).Text()})
+		settings := append(r.exports(), c.requestSetting(os.Getpid()))
 		var held store.Lock
 		if locked {
 			if held, err = c.holdLoaded(r); err != nil {
