@@ -10,10 +10,9 @@ import (
 	"strings"
 )
 
-// Env is all that a call reads of its environment, besides the variables of
-// its options, those of [Script], those by which [Inherited] tells requests apart,
-// and PATH where it looks for a COMMAND. Nothing else that a client can name is
-// read.
+// Env is what a call reads of its environment. Besides it, a call reads the
+// variables of its options, those of [Script] and of [Inherited], and PATH to find a
+// COMMAND. Nothing else that a client can name is read.
 type Env struct {
 	Cookie     string // HTTP_COOKIE: the request's Cookie header
 	HTTPS      bool   // HTTPS is set and not off, or REQUEST_SCHEME is https

@@ -212,10 +212,10 @@ func splitString(word string) (text string, ok bool) {
 	return strings.TrimPrefix(text, "="), ok
 }
 
-// splitLine splits the first argument at blanks if it begins with run and one of
-// them: it is the rest of a "#!" line then, which Linux passes as one argument
-// (execve(2)). rest is how many arguments come after it, -1 if it is none. They
-// are the script's path and arguments, which may come from a client.
+// splitLine splits the first argument at blanks if it begins with run and a blank:
+// then it is the rest of a "#!" line, which Linux passes as one argument (execve(2)).
+// rest is the number of arguments after it: the script's path and arguments, which
+// may come from a client. It is -1 if the first argument is no such line.
 func splitLine(args []string) (words []string, rest int) {
 	if len(args) < 2 || !strings.HasPrefix(args[1], "run ") && !strings.HasPrefix(args[1], "run\t") {
 		return args, -1

@@ -14,8 +14,8 @@ import (
 // processor that Go knows (times(2), proc_pid_stat(5)).
 const tick = 1e9 / 100
 
-// sinceBoot returns the time in clock ticks since boot, on the clock by which
-// /proc tells when a process started, also in a time namespace.
+// sinceBoot returns the time in clock ticks since boot. /proc uses the same clock for
+// the start of a process, also in a time namespace.
 func sinceBoot() int64 {
 	var now unix.Timespec
 	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) != nil {

@@ -173,9 +173,9 @@ func (c *call) noneToLock(who named, err error) error {
 	return errNo
 }
 
-// lockSettings returns what COMMAND is told of its lock. If nothing was exported
-// before, it is also told to which request the lock belongs: a server that COMMAND
-// starts would hand the lock to the scripts of all visitors.
+// lockSettings returns the variables for COMMAND's lock. If nothing was exported
+// before, CGISESSION_REQUEST is among them, so that the lock counts in this request
+// only: a server that COMMAND starts hands its environment to all visitors' scripts.
 func (c *call) lockSettings(held store.Lock) []setting {
 	settings := []setting{lockSetting(held)}
 	if text, _ := c.lookup(cgi.RequestVariable); text == "" {

@@ -259,13 +259,13 @@ func TestLogRelative(t *testing.T) {
 	bin := reachable(t)
 	p := logPlace{t, other, open(t)}
 	p.dir("up", planter, 0o777)
-	work := p.dir("up/work", other, 0o700)
+	work := p.dir("up/own", other, 0o700)
 	shared := p.dir("shared", planter, 0o777)
 	r := request{dir: p.dir("site", other, 0o700)}
 	for _, c := range []struct{ dir, path, refused string }{
 		{work, "log", ""},
 		{work, "./log", ""},
-		{work, "../work/log", "directory .. belongs to user 1234"},
+		{work, "../own/log", "directory .. belongs to user 1234"},
 		{shared, "log", "directory . belongs to user 1234"},
 		{shared, p.root + "/site/log", ""},
 	} {
