@@ -20,6 +20,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"cgisession/store"
+	"cgisession/store/file"
 )
 
 // Version is set by the linker.
@@ -196,7 +197,7 @@ func shFlag(on *bool) cli.Flag {
 
 // prepare reads the environment and the keys and finds the store.
 func (c *call) prepare() (err error) {
-	if err = store.CheckDescriptors(); err != nil {
+	if err = file.CheckDescriptors(); err != nil {
 		return fmt.Errorf("descriptors: %w", err)
 	}
 	if err = c.findStore(); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"cgisession/store"
+	"cgisession/store/file"
 )
 
 func doctorCommand(c *call) *cli.Command {
@@ -22,7 +23,7 @@ func doctorCommand(c *call) *cli.Command {
 		if err := noArguments(args); err != nil {
 			return err
 		}
-		if files, ok := c.store.(*store.File); ok {
+		if files, ok := c.store.(*file.Store); ok {
 			d.files = files
 			d.checkDirectory()
 		} else {
@@ -45,7 +46,7 @@ func doctorCommand(c *call) *cli.Command {
 // doctor collects what it finds.
 type doctor struct {
 	c                  *call
-	files              *store.File // nil: sessions are not in files
+	files              *file.Store // nil: sessions are not in files
 	deep, repair, json bool
 	lockOnce           string // the other process's part in the check of locks
 	findings           []finding

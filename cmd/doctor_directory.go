@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"cgisession/store"
+	"cgisession/store/file"
 )
 
 // What doctor checks of a data directory and its file system.
@@ -140,7 +141,7 @@ const itself = "/proc/self/exe"
 
 // lockOnce is otherProcess's other process.
 func lockOnce(path string) error {
-	locked, err := store.LockOnce(path)
+	locked, err := file.LockOnce(path)
 	if err == nil && !locked {
 		err = store.ErrLocked
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cgisession/store"
+	"cgisession/store/file"
 )
 
 // A limited is a verb's call for a session that may be past its limit.
@@ -94,7 +95,7 @@ func (l limited) of(bound bool) limited {
 func aged(t *testing.T, created, accessed time.Duration) request {
 	t.Helper()
 	r := request{dir: t.TempDir()}
-	f := store.NewFile(r.dir+"/sessions", store.Options{MaxSize: 1 << 20})
+	f := file.Open(r.dir+"/sessions", store.Options{MaxSize: 1 << 20})
 	defer f.Close()
 	_, err := f.Update(store.Handle("cgisession_id", visitor), true, func(s *store.Session) (store.Outcome, error) {
 		s.Created -= int64(created / time.Second)

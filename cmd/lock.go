@@ -16,6 +16,7 @@ import (
 
 	"cgisession/cgi"
 	"cgisession/store"
+	"cgisession/store/file"
 )
 
 func lockCommand(c *call) *cli.Command {
@@ -124,13 +125,13 @@ func (c *call) lockFD(fd int, args []string) error {
 
 // inFiles reports whether sessions are in files.
 func (c *call) inFiles() bool {
-	_, ok := c.store.(*store.File)
+	_, ok := c.store.(*file.Store)
 	return ok
 }
 
 // files returns the store, for the verbs that work on a session's file.
-func (c *call) files() (*store.File, error) {
-	if f, ok := c.store.(*store.File); ok {
+func (c *call) files() (*file.Store, error) {
+	if f, ok := c.store.(*file.Store); ok {
 		return f, nil
 	}
 	return nil, usagef("with --type %s a session is no file, and has no descriptor; use lock COMMAND or run --lock", c.storeType)

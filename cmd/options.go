@@ -15,6 +15,7 @@ import (
 	"cgisession/cgi"
 	"cgisession/cookie"
 	"cgisession/store"
+	"cgisession/store/file"
 )
 
 // options are what flags and variables set, each bound in flags.
@@ -254,9 +255,9 @@ func (o *options) open(env cgi.Env, log func(event, handle string)) (store.Keepe
 	}
 	dir := o.directory(env)
 	if o.storeType == "memory" {
-		if err := store.CheckMemory(dir); err != nil {
+		if err := file.CheckMemory(dir); err != nil {
 			return nil, err
 		}
 	}
-	return store.NewFile(dir, opts), nil
+	return file.Open(dir, opts), nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"cgisession/store"
+	"cgisession/store/file"
 )
 
 func statsCommand(c *call) *cli.Command {
@@ -28,7 +29,7 @@ func statsCommand(c *call) *cli.Command {
 			return err
 		}
 		s := stats{Count: count, last: last}
-		if files, ok := c.store.(*store.File); ok {
+		if files, ok := c.store.(*file.Store); ok {
 			space := files.Space()
 			s.space = &space
 		}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cgisession/store/storetest/oracle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -850,71 +851,6 @@ func TestMergeRandom(t *testing.T) {
 	}
 }
 
-// oracleAllows reports whether ParseValue should take text, which encoding/json
-// takes: it knows nothing of duplicates, UTF-8, lone surrogates and MaxDepth.
-func oracleAllows(text []byte) bool {
-	if !utf8.Valid(text) {
-		return false
-	}
-	for rest := text; len(rest) > 0; {
-		if rest[0] != '\\' {
-			rest = rest[1:]
-			continue
-		}
-		if rest[1] != 'u' {
-			rest = rest[2:]
-			continue
-		}
-		code, _ := strconv.ParseUint(string(rest[2:6]), 16, 16)
-		rest = rest[6:]
-		switch code >> 10 {
-		case 0xd800 >> 10:
-			if !bytes.HasPrefix(rest, []byte(`\u`)) {
-				return false
-			}
-			low, _ := strconv.ParseUint(string(rest[2:6]), 16, 16)
-			if low>>10 != 0xdc00>>10 {
-				return false
-			}
-			rest = rest[6:]
-		case 0xdc00 >> 10:
-			return false
-		}
-	}
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.UseNumber()
-	return oracleUnique(dec, 0)
-}
-
-// oracleUnique reads a value at some depth and reports whether its names differ.
-func oracleUnique(dec *json.Decoder, depth int) bool {
-	token, err := dec.Token()
-	if err != nil {
-		return false
-	}
-	if token != json.Delim('{') && token != json.Delim('[') {
-		return true
-	}
-	if depth++; depth > MaxDepth {
-		return false
-	}
-	seen := map[string]bool{}
-	for dec.More() {
-		if token == json.Delim('{') {
-			name, _ := dec.Token()
-			if seen[name.(string)] {
-				return false
-			}
-			seen[name.(string)] = true
-		}
-		if !oracleUnique(dec, depth) {
-			return false
-		}
-	}
-	dec.Token()
-	return true
-}
-
 func FuzzParseData(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, ` {"a" : [1e400, 0.10, -0] , "b":{"c":{"d":1,"d":2}}} `, `{"a":1,"\u0061":2}`, `{"a":"\ud800"}`,
@@ -925,7 +861,7 @@ func FuzzParseData(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		before := string(text)
 		v, err := ParseValue(text)
-		if want := json.Valid(text) && oracleAllows(text); (err == nil) != want {
+		if want := oracle.StrictJSON(text, MaxDepth); (err == nil) != want {
 			t.Fatalf("ParseValue(%q) = %q, %v; want success %v", text, v, err, want)
 		}
 		d, dataErr := ParseData(text)

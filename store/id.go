@@ -57,7 +57,8 @@ func Handle(name, id string) string {
 // HandleSize is the length of a handle.
 const HandleSize = 2 * sha256.Size
 
-func validHandle(text string) bool { return len(text) == HandleSize && IsHex(text) }
+// IsHandle reports whether text has the form of a handle.
+func IsHandle(text string) bool { return len(text) == HandleSize && IsHex(text) }
 
 // IsHex reports whether text is of the digits 0-9 and a-f, as handles are.
 func IsHex(text string) bool {
@@ -68,3 +69,16 @@ func IsHex(text string) bool {
 	}
 	return true
 }
+
+// UserKey returns the name of a user in an index of users: the first half of the
+// hex SHA-256 of the user's name, after that of the cookie and NUL if one is given.
+func UserKey(cookieName, user string) string {
+	if cookieName != "" {
+		user = cookieName + "\x00" + user
+	}
+	sum := sha256.Sum256([]byte(user))
+	return hex.EncodeToString(sum[:UserKeySize/2])
+}
+
+// UserKeySize is the length of a user's key.
+const UserKeySize = sha256.Size

@@ -11,7 +11,10 @@ import (
 
 // maxOldKeys bounds the keys that a session keeps. It is the number of tombstones
 // that are followed from a handle: an older id leads nowhere.
-const maxOldKeys = maxHops
+const maxOldKeys = MaxHops
+
+// MaxHops bounds how many tombstones a store follows from a handle.
+const MaxHops = 8
 
 // An OldKey is a one-way key made from an id that the session had before. The
 // session keeps it while that id is in its grace, so that a form which was

@@ -1,9 +1,7 @@
 package store
 
 import (
-	"bytes"
 	"fmt"
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -44,28 +42,5 @@ func TestAfterMove(t *testing.T) {
 	}
 	if keys = afterMove(keys, 0); keys != nil {
 		t.Errorf("without a grace: %v", keys)
-	}
-}
-
-// A save leaves out the keys that are over.
-func TestOldKeysPruned(t *testing.T) {
-	f := NewFile(t.TempDir(), Options{MaxSize: 1000})
-	defer f.Close()
-	h := Handle("test", NewID())
-	created, err := f.Update(h, true, func(s *Session) (Outcome, error) {
-		s.OldKeys = []OldKey{{"over", 1764000000}, {"kept", time.Now().Add(time.Hour).Unix()}}
-		return Save, nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 2 { // both records
-		if _, err := f.Update(h, false, func(*Session) (Outcome, error) { return Save, nil }); err != nil {
-			t.Fatal(err)
-		}
-	}
-	text, err := os.ReadFile(created.Path)
-	if err != nil || bytes.Contains(text, []byte(`"over"`)) || bytes.Count(text, []byte(`"kept"`)) != 2 {
-		t.Errorf("stored: %s, %v", bytes.TrimRight(text, "\n"), err)
 	}
 }

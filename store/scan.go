@@ -133,9 +133,9 @@ func measure(text []byte, i int) (end, levels int) {
 	return len(text), levels
 }
 
-// isCompact reports whether data has no whitespace and no more than MaxDepth
+// IsCompact reports whether data has no whitespace and no more than MaxDepth
 // levels, as what this package stores.
-func (d Data) isCompact() bool {
+func (d Data) IsCompact() bool {
 	level := 0
 	for i := 0; i < len(d); i++ {
 		role := roles[d[i]]

@@ -1,32 +1,13 @@
-// Package store keeps sessions by handle, safe against crashes and against
-// other processes that use the same sessions.
+// Package store is the contract between the program and what keeps its sessions,
+// and what all stores share: the session and its data, ids and handles, limits, and
+// what operators see.
 //
-// [File] keeps a session in a file; package redis keeps it in a server that
-// many machines share. The argument for why a session in a file survives a crash
-// at any moment:
-//
-// A session's file holds lines, each a record of the whole session with a
-// version and a checksum. The session is the record with the highest version
-// among those that are whole. A save writes its record beside the current one,
-// never over it, in one pwrite(2). Until all of the new record is in the file
-// its checksum is wrong and the current record still counts; from then on the
-// new one does. So at every instant, and wherever the writer dies, the file
-// holds a whole record: the old or the new. The room of a record is used again
-// only once a later one stands whole elsewhere in the file.
-//
-// That order holds for what processes see. A power cut may drop or reorder
-// what the kernel has not yet written. Within one page it cannot take both
-// records, as long as the disk writes 4 KiB at a time: of each version of the
-// page that the kernel hands it all is there or nothing. A longer file is
-// therefore synced at every save, and a file of one page when [Options.Durable]
-// says so, which is also for disks that may tear a page.
-//
-// The file is the lock (flock(2)), and it is never replaced by another, so
-// that a lock holds through any number of saves and through a rename.
+// Package file keeps each session in a file; package redis keeps them in a server
+// that many machines share. Package storetest checks that a store keeps the
+// contract.
 package store
 
 import (
-	"context"
 	"errors"
 	"time"
 )
@@ -168,88 +149,4 @@ type Lease struct {
 	Every   time.Duration
 	Renew   func() error
 	Release func() error
-}
-
-// Keeper is a store as operators see it. Nothing that reads takes a lock or
-// marks an access.
-type Keeper interface {
-	Store
-
-	// Each calls visit with every session, in no order, one at a time. It
-	// stops at the first error that visit returns.
-	Each(visit Visit) error
-
-	// Look is Each for the session with this very handle, or returns
-	// ErrNotFound. It does not go on from a tombstone.
-	Look(handle string, visit Visit) error
-
-	// Find returns the one handle that begins with prefix, of at least MinHandle
-	// hex digits. None is ErrNotFound, several are ErrAmbiguous.
-	Find(prefix string) (string, error)
-
-	// UserHandles calls visit with the handle of each session that may be the
-	// user's: whose it is, the session says.
-	UserHandles(user string, visit func(handle string) error) error
-
-	// EndMoved removes what moves left at the handle, whose session has ended: old
-	// ids, each leading to the next, or a copy that came to nothing. It returns
-	// where the session was, and whether it was ended only by this.
-	EndMoved(handle string) (last string, ended bool, err error)
-
-	// MendUser makes sure that UserHandles finds the session.
-	MendUser(s *Session) error
-
-	// Count counts the sessions without reading their data.
-	Count() (*Count, error)
-
-	// Sweep removes what has been idle for too long.
-	Sweep(ctx context.Context, how Sweep) (Swept, error)
-
-	// LastSweep returns what is known of the last sweep; the zero value: nothing.
-	LastSweep() (LastSweep, error)
-}
-
-// Options are a store's settings. The zero value of each is safe.
-type Options struct {
-	Timeout           time.Duration // longest time between accesses; 0: no limit
-	Lifetime          time.Duration // longest time since creation; 0: no limit
-	LockTimeout       time.Duration // longest wait for a lock; 0: do not wait
-	MaxSize           int           // bytes of data that Save accepts; see CheckSize
-	Durable           bool          // sync every save before it is reported
-	InvalidateCorrupt bool          // a corrupt session is an invalidated one
-
-	// LockFD is a descriptor that was handed down, of a session's file that
-	// the caller has locked or will lock by it; 0: none. It takes the place
-	// of the lock, and is never closed or unlocked. On a file that was
-	// removed it has no meaning; on another session's file it is ErrOtherLock
-	// unless LockElsewhere is set.
-	LockFD        int
-	LockElsewhere bool
-
-	// LockToken is a lease that was handed down; empty: none. On another
-	// session than it was taken on it is ErrLockLost, unless LockElsewhere is set.
-	LockToken string
-
-	// Log, if set, is told what no error reports: an event and a handle.
-	Log func(event, handle string)
-}
-
-// expired reports whether the session has passed its limits at now.
-func (o Options) expired(s *Session, now time.Time) bool { return o.idle(s, now) || o.old(s, now) }
-
-// idle reports whether the session was not used for longer than Timeout. A time
-// in the future counts as now: a clock that was set back ends no session.
-func (o Options) idle(s *Session, now time.Time) bool {
-	return o.Timeout > 0 && now.Sub(s.Accessed) > o.Timeout
-}
-
-// old reports whether the session was created longer than Lifetime ago.
-func (o Options) old(s *Session, now time.Time) bool {
-	return o.Lifetime > 0 && s.Created < now.Unix()-int64(o.Lifetime/time.Second)
-}
-
-func (o Options) log(event, handle string) {
-	if o.Log != nil {
-		o.Log(event, handle)
-	}
 }

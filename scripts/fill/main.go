@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"cgisession/store"
+	"cgisession/store/file"
 )
 
 // makers is how many sessions are made at a time.
@@ -30,7 +31,7 @@ func main() {
 	if flag.NArg() != 1 || *n < 0 || *share < 0 || *share > 100 || *size < 0 || *size > 1<<20 {
 		log.Fatal("usage: fill [-n N] [-old PERCENT] [-age TIME] [-size BYTES] [-user NAME] DIR")
 	}
-	f := store.NewFile(flag.Arg(0), store.Options{MaxSize: 2 << 20})
+	f := file.Open(flag.Arg(0), store.Options{MaxSize: 2 << 20})
 	text := strings.Repeat("x", max(0, *size-len(`{"text":""}`)))
 	data := store.Data(`{"text":"` + text + `"}`)
 	then := time.Now().Add(-*age)
@@ -52,7 +53,7 @@ func spread(i, percent int) bool { return (i+1)*percent/100 > i*percent/100 }
 
 // makeOne makes session number i, if it is not there, and sets its last access
 // back if it is old.
-func makeOne(f *store.File, i int, data store.Data, user string, old bool, then time.Time) error {
+func makeOne(f *file.Store, i int, data store.Data, user string, old bool, then time.Time) error {
 	handle := store.Handle("cgisession_id", fmt.Sprintf("session-number-%012d", i))
 	s, err := f.Update(handle, true, func(s *store.Session) (store.Outcome, error) {
 		if s.Version > 0 {

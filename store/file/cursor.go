@@ -1,0 +1,64 @@
+package file
+
+import (
+	"cgisession/store"
+
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// cursorFile tells the next sweep where to go on, and when the last one ended:
+// "<directory> <Unix seconds> <seen> <removed>". Nothing depends on it.
+const cursorFile = ".cleanup"
+
+// LastSweep implements [store.Keeper].
+func (f *Store) LastSweep() (store.LastSweep, error) {
+	last, _ := f.lastSweep()
+	return last, nil
+}
+
+// lastSweep also returns the directory with which the next sweep begins.
+func (f *Store) lastSweep() (last store.LastSweep, next int) {
+	var seconds int64
+	text := f.readCursor()
+	n, _ := fmt.Sscanf(text, "%02x %d %d %d\n", &next, &seconds, &last.Seen, &last.Removed)
+	if n < 4 || next < 0 || next >= shards {
+		return store.LastSweep{}, 0
+	}
+	last.At = time.Unix(seconds, 0)
+	return last, next
+}
+
+func (f *Store) readCursor() string {
+	if err := f.openRoot(false); err != nil {
+		return ""
+	}
+	fd, err := openat(f.root, cursorFile, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return ""
+	}
+	defer unix.Close(fd)
+	text := make([]byte, 128)
+	n, _ := preadAll(fd, text, 0)
+	return string(text[:n])
+}
+
+func (f *Store) writeCursor(next int, done store.Swept) error {
+	text := strings.Join([]string{
+		shardName(next), strconv.FormatInt(time.Now().Unix(), 10),
+		strconv.FormatInt(done.Seen, 10), strconv.FormatInt(done.Removed, 10),
+	}, " ") + "\n"
+	fd, err := createat(f.root, cursorFile, unix.O_TRUNC|unix.O_NONBLOCK, 0o600)
+	if err == nil {
+		err = pwriteAll(fd, []byte(text), 0)
+		unix.Close(fd)
+	}
+	if err != nil {
+		return &dirError{f.dir, fmt.Errorf("write %s: %w", cursorFile, err)}
+	}
+	return nil
+}

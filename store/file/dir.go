@@ -1,0 +1,155 @@
+package file
+
+import (
+	"cgisession/store"
+
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// A dirError says what is wrong with the data directory as a whole.
+type dirError struct {
+	dir string
+	err error
+}
+
+func (e *dirError) Error() string { return "data directory " + e.dir + ": " + e.err.Error() }
+func (e *dirError) Unwrap() error { return e.err }
+
+// CheckMemory reports as ErrConfig that dir is on no file system in memory.
+func CheckMemory(dir string) error {
+	ok, err := inMemory(dir)
+	if err == unix.ENOENT { // it will be made there
+		ok, err = inMemory(filepath.Dir(dir))
+	}
+	if err == nil && !ok {
+		err = fmt.Errorf("%w: not on a file system in memory (tmpfs); choose another --data-dir or --type file", store.ErrConfig)
+	}
+	if err != nil {
+		return &dirError{dir, err}
+	}
+	return nil
+}
+
+// openRoot opens the data directory once; where it is missing and create is
+// set, it is made. Missing without create is ErrNotFound.
+func (f *Store) openRoot(create bool) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.root >= 0 {
+		return nil
+	}
+	fd, err := openDir(unix.AT_FDCWD, f.dir)
+	if err == unix.ENOENT {
+		if !create {
+			return store.ErrNotFound
+		}
+		if err = makeDir(unix.AT_FDCWD, f.dir); err == unix.ENOENT {
+			err = fmt.Errorf("%w: its parent directory does not exist; create it", store.ErrConfig)
+		} else if err == nil {
+			fd, err = openDir(unix.AT_FDCWD, f.dir)
+		}
+	}
+	if err != nil {
+		return &dirError{f.dir, err}
+	}
+	f.root = fd
+	return nil
+}
+
+// openShard opens the directory of the sessions whose handles begin as this
+// one; where it is missing and create is set, it is made.
+func (f *Store) openShard(handle string, create bool) (fd int, err error) {
+	if err := f.openRoot(create); err != nil {
+		return -1, err
+	}
+	name := handle[:2]
+	fd, err = openOrMake(f.root, name, create)
+	if err != nil && err != store.ErrNotFound {
+		err = &fs.PathError{Op: "open", Path: f.dir + "/" + name, Err: err}
+	}
+	return fd, err
+}
+
+// openOrMake opens a directory; a missing one is made, for good, if create is
+// set, and else ErrNotFound.
+func openOrMake(at int, name string, create bool) (fd int, err error) {
+	fd, err = openDir(at, name)
+	if err != unix.ENOENT {
+		return fd, err
+	}
+	if !create {
+		return -1, store.ErrNotFound
+	}
+	if err = makeDir(at, name); err == nil {
+		err = fsync(at)
+	}
+	if err != nil {
+		return -1, err
+	}
+	return openDir(at, name)
+}
+
+// openDir opens a directory that is this user's alone, by no symbolic link.
+// A missing one is unix.ENOENT itself.
+func openDir(at int, name string) (fd int, err error) {
+	fd, err = openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	switch err {
+	case nil:
+	case unix.ELOOP, unix.ENOTDIR:
+		return -1, fmt.Errorf("%w: not a directory, or a symbolic link; name a real directory", store.ErrUnsafe)
+	default:
+		return -1, err
+	}
+	var st unix.Stat_t
+	if err = fstat(fd, &st); err == nil {
+		err = checkOwned(&st, os.Geteuid(), 0o022)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// checkOwned refuses what belongs to another user than uid, or has a mode with any
+// of the forbidden bits.
+func checkOwned(st *unix.Stat_t, uid int, forbidden uint32) error {
+	switch {
+	case int(st.Uid) != uid:
+		return fmt.Errorf("%w: belongs to user %d, not to %d, who runs this", store.ErrUnsafe, st.Uid, uid)
+	case uint32(st.Mode)&forbidden&0o022 != 0:
+		return fmt.Errorf("%w: mode %#o lets other users in; run cgisession doctor --repair", store.ErrUnsafe, st.Mode&0o777)
+	case uint32(st.Mode)&forbidden != 0:
+		return fmt.Errorf("%w: mode %#o lets other users in; chmod go-rwx it", store.ErrUnsafe, st.Mode&0o777)
+	}
+	return nil
+}
+
+// makeDir makes a directory with mode 0700; that another process just did is
+// fine.
+func makeDir(at int, name string) error {
+	err := private(func() error { return unix.Mkdirat(at, name, 0o700) })
+	if errors.Is(err, unix.EEXIST) {
+		return nil
+	}
+	return err
+}
+
+// umask guards the process's file mode creation mask.
+var umask sync.Mutex
+
+// private runs create while the mask leaves the owner's permissions alone, so
+// that 0700 and 0600 come out as such.
+func private(create func() error) error {
+	umask.Lock()
+	defer umask.Unlock()
+	defer unix.Umask(unix.Umask(0o077))
+	return retry(create)
+}

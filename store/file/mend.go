@@ -1,0 +1,225 @@
+package file
+
+import (
+	"cgisession/store"
+
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// What mends a damaged data directory. What cannot be mended is moved aside, so
+// that no data is ever deleted: the damaged part of a file is copied first.
+//
+// What other users could only read is mended. What they could write is moved
+// aside too, however whole it looks: a session of one of them, renamed to the
+// handle of another visitor, would be that visitor's.
+
+// damagedDir is where that goes, each under a name that is new there.
+const damagedDir = ".damaged"
+
+// moveAside moves what has the name in the directory at out of the way, and
+// returns where it is now. A directory of another user cannot be moved to another
+// directory (rename(2)), so it gets another name where it is.
+func (f *Store) moveAside(at int, name, as string) (did string, err error) {
+	as = fmt.Sprintf("%s.%d", as, time.Now().UnixNano())
+	if name == damagedDir {
+		return "it is now " + f.dir + "/" + as, renameNew(at, name, f.root, as)
+	}
+	dir, err := f.openDamaged()
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(dir)
+	err = renameNew(at, name, dir, as)
+	if err == unix.EACCES {
+		as = damagedDir + "." + as
+		return "it is now " + as + " in the same directory", renameNew(at, name, at, path.Join(path.Dir(name), as))
+	}
+	return "it is now " + f.dir + "/" + damagedDir + "/" + as, err
+}
+
+// openDamaged opens the directory for what is damaged.
+func (f *Store) openDamaged() (fd int, err error) {
+	fd, err = openOrMake(f.root, damagedDir, true)
+	if err != nil {
+		err = &fs.PathError{Op: "open", Path: f.dir + "/" + damagedDir, Err: err}
+	}
+	return fd, err
+}
+
+// maxMends bounds what is mended of one file: it may have several faults, and
+// others may go on with it meanwhile.
+const maxMends = 8
+
+// Mend mends what stands in the place of a session's file until Look finds
+// nothing wrong with it, or moves it aside, and returns what it did; nothing if
+// there is no need any more. It marks no access.
+func (f *Store) Mend(handle string) (did []string, err error) {
+	for range maxMends {
+		once, err := f.mendOnce(handle)
+		if err != nil || once == "" {
+			return did, err
+		}
+		did = append(did, once)
+	}
+	return did, nil
+}
+
+// mendOnce mends one fault.
+func (f *Store) mendOnce(handle string) (did string, err error) {
+	shard, err := f.openShard(handle, false)
+	if err == store.ErrNotFound {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	did, err = f.mendPlace(shard, handle)
+	unix.Close(shard)
+	if err != nil || did != "" {
+		return did, err
+	}
+	e, err := f.lock(handle, exclusive, false)
+	if err == store.ErrNotFound {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer e.close()
+	return e.mend()
+}
+
+// mendPlace mends what stat(2) can tell. No session is used that is in a place
+// with one of these faults, so that nobody has its lock.
+func (f *Store) mendPlace(shard int, handle string) (did string, err error) {
+	var st unix.Stat_t
+	err = lstatat(shard, handle, &st)
+	switch {
+	case err == unix.ENOENT:
+		return "", nil
+	case err != nil:
+		return "", err
+	case !isOwn(&st) || isOpen(&st):
+		return f.moveAside(shard, handle, handle)
+	case st.Mode&0o077 != 0 || st.Mode&0o400 == 0:
+		return "its mode is now 0600", chmodat(shard, handle, 0o600)
+	}
+	return "", nil
+}
+
+// isOwn reports whether it is a regular file of this user's, and has no other
+// name.
+func isOwn(st *unix.Stat_t) bool {
+	return st.Mode&unix.S_IFMT == unix.S_IFREG && st.Nlink == 1 && int(st.Uid) == os.Geteuid()
+}
+
+// mend mends one fault of the locked file.
+func (e *entry) mend() (did string, err error) {
+	text, err := e.read()
+	if errors.Is(err, store.ErrTooLarge) {
+		return e.f.moveAside(e.shard, e.handle, e.handle)
+	}
+	if err != nil {
+		return "", err
+	}
+	at, err := current(text)
+	mode := checkMode(&e.stat, at.record)
+	switch wrong := damage(text, at, err); {
+	case err != nil && wrong != nil:
+		return e.f.moveAside(e.shard, e.handle, e.handle)
+	case len(at.data) > e.f.opts.MaxRead():
+		return e.f.moveAside(e.shard, e.handle, e.handle)
+	case at.moved == e.handle:
+		return e.removeOrphan()
+	case mode != nil:
+		want := mode.(wrongMode).want
+		return fmt.Sprintf("its mode is now %#o", want), fchmod(e.fd, want)
+	case wrong != nil:
+		return e.removeDamage(text, at)
+	case at.moved == "" && at.created > time.Now().Unix():
+		return e.setBackCreated(at)
+	case fromFuture(&e.stat):
+		return "its last access is now", setTime(e.shard, e.handle, time.Now())
+	}
+	return "", nil
+}
+
+// removeOrphan removes a tombstone that leads to itself, which holds no data. It is
+// locked here, so the move that made it is not under way any more.
+func (e *entry) removeOrphan() (did string, err error) {
+	if err := e.stillNamed(); err == errReplaced {
+		return "", nil
+	} else if err != nil {
+		return "", err
+	}
+	return "it held no data, and is removed", unlinkat(e.shard, e.handle)
+}
+
+// removeDamage puts line feeds in the place of all but the record that counts.
+// It stays where it is, so that a crash does no harm.
+func (e *entry) removeDamage(text []byte, at found) (did string, err error) {
+	copied, err := e.f.copyAside(e.handle, text)
+	if err == nil {
+		err = e.blank(at.begin, at.end, len(text))
+	}
+	if err == nil {
+		err = setTime(e.shard, e.handle, modified(&e.stat))
+	}
+	return "now it is mended, and a copy of what it was is " + copied, err
+}
+
+// copyAside puts the text of a file with the damaged ones, for good, and returns
+// where it is.
+func (f *Store) copyAside(name string, text []byte) (copied string, err error) {
+	dir, err := f.openDamaged()
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(dir)
+	name = fmt.Sprintf("%s.%d", name, time.Now().UnixNano())
+	copied = f.dir + "/" + damagedDir + "/" + name
+	fd, err := createat(dir, name, unix.O_EXCL, 0o600)
+	if err != nil {
+		return "", &fs.PathError{Op: "create", Path: copied, Err: err}
+	}
+	err = pwriteAll(fd, text, 0)
+	if err == nil {
+		err = fsync(fd)
+	}
+	if closing := unix.Close(fd); err == nil {
+		err = closing
+	}
+	if err != nil {
+		unlinkat(dir, name)
+		return "", &fs.PathError{Op: "write", Path: copied, Err: err}
+	}
+	return copied, nil
+}
+
+// setBackCreated stores that the session was created now.
+func (e *entry) setBackCreated(at found) (did string, err error) {
+	now := time.Now()
+	accessed := modified(&e.stat)
+	if accessed.After(now) {
+		accessed = now
+	}
+	e.stored = true
+	s := e.session(at.record, accessed)
+	s.Created = now.Unix()
+	if err = e.save(s, at, store.Save); err == nil {
+		err = setTime(e.shard, e.handle, accessed)
+	}
+	return "it was created now, it says", err
+}
+
+// chmodat sets the mode of what is no symbolic link.
+func chmodat(dir int, name string, mode uint32) error {
+	return retry(func() error { return unix.Fchmodat(dir, name, mode, 0) })
+}

@@ -1,0 +1,172 @@
+package file
+
+import (
+	"cgisession/store"
+
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// What can be done with a session whose data is too large to be read: it can be
+// listed, ended, and its data deleted. For that its file is gone through in pieces,
+// so that no more than these are in memory.
+
+// fileLimit returns how large a file with MaxRead bytes of data can get; see place.
+func (f *Store) fileLimit() int64 { return 3*(int64(f.opts.MaxRead())+page) + page }
+
+// unread is the error of a session whose data is not read.
+func (e *entry) unread() error {
+	return e.fail("read", fmt.Errorf("file of %d bytes: %w allows; raise that, or remove the file", e.stat.Size, store.ErrTooLarge))
+}
+
+// judgeUnread is judge for a file that is not read as a whole, as tooLarge says.
+func (e *entry) judgeUnread(tooLarge error) (*store.Session, found, error) {
+	at, err := e.skim()
+	switch {
+	case errors.Is(err, store.ErrCorrupt) && e.f.opts.InvalidateCorrupt:
+		err = store.ErrInvalidated
+		fallthrough
+	case err != nil:
+		e.f.opts.LogEvent("corrupt", e.handle)
+		return nil, at, err
+	}
+	e.stored = true
+	s := e.session(at.record, modified(&e.stat))
+	if e.f.opts.State(s, time.Now()) != store.Live {
+		return nil, at, store.ErrInvalidated
+	}
+	return s, at, tooLarge
+}
+
+// lookUnread is what an operator sees of such a file.
+func (e *entry) lookUnread(s *store.Session, tooLarge error) (*store.Session, store.State, error) {
+	at, err := e.skim()
+	if err != nil {
+		return s, store.Corrupt, err
+	}
+	s = e.session(at.record, s.Accessed)
+	if state := e.f.state(s, at.record, nil); state != store.Live {
+		return s, state, nil
+	}
+	return s, store.Oversize, tooLarge
+}
+
+const (
+	// skimSize is how much of a file is read at once, in bytes.
+	skimSize = 64 << 10
+
+	// headSize bounds what a record has before its data.
+	headSize = page
+)
+
+// skim finds the record that counts in a file of any size, without its data: by the
+// checksums alone. It is ErrCorrupt if there is none.
+func (e *entry) skim() (best found, err error) {
+	var line skimmed
+	piece := make([]byte, skimSize)
+	for offset := 0; ; {
+		n, err := preadAll(e.fd, piece, int64(offset))
+		if err != nil {
+			return found{}, e.fail("read", err)
+		}
+		if n == 0 {
+			break
+		}
+		for rest := piece[:n]; len(rest) > 0; {
+			part, after, ended := bytes.Cut(rest, []byte{'\n'})
+			line.add(part)
+			offset += len(part)
+			if rest = after; !ended {
+				continue
+			}
+			offset++
+			if r, ok := line.record(); ok && r.version > best.version {
+				best = found{r, offset - line.length - 1, offset}
+			}
+			line = skimmed{head: line.head[:0]}
+		}
+	}
+	if best.version == 0 {
+		return found{}, e.fail("read", fmt.Errorf("%w; remove it, or set --invalidate-corrupt", store.ErrCorrupt))
+	}
+	return best, nil
+}
+
+// skimmed is a line of which only the beginning is kept.
+type skimmed struct {
+	head   []byte
+	length int
+	crc    uint32 // of what follows the checksum's own member
+}
+
+// add adds a piece of the line.
+func (l *skimmed) add(part []byte) {
+	l.head = append(l.head, part[:min(len(part), headSize-len(l.head))]...)
+	summed := part[min(len(part), max(0, recordStart-l.length)):]
+	l.crc = crc32.Update(l.crc, crc32.MakeTable(crc32.Castagnoli), summed)
+	l.length += len(part)
+}
+
+// record returns what the line has before its data. It reports false if the checksum
+// is wrong, or that is no record's.
+func (l *skimmed) record() (r record, ok bool) {
+	if len(l.head) < recordStart || lineVersion(l.head) == 0 {
+		return r, false
+	}
+	sum, err := strconv.ParseUint(string(l.head[crcStart:crcStart+8]), 16, 32)
+	if err != nil || uint32(sum) != l.crc {
+		return r, false
+	}
+	d := jsontext.NewDecoder(bytes.NewBuffer(l.head))
+	if _, err := d.ReadToken(); err != nil {
+		return r, false
+	}
+	for d.PeekKind() == '"' {
+		name, err := d.ReadToken()
+		if err == nil && name.String() == "data" {
+			return r, true
+		}
+		member := name.String()
+		value, failed := d.ReadValue()
+		if cmp.Or(err, failed) != nil || !r.setMember(member, bytes.Clone(value)) {
+			return r, false
+		}
+	}
+	return r, false
+}
+
+// feed overwrites a part of the file with line feeds.
+func (e *entry) feed(from, to int) error {
+	for from < to {
+		n := min(to-from, skimSize)
+		if err := pwriteAll(e.fd, padded(n, nil, 0), int64(from)); err != nil {
+			return err
+		}
+		from += n
+	}
+	return nil
+}
+
+// pullDown copies the record that is alone in a large file to its start, so that the
+// file can be cut: both say the same, and a crash leaves one at least.
+func (e *entry) pullDown(begin, length int) error {
+	line := make([]byte, length)
+	_, err := preadAll(e.fd, line, int64(begin))
+	if err == nil {
+		err = pwriteAll(e.fd, line, 0)
+	}
+	if err == nil {
+		err = fdatasync(e.fd)
+	}
+	if err != nil {
+		return e.fail("cut, with its data deleted,", err)
+	}
+	return nil
+}

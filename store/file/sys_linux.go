@@ -1,0 +1,111 @@
+package file
+
+import (
+	"cgisession/store"
+
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// noAtime opens a file of one's own without a mark that it was read, which would
+// be a write (open(2)).
+const noAtime = unix.O_NOATIME
+
+// fdatasync puts the file's data on the disk, and of its metadata what is
+// needed to read them (fdatasync(2)).
+func fdatasync(fd int) error {
+	return retry(func() error { return unix.Fdatasync(fd) })
+}
+
+// exchange swaps two names in one step (renameat2(2)).
+func exchange(fromDir int, from string, toDir int, to string) error {
+	return retry(func() error { return unix.Renameat2(fromDir, from, toDir, to, unix.RENAME_EXCHANGE) })
+}
+
+// renameNew renames a file to a name that no other has (renameat2(2)). Where the
+// file system cannot refuse that, the name is known to be new by its 160 random
+// bits alone.
+func renameNew(fromDir int, from string, toDir int, to string) error {
+	err := retry(func() error { return unix.Renameat2(fromDir, from, toDir, to, unix.RENAME_NOREPLACE) })
+	if err == unix.EINVAL || err == unix.ENOSYS {
+		err = renameat(fromDir, from, toDir, to)
+	}
+	return err
+}
+
+// inMemory reports whether path is on a file system that lives in memory.
+func inMemory(path string) (bool, error) {
+	var fs unix.Statfs_t
+	if err := retry(func() error { return unix.Statfs(path, &fs) }); err != nil {
+		return false, err
+	}
+	magic := uint32(fs.Type) // whose type and sign differ between processors
+	return magic == unix.TMPFS_MAGIC || magic == unix.RAMFS_MAGIC, nil
+}
+
+// lockHolder returns ", pid N" for a process that holds the file's lock, or "".
+// The one that took it may have left it to others that got its descriptor; if
+// none can be seen to have it (proc_pid_fdinfo(5)), it is the one that took it.
+func lockHolder(st *unix.Stat_t) string {
+	file := fmt.Sprintf("%02x:%02x:%d", unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)), st.Ino)
+	taker := lockTaker("/proc/locks", file)
+	if taker == "" {
+		return ""
+	}
+	for _, pid := range []string{taker, "[0-9]*"} {
+		descriptors, _ := filepath.Glob("/proc/" + pid + "/fdinfo/*")
+		for _, name := range descriptors {
+			if lockTaker(name, file) != "" {
+				return ", pid " + strings.Split(name, "/")[2]
+			}
+		}
+	}
+	return ", pid " + taker
+}
+
+// lockTaker returns the process that took the file's lock, as a line of a proc
+// file has it (proc_locks(5)), or "".
+func lockTaker(name, file string) string {
+	text, _ := os.ReadFile(name)
+	for line := range strings.Lines(string(text)) {
+		// 1: FLOCK  ADVISORY  WRITE 1234 fd:01:56789 0 EOF
+		fields := strings.Fields(strings.TrimPrefix(line, "lock:"))
+		if len(fields) == 8 && fields[1] == "FLOCK" && fields[5] == file {
+			return fields[4]
+		}
+	}
+	return ""
+}
+
+// space returns what is left on path's file system (statfs(2)).
+func space(path string) (store.Space, error) {
+	var fs unix.Statfs_t
+	if err := retry(func() error { return unix.Statfs(path, &fs) }); err != nil {
+		return store.Space{}, err
+	}
+	return store.Space{
+		Bytes: int64(fs.Blocks) * int64(fs.Bsize), FreeBytes: int64(fs.Bavail) * int64(fs.Bsize),
+		Inodes: int64(fs.Files), FreeInodes: int64(fs.Ffree), System: fileSystem(int64(uint32(fs.Type))),
+	}, nil
+}
+
+// fileSystem names a file system that sessions may not do well on, or "".
+func fileSystem(magic int64) string {
+	switch magic {
+	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC:
+		return "memory"
+	case unix.NFS_SUPER_MAGIC:
+		return "NFS"
+	case unix.SMB_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC:
+		return "SMB"
+	case unix.V9FS_MAGIC:
+		return "9P"
+	case unix.FUSE_SUPER_MAGIC:
+		return "FUSE"
+	}
+	return ""
+}

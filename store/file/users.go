@@ -1,0 +1,222 @@
+package file
+
+import (
+	"cgisession/store"
+
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The index of a session's user is an empty file for each session that has one,
+// DIR/.users/ab/<user>.<handle>, where <user> is the first half of the hex
+// SHA-256 of the user's name and ab its first two digits. It only finds
+// sessions; whose they are, the sessions say. An entry is made before a session
+// gets its user and marked with every access, so that none is missing while the
+// session counts; one that leads nowhere is passed over and in time removed.
+const usersDir = ".users"
+
+// openUsers opens the part of the index that a user is in.
+func (f *Store) openUsers(key string, create bool) (fd int, err error) {
+	if err := f.openRoot(create); err != nil {
+		return -1, err
+	}
+	top, err := openOrMake(f.root, usersDir, create)
+	if err != nil {
+		return -1, f.indexError(err)
+	}
+	defer unix.Close(top)
+	if fd, err = openOrMake(top, key[:2], create); err != nil {
+		return -1, f.indexError(err)
+	}
+	return fd, nil
+}
+
+func (f *Store) indexError(err error) error {
+	if err == nil || err == store.ErrNotFound {
+		return err
+	}
+	return &fs.PathError{Op: "keep the index of users", Path: f.dir + "/" + usersDir, Err: err}
+}
+
+// addUser makes sure that the index leads from the user to the handle, and
+// marks the access there.
+func (f *Store) addUser(user, handle string) error {
+	if user == "" {
+		return nil
+	}
+	key := store.UserKey("", user)
+	dir, err := f.openUsers(key, true)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(dir)
+	name := key + "." + handle
+	err = setTime(dir, name, time.Now())
+	if err == unix.ENOENT {
+		err = touchat(dir, name)
+		if err == unix.EEXIST {
+			err = nil
+		}
+	}
+	return f.indexError(err)
+}
+
+// dropUser takes the entry back. One that stays does no harm.
+func (f *Store) dropUser(user, handle string) {
+	if user == "" {
+		return
+	}
+	key := store.UserKey("", user)
+	if dir, err := f.openUsers(key, false); err == nil {
+		unlinkat(dir, key+"."+handle)
+		unix.Close(dir)
+	}
+}
+
+// UserHandles calls visit with the handle of each session that may be the
+// user's: whose it is, the session says.
+func (f *Store) UserHandles(user string, visit func(handle string) error) error {
+	key := store.UserKey("", user)
+	fd, err := f.openUsers(key, false)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return eachName(fd, f.dir+"/"+usersDir+"/"+key[:2], func(name string) error {
+		if handle, ok := strings.CutPrefix(name, key+"."); ok && store.IsHandle(handle) {
+			return visit(handle)
+		}
+		return nil
+	})
+}
+
+// A userEntry is an entry of the index of users.
+type userEntry struct {
+	dir               int // descriptor of the directory that it is in
+	name, key, handle string
+	stat              unix.Stat_t
+}
+
+// remove removes the entry, of which counts just said no. If a session has come
+// to be there meanwhile, so does the entry.
+func (u userEntry) remove(counts func(handle string) bool) bool {
+	if unlinkat(u.dir, u.name) != nil {
+		return false
+	}
+	if counts(u.handle) {
+		touchat(u.dir, u.name)
+		return false
+	}
+	return true
+}
+
+// eachUserEntry calls visit with each entry in one directory of the index, and
+// passes over what is none.
+func (f *Store) eachUserEntry(n int, visit func(userEntry) error) error {
+	shard := shardName(n)
+	fd, err := f.openUsers(shard, false)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return eachName(fd, f.dir+"/"+usersDir+"/"+shard, func(name string) error {
+		u := userEntry{dir: fd, name: name}
+		u.key, u.handle, _ = strings.Cut(name, ".")
+		if len(u.key) != store.UserKeySize || u.key[:2] != shard || !store.IsHandle(u.handle) {
+			return nil
+		}
+		if lstatat(fd, name, &u.stat) != nil || !isOwn(&u.stat) || u.stat.Size > 0 {
+			return nil
+		}
+		return visit(u)
+	})
+}
+
+// named reports whether there is a file in a session's place, as far as can be
+// told.
+func (f *Store) named(handle string) bool {
+	var st unix.Stat_t
+	err := lstatat(f.root, handle[:2]+"/"+handle, &st)
+	return err != unix.ENOENT && err != unix.ENOTDIR
+}
+
+// MendUsers removes the entries of the index of users that lead to no session,
+// or to another user's, and returns how many they were. What it cannot read may
+// be anybody's.
+func (f *Store) MendUsers() (removed int, err error) {
+	for n := range shards {
+		err := f.eachUserEntry(n, func(u userEntry) error {
+			finds := func(handle string) bool { return f.mayBelong(handle, u.key) }
+			if !finds(u.handle) && u.remove(finds) {
+				removed++
+			}
+			return nil
+		})
+		if err != nil {
+			return removed, err
+		}
+	}
+	return removed, nil
+}
+
+// mayBelong reports whether what has the handle may be the session of a user, or
+// lead to it.
+func (f *Store) mayBelong(handle, key string) bool {
+	belongs := true
+	err := f.Look(handle, func(s *store.Session, state store.State, _ error) error {
+		switch state {
+		case store.Live, store.Idle, store.Old, store.Oversize:
+			belongs = store.UserKey("", s.User) == key
+		case store.Over:
+			belongs = false
+		}
+		return nil
+	})
+	return belongs && !errors.Is(err, store.ErrNotFound)
+}
+
+// FindsUser reports whether the index of users leads to the session.
+func (f *Store) FindsUser(s *store.Session) bool {
+	key := store.UserKey("", s.User)
+	dir, err := f.openUsers(key, false)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(dir)
+	var st unix.Stat_t
+	return lstatat(dir, key+"."+s.Handle, &st) == nil
+}
+
+// namesAtOnce bounds how many names of a directory are in memory.
+const namesAtOnce = 1024
+
+// eachName calls visit with each name in the directory fd, which it closes, and
+// stops at the first error.
+func eachName(fd int, path string, visit func(name string) error) error {
+	dir := os.NewFile(uintptr(fd), path)
+	defer dir.Close()
+	for {
+		names, err := dir.Readdirnames(namesAtOnce)
+		for _, name := range names {
+			if err := visit(name); err != nil {
+				return err
+			}
+		}
+		if len(names) == 0 {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}

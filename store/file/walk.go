@@ -1,0 +1,210 @@
+package file
+
+import (
+	"cgisession/store"
+
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Each calls visit with every session's file, in no order, one at a time. It
+// stops at the first error that visit returns.
+func (f *Store) Each(visit store.Visit) error {
+	return f.eachEntry(func(e *entry) error {
+		defer e.closeData()
+		s, state, wrong := e.look()
+		if wrong == unix.ENOENT {
+			return nil
+		}
+		return visit(s, state, wrong)
+	})
+}
+
+// Look is Each for the file with this very handle, or returns ErrNotFound. It
+// does not go on from a tombstone.
+func (f *Store) Look(handle string, visit store.Visit) error {
+	shard, err := f.openShard(handle, false)
+	if err != nil {
+		return err
+	}
+	e := &entry{f: f, handle: handle, shard: shard, fd: -1, release: func() {}}
+	defer e.close()
+	s, state, wrong := e.look()
+	if wrong == unix.ENOENT {
+		return store.ErrNotFound
+	}
+	return visit(s, state, wrong)
+}
+
+// Find returns the one handle that begins with prefix, of at least MinHandle
+// hex digits. None is ErrNotFound, several are ErrAmbiguous.
+func (f *Store) Find(prefix string) (string, error) {
+	if err := f.openRoot(false); err != nil {
+		return "", err
+	}
+	found := ""
+	err := f.eachInShard(prefix[:2], f.closedEntry(), func(e *entry) error {
+		if e.handle[:len(prefix)] != prefix {
+			return nil
+		}
+		if found != "" {
+			return store.ErrAmbiguous
+		}
+		found = e.handle
+		return nil
+	})
+	if err == nil && found == "" {
+		err = store.ErrNotFound
+	}
+	return found, err
+}
+
+// look reads the entry's file without its lock. A missing one is unix.ENOENT.
+func (e *entry) look() (*store.Session, store.State, error) {
+	s := &store.Session{Handle: e.handle, Path: e.f.Path(e.handle)}
+	err := e.open(unix.O_RDONLY | noAtime)
+	if err == unix.EPERM { // another user's
+		err = e.open(unix.O_RDONLY)
+	}
+	if err == unix.ENOENT {
+		return nil, "", err
+	}
+	if err != nil {
+		return s, store.Unsafe, err
+	}
+	s.Accessed, s.Size = modified(&e.stat), e.stat.Size
+	text, err := e.stable()
+	if err == errReplaced {
+		return nil, "", unix.ENOENT
+	}
+	if errors.Is(err, store.ErrTooLarge) {
+		return e.lookUnread(s, err)
+	}
+	if err != nil {
+		return s, store.Corrupt, err
+	}
+	at, err := current(text)
+	wrong := e.wrong(text, at, err)
+	switch {
+	case err == nil && at.moved != "": // its times are no session's
+		s.Accessed = time.Time{}
+	case err == nil:
+		s = e.session(at.record, s.Accessed)
+	}
+	state := e.f.state(s, at.record, err)
+	if state == store.Live && len(at.data) > e.f.opts.MaxRead() {
+		s.Data = nil
+		return s, store.Oversize, e.unread()
+	}
+	return s, state, wrong
+}
+
+// state says what a file is that holds r, or that could not be read.
+func (f *Store) state(s *store.Session, r record, err error) store.State {
+	now := time.Now()
+	switch {
+	case err == store.ErrNotFound:
+		return store.Unused
+	case err != nil:
+		return store.Corrupt
+	case r.moved != "" && now.Unix() >= r.until:
+		return store.Over
+	case r.moved != "":
+		return store.Moved
+	}
+	return f.opts.State(s, now)
+}
+
+// Count counts the sessions' files by stat alone: it cannot tell a corrupt one
+// from a whole one, or how long ago a session was created.
+func (f *Store) Count() (*store.Count, error) {
+	c := store.NewCount(store.Live, store.Idle, store.Moved, store.Over, store.Unused, store.Unsafe)
+	uid, now := os.Geteuid(), time.Now()
+	limits := store.Options{Timeout: f.opts.Timeout}
+	var s store.Session
+	err := f.eachEntry(func(e *entry) error {
+		if err := e.statName(); err == unix.ENOENT {
+			return nil
+		} else if err != nil {
+			return e.fail("stat", err)
+		}
+		s.Accessed, s.Size = modified(&e.stat), e.stat.Size
+		c.Add(&s, stateByStat(&e.stat, uid, limits, now), now)
+		return nil
+	})
+	return c, err
+}
+
+// stateByStat returns what stat(2) tells of a session's file.
+func stateByStat(st *unix.Stat_t, uid int, limits store.Options, now time.Time) store.State {
+	accessed := modified(st)
+	switch {
+	case checkFile(st, uid) != nil:
+		return store.Unsafe
+	case isTombstone(st) && accessed.Before(now):
+		return store.Over
+	case isTombstone(st):
+		return store.Moved
+	case st.Size == 0:
+		return store.Unused
+	}
+	return limits.State(&store.Session{Accessed: accessed}, now)
+}
+
+// eachEntry calls visit with every file that has the place and the name of a
+// session's. None of them is open.
+func (f *Store) eachEntry(visit func(*entry) error) error {
+	if err := f.openRoot(false); err != nil {
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		return err
+	}
+	e := f.closedEntry()
+	for n := range shards {
+		if err := f.eachInShard(shardName(n), e, visit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// closedEntry returns an entry to be used for one file after the other, and its
+// room to read into with it.
+func (f *Store) closedEntry() *entry {
+	return &entry{f: f, shard: -1, fd: -1, release: func() {}}
+}
+
+func shardName(n int) string { return hex.EncodeToString([]byte{byte(n)}) }
+
+// eachInShard is eachEntry for one directory, and e the entry that it uses. A
+// directory that is not there, or not this user's alone, holds none.
+func (f *Store) eachInShard(name string, e *entry, visit func(*entry) error) error {
+	fd, err := openOrMake(f.root, name, false)
+	switch {
+	case err == store.ErrNotFound:
+		return nil
+	case errors.Is(err, store.ErrUnsafe):
+		f.opts.LogEvent(fmt.Sprintf("skipped: %v", err), name)
+		return nil
+	case err != nil:
+		return &dirError{f.dir + "/" + name, err}
+	}
+	return eachName(fd, f.dir+"/"+name, func(handle string) error {
+		if !store.IsHandle(handle) || handle[:2] != name {
+			return nil
+		}
+		e.shard, e.handle, e.fd = fd, handle, -1
+		return visit(e)
+	})
+}
+
+// statName looks at the file without opening it.
+func (e *entry) statName() error {
+	return lstatat(e.shard, e.handle, &e.stat)
+}
