@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"cgisession/store/storetest/oracle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +16,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+
+	"cgisession/store/storetest/oracle"
 )
 
 func mustData(t testing.TB, text string) Data {

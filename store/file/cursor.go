@@ -1,14 +1,14 @@
 package file
 
 import (
-	"cgisession/store"
-
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cgisession/store"
 )
 
 // cursorFile tells the next sweep where to go on, and when the last one ended:

@@ -1,8 +1,6 @@
 package file
 
 import (
-	"cgisession/store"
-
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +9,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"cgisession/store"
 )
 
 // A dirError says what is wrong with the data directory as a whole.

@@ -1,8 +1,6 @@
 package file
 
 import (
-	"cgisession/store"
-
 	"bytes"
 	"errors"
 	"fmt"
@@ -11,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cgisession/store"
 )
 
 // Space returns what the data directory's file system has.

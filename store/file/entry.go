@@ -1,8 +1,6 @@
 package file
 
 import (
-	"cgisession/store"
-
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cgisession/store"
 )
 
 // An entry is a session's file, open, and locked unless it is a snapshot's.

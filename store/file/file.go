@@ -24,14 +24,14 @@
 package file
 
 import (
-	"cgisession/store"
-
 	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cgisession/store"
 )
 
 const (

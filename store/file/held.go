@@ -1,8 +1,6 @@
 package file
 
 import (
-	"cgisession/store"
-
 	"cmp"
 	"errors"
 	"fmt"
@@ -10,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cgisession/store"
 )
 
 // A lock that is to be held over several calls stays on a descriptor that the

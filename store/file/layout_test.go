@@ -1,8 +1,6 @@
 package file
 
 import (
-	"cgisession/store"
-
 	"bytes"
 	"fmt"
 	"math/rand/v2"
@@ -12,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cgisession/store"
 )
 
 // sector is the least that a disk writes as a whole, in bytes.

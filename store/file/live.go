@@ -1,12 +1,12 @@
 package file
 
 import (
-	"cgisession/store"
-
 	"cmp"
 	"errors"
 
 	"golang.org/x/sys/unix"
+
+	"cgisession/store"
 )
 
 // Live implements [store.Store]. A handle without a session costs an open(2) that

@@ -1,14 +1,14 @@
 package file
 
 import (
-	"cgisession/store"
-
 	"errors"
 	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
 	"golang.org/x/sys/unix"
+
+	"cgisession/store"
 )
 
 // inode tells one file from all others.

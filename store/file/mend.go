@@ -1,8 +1,6 @@
 package file
 
 import (
-	"cgisession/store"
-
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cgisession/store"
 )
 
 // What mends a damaged data directory. What cannot be mended is moved aside, so

@@ -1,8 +1,6 @@
 package file
 
 import (
-	"cgisession/store"
-
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"cgisession/store"
 )
 
 // What mends the data directory and the directories in it.

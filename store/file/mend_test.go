@@ -1,8 +1,6 @@
 package file
 
 import (
-	"cgisession/store"
-
 	"net"
 	"os"
 	"path/filepath"
@@ -12,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cgisession/store"
 )
 
 // mendable puts a file in the place of a session, last used at a time.

@@ -1,13 +1,13 @@
 package file
 
 import (
-	"cgisession/store"
-
 	"errors"
 	"fmt"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cgisession/store"
 )
 
 // move renames the session's file and carries out a change, under its lock: in

@@ -1,8 +1,6 @@
 package file
 
 import (
-	"cgisession/store"
-
 	"bytes"
 	"cmp"
 	"encoding/hex"
@@ -13,6 +11,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"cgisession/store"
 )
 
 // A record is one line of a session's file:

@@ -1,10 +1,7 @@
 package file
 
 import (
-	"cgisession/store"
-	"cgisession/store/storetest/oracle"
 	"time"
-
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -16,6 +13,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"cgisession/store"
+	"cgisession/store/storetest/oracle"
 )
 
 const goldenDir = "../../testdata/sessions"

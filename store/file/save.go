@@ -1,12 +1,12 @@
 package file
 
 import (
-	"cgisession/store"
-
 	"bytes"
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"cgisession/store"
 )
 
 // How a record gets into a file beside the one that counts; the package's

@@ -1,8 +1,6 @@
 package file
 
 import (
-	"cgisession/store"
-
 	"bytes"
 	"cmp"
 	"errors"
@@ -12,6 +10,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"cgisession/store"
 )
 
 // What can be done with a session whose data is too large to be read: it can be

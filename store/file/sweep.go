@@ -1,8 +1,6 @@
 package file
 
 import (
-	"cgisession/store"
-
 	"bytes"
 	"context"
 	"errors"
@@ -12,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cgisession/store"
 )
 
 // shards is how many directories sessions are in.

@@ -1,11 +1,11 @@
 package file
 
 import (
-	"cgisession/store"
-
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cgisession/store"
 )
 
 // The system calls of this package, each repeated for as long as a signal

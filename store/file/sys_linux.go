@@ -1,14 +1,14 @@
 package file
 
 import (
-	"cgisession/store"
-
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"cgisession/store"
 )
 
 // noAtime opens a file of one's own without a mark that it was read, which would

@@ -3,9 +3,9 @@
 package file
 
 import (
-	"cgisession/store"
-
 	"golang.org/x/sys/unix"
+
+	"cgisession/store"
 )
 
 // noAtime is not to be had here.

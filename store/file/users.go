@@ -1,8 +1,6 @@
 package file
 
 import (
-	"cgisession/store"
-
 	"errors"
 	"io"
 	"io/fs"
@@ -11,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cgisession/store"
 )
 
 // The index of a session's user is an empty file for each session that has one,

@@ -1,8 +1,6 @@
 package file
 
 import (
-	"cgisession/store"
-
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -10,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cgisession/store"
 )
 
 // Each calls visit with every session's file, in no order, one at a time. It
