@@ -195,7 +195,7 @@ func shFlag(on *bool) cli.Flag {
 	return &cli.BoolFlag{Name: "sh", Usage: "print shell code for eval, which prints the header lines and exports the session", Destination: on}
 }
 
-// prepare reads the environment and the keys and finds the store.
+// prepare reads the environment, finds the store and reads the request.
 func (c *call) prepare() (err error) {
 	if err = file.CheckDescriptors(); err != nil {
 		return fmt.Errorf("descriptors: %w", err)
@@ -203,6 +203,15 @@ func (c *call) prepare() (err error) {
 	if err = c.findStore(); err != nil {
 		return err
 	}
+	if err = c.readRequest(); err != nil {
+		return err
+	}
+	return c.store.CheckLock()
+}
+
+// readRequest reads what the request names its session by, and the keys, and checks
+// them.
+func (c *call) readRequest() (err error) {
 	if err = c.id.check("id"); err != nil {
 		return err
 	}
@@ -216,7 +225,7 @@ func (c *call) prepare() (err error) {
 		return err
 	}
 	c.logInherited()
-	return c.store.CheckLock()
+	return nil
 }
 
 // findStore reads the environment and finds the store, for an operator's verb as

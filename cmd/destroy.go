@@ -12,34 +12,35 @@ import (
 func destroyCommand(c *call) *cli.Command {
 	var user string
 	var exceptCurrent, json bool
-	return c.operatorCommand("destroy", "HANDLE... | --user NAME", "end sessions", func(handles []string) error {
-		switch {
-		case user == "" && exceptCurrent:
-			return usagef("--except-current goes with --user")
-		case user != "" && len(handles) > 0:
-			return usagef("HANDLE and --user exclude each other")
-		case user == "":
-			if err := someArguments(handles, "HANDLE, or --user NAME,"); err != nil {
+	return command("destroy", "HANDLE... | --user NAME", "end sessions", append(append(c.storeFlags(), c.cookieFlags()...),
+		userFlag(&user, "end all sessions of user `NAME` (log out everywhere)"),
+		&cli.BoolFlag{Name: "except-current", Usage: "but not the one of this request", Destination: &exceptCurrent},
+		jsonFlag(&json)),
+		func(handles []string) error {
+			switch {
+			case user == "" && exceptCurrent:
+				return usagef("--except-current goes with --user")
+			case user != "" && len(handles) > 0:
+				return usagef("HANDLE and --user exclude each other")
+			case user == "" && len(handles) == 0:
+				return usagef("HANDLE, or --user NAME, missing")
+			case user == "":
+				c.invalidateCorrupt = true // end those too
+			}
+			if err := c.operate(); err != nil {
 				return err
 			}
-			return c.destroyAll(handles, json)
-		}
-		return c.destroyUser(user, exceptCurrent, json)
-	},
-		append(c.cookieFlags(),
-			userFlag(&user, "end all sessions of user `NAME` (log out everywhere)"),
-			&cli.BoolFlag{Name: "except-current", Usage: "but not the one of this request", Destination: &exceptCurrent},
-			jsonFlag(&json))...)
+			if user == "" {
+				return c.destroyAll(handles, json)
+			}
+			return c.destroyUser(user, exceptCurrent, json)
+		})
 }
 
 // destroyAll ends the sessions with these handles, corrupt ones too. Those that
 // are not there make the answer a no, and one that cannot be ended is an error,
 // once the others have ended.
 func (c *call) destroyAll(handles []string, json bool) error {
-	c.invalidateCorrupt = true
-	if err := c.findStore(); err != nil {
-		return err
-	}
 	d := destroyed{c: c, ended: make(map[string]bool)}
 	var found []string
 	for _, arg := range handles {
@@ -64,7 +65,7 @@ func (c *call) destroyAll(handles []string, json bool) error {
 func (c *call) destroyUser(user string, exceptCurrent, json bool) error {
 	current := ""
 	if exceptCurrent {
-		if err := c.prepare(); err != nil {
+		if err := c.readRequest(); err != nil {
 			return err
 		}
 		r, err := c.view(store.Snapshot)
@@ -81,7 +82,7 @@ func (c *call) destroyUser(user string, exceptCurrent, json bool) error {
 	return u.answer(json)
 }
 
-// destroyed is what destroy has come to.
+// destroyed is the outcome of destroy.
 type destroyed struct {
 	c      *call
 	ended  map[string]bool // by handle
@@ -91,38 +92,17 @@ type destroyed struct {
 
 // endOne ends what is at the handle, whosever it is.
 func (d *destroyed) endOne(handle string) {
-	err := d.end(handle, func(*store.Session) (store.Outcome, error) { return store.Remove, nil })
+	s, err := d.c.store.Update(handle, true, func(*store.Session) (store.Outcome, error) { return store.Remove, nil })
 	switch {
-	case err == nil:
 	case errors.Is(err, store.ErrInvalidated): // timed out or corrupt, and removed
 		d.note(handle)
-	case !errors.Is(err, store.ErrNotFound):
+	case err != nil:
 		d.failed = err
-	default:
-		last, ended, err := d.c.store.EndMoved(handle)
-		switch {
-		case err != nil:
-			d.failed = err
-		case ended:
-			d.note(last)
-		case !d.ended[last]:
-			d.absent = append(d.absent, handle)
-		}
+	case s.Version > 0:
+		d.note(s.Handle)
+	case !d.ended[s.Handle]: // it may be an old handle of a session that ended just now
+		d.absent = append(d.absent, handle)
 	}
-}
-
-// end ends the session at the handle, or where an old id there leads, if change
-// agrees. An old id ends with its session.
-func (d *destroyed) end(handle string, change store.Change) error {
-	s, err := d.c.store.Update(handle, false, change)
-	if err != nil {
-		return err
-	}
-	d.note(s.Handle)
-	if s.Handle != handle {
-		_, _, err = d.c.store.EndMoved(handle)
-	}
-	return err
 }
 
 // note notes that the session at the handle has ended.
@@ -152,7 +132,7 @@ func (d *destroyed) Error() string {
 	return text
 }
 
-// Unwrap returns what the exit code goes by: what is not there is a no, but one
+// Unwrap returns the error that decides the exit code; a missing session is exit 1,
 // with a message.
 func (d *destroyed) Unwrap() error {
 	if d.failed != nil {
@@ -203,7 +183,7 @@ func (u *userSessions) destroyOne(handle string) bool {
 	if inVain {
 		return false
 	}
-	err := u.end(handle, func(s *store.Session) (store.Outcome, error) {
+	s, err := u.c.store.Update(handle, false, func(s *store.Session) (store.Outcome, error) {
 		if s.User != u.user || s.Handle == u.except {
 			return store.Keep, errNo
 		}
@@ -212,6 +192,7 @@ func (u *userSessions) destroyOne(handle string) bool {
 	u.known[handle] = false
 	switch {
 	case err == nil:
+		u.note(s.Handle)
 		return true
 	case errors.Is(err, errNo), absent(err), errors.Is(err, store.ErrCorrupt), u.isOther(handle, err):
 	default:

@@ -16,7 +16,6 @@ import (
 
 	"cgisession/cgi"
 	"cgisession/store"
-	"cgisession/store/file"
 )
 
 func lockCommand(c *call) *cli.Command {
@@ -55,10 +54,6 @@ func unlockCommand(c *call) *cli.Command {
 		if fd == 0 {
 			return usagef("--fd N missing")
 		}
-		files, err := c.files()
-		if err != nil {
-			return err
-		}
 		who, err := c.identify()
 		if err != nil {
 			return err
@@ -67,7 +62,7 @@ func unlockCommand(c *call) *cli.Command {
 		if who.id != "" {
 			handle = c.handle(who.id)
 		}
-		return files.Unlock(handle, fd)
+		return c.descriptorsOnly(c.store.UnlockFD(handle, fd))
 	}, fdFlag("fd", fdUsage, &fd))
 }
 
@@ -76,17 +71,13 @@ func lockPathCommand(c *call) *cli.Command {
 		if err := noArguments(args); err != nil {
 			return err
 		}
-		files, err := c.files()
-		if err != nil {
-			return err
-		}
 		who, err := c.present()
 		if err != nil {
 			return err
 		}
-		path, err := files.LockPath(c.handle(who.id), c.mayCreate(who))
+		path, err := c.store.LockPath(c.handle(who.id), c.mayCreate(who))
 		if err != nil {
-			return c.noneToLock(who, err)
+			return c.noneToLock(who, c.descriptorsOnly(err))
 		}
 		_, err = fmt.Fprintln(c.stdout, path)
 		return err
@@ -105,36 +96,22 @@ func (c *call) lockFD(fd int, args []string) error {
 	if err := noArguments(args); err != nil {
 		return err
 	}
-	if _, err := c.files(); err != nil {
-		return err
-	}
-	c.env.LockFD = fd
-	var err error
-	if c.store, err = c.open(c.env, c.log); err != nil {
-		return err
-	}
-	if err := c.store.CheckLock(); err != nil {
-		return err
+	if err := c.store.UseFD(fd); err != nil {
+		return c.descriptorsOnly(err)
 	}
 	if c.store.LockLost() {
 		return errGone
 	}
-	_, err = c.hold()
+	_, err := c.hold()
 	return err
 }
 
-// inFiles reports whether sessions are in files.
-func (c *call) inFiles() bool {
-	_, ok := c.store.(*file.Store)
-	return ok
-}
-
-// files returns the store, for the verbs that work on a session's file.
-func (c *call) files() (*file.Store, error) {
-	if f, ok := c.store.(*file.Store); ok {
-		return f, nil
+// descriptorsOnly explains an error of a store whose locks are not on descriptors.
+func (c *call) descriptorsOnly(err error) error {
+	if errors.Is(err, store.ErrUnsupported) {
+		return usagef("with --type %s a session is no file, and has no descriptor; use lock COMMAND or run --lock", c.storeType)
 	}
-	return nil, usagef("with --type %s a session is no file, and has no descriptor; use lock COMMAND or run --lock", c.storeType)
+	return err
 }
 
 // hold takes the session's lock, which stays with what it returns.
@@ -219,7 +196,7 @@ func (c *call) runLeased(path string, args, env []string, lease *store.Lease) er
 // underLock does something that must not be done twice: a store that makes a
 // change again where another process was faster takes the lock for it first.
 func (c *call) underLock(do func() error) error {
-	if c.inFiles() {
+	if !c.store.Repeats() {
 		return do()
 	}
 	held, err := c.hold()

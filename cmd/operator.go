@@ -14,12 +14,18 @@ import (
 // root it acts as the owner of the data directory.
 func (c *call) operatorCommand(name, arguments, usage string, run func(args []string) error, flags ...cli.Flag) *cli.Command {
 	return command(name, arguments, usage, append(flags, c.storeFlags()...), func(args []string) error {
-		c.anyLock, c.asOwner = true, true
-		if err := c.findStore(); err != nil {
+		if err := c.operate(); err != nil {
 			return err
 		}
 		return run(args)
 	})
+}
+
+// operate opens the store for an operator: root becomes the owner of the data
+// directory, and a lock that was handed down may be on any session.
+func (c *call) operate() error {
+	c.anyLock, c.asOwner = true, true
+	return c.findStore()
 }
 
 func jsonFlag(on *bool) cli.Flag {

@@ -244,7 +244,7 @@ func (o *options) directory(env cgi.Env) string {
 }
 
 // open returns the store that the options name.
-func (o *options) open(env cgi.Env, log func(event, handle string)) (store.Keeper, error) {
+func (o *options) open(env cgi.Env, log func(event, handle string)) (store.Backend, error) {
 	opts := store.Options{
 		Timeout: o.timeout, Lifetime: o.lifetime, LockTimeout: o.lockTimeout, MaxSize: o.maxSize,
 		Durable: o.durable, InvalidateCorrupt: o.invalidateCorrupt,

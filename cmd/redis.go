@@ -16,7 +16,7 @@ import (
 
 // openRedis returns the store in Redis. Its password comes from a file or from the
 // environment, never from the command line, where ps shows it.
-func (o *options) openRedis(opts store.Options) (store.Keeper, error) {
+func (o *options) openRedis(opts store.Options) (store.Backend, error) {
 	if o.redis.url == "" {
 		return nil, fmt.Errorf("%w: --type redis needs --redis-url or CGISESSION_REDIS_URL", store.ErrConfig)
 	}
@@ -49,13 +49,3 @@ const maxCAFile = 1 << 20
 
 // noCheck lets certificates be anybody's, which are no secret.
 func noCheck(*unix.Stat_t) error { return nil }
-
-// checkServer checks the server that has the sessions.
-func (d *doctor) checkServer() {
-	server := d.c.store.(*redis.Store)
-	server.ReadData()
-	for _, f := range server.Examine() {
-		level := map[redis.Level]level{redis.Fine: fine, redis.Warning: warn, redis.Problem: fail}[f.Level]
-		d.say(level, f.About, "%s", f.Text)
-	}
-}

@@ -18,7 +18,7 @@ type call struct {
 	// inherited are the names of variables of another request; they count as unset.
 	inherited []string
 	keys      cookie.Keys // nil: ids are not signed
-	store     store.Keeper
+	store     store.Backend
 	stdin     io.Reader
 	stdout    *output // help and answers; written out when all went well
 	stderr    io.Writer

@@ -8,7 +8,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"cgisession/store"
-	"cgisession/store/file"
 )
 
 func statsCommand(c *call) *cli.Command {
@@ -29,10 +28,6 @@ func statsCommand(c *call) *cli.Command {
 			return err
 		}
 		s := stats{Count: count, last: last}
-		if files, ok := c.store.(*file.Store); ok {
-			space := files.Space()
-			s.space = &space
-		}
 		switch {
 		case json:
 			c.stdout.printJSON(s.json())
@@ -49,8 +44,7 @@ func statsCommand(c *call) *cli.Command {
 
 type stats struct {
 	*store.Count
-	space *store.Space // nil: not in files
-	last  store.LastSweep
+	last store.LastSweep
 }
 
 // ageNames names the times between store.Ages, and what is beyond: in words, and
@@ -74,8 +68,8 @@ func (s stats) text(out *output) {
 		fmt.Fprintf(out, "%-18s %d\n", name.words, s.Ages[i])
 	}
 	fmt.Fprintf(out, "bytes %d\n", s.Bytes)
-	if s.space != nil {
-		fmt.Fprintf(out, "free inodes %d of %d\nfree bytes %d\n", s.space.FreeInodes, s.space.Inodes, s.space.FreeBytes)
+	if s.Space != nil {
+		fmt.Fprintf(out, "free inodes %d of %d\nfree bytes %d\n", s.Space.FreeInodes, s.Space.Inodes, s.Space.FreeBytes)
 	}
 	if s.last.At.IsZero() {
 		fmt.Fprintln(out, "last cleanup never")
@@ -103,10 +97,10 @@ func (s stats) json() []byte {
 	o.raw("states", states.end())
 	o.raw("ages", ages.end())
 	o.int("bytes", s.Bytes)
-	if s.space != nil {
-		o.int("free_inodes", s.space.FreeInodes)
-		o.int("inodes", s.space.Inodes)
-		o.int("free_bytes", s.space.FreeBytes)
+	if s.Space != nil {
+		o.int("free_inodes", s.Space.FreeInodes)
+		o.int("inodes", s.Space.Inodes)
+		o.int("free_bytes", s.Space.FreeBytes)
 	}
 	o.raw("last_cleanup", lastCleanup(s.last))
 	return o.end()
@@ -133,9 +127,9 @@ func (s stats) prometheus(out *output) {
 		sample(out, "cgisession_idle_sessions", "idle", name.label, s.Ages[i])
 	}
 	single(out, "cgisession_size_bytes", "Size of all session files.", s.Bytes)
-	if s.space != nil {
-		single(out, "cgisession_free_inodes", "Inodes left on the file system.", s.space.FreeInodes)
-		single(out, "cgisession_free_bytes", "Space left on the file system.", s.space.FreeBytes)
+	if s.Space != nil {
+		single(out, "cgisession_free_inodes", "Inodes left on the file system.", s.Space.FreeInodes)
+		single(out, "cgisession_free_bytes", "Space left on the file system.", s.Space.FreeBytes)
 	}
 	single(out, "cgisession_last_cleanup_timestamp_seconds", "When the last cleanup ended, 0 if never.", unixOrZero(s.last.At))
 	single(out, "cgisession_last_cleanup_removed_sessions", "Sessions that the last cleanup removed.", s.last.Removed)

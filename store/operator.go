@@ -6,8 +6,38 @@ import (
 	"time"
 )
 
-// What an operator sees of the directory as a whole. Nothing here takes a lock
-// or marks an access.
+// Operator is a store as operators see it. Nothing that reads takes a lock or
+// marks an access.
+type Operator interface {
+	// Each calls visit with every session, in no order, one at a time. It
+	// stops at the first error that visit returns.
+	Each(visit Visit) error
+
+	// Look is Each for the session with this very handle, or returns
+	// ErrNotFound. It does not go on from a tombstone.
+	Look(handle string, visit Visit) error
+
+	// Find returns the one handle that begins with prefix, of at least MinHandle
+	// hex digits. None is ErrNotFound, several are ErrAmbiguous.
+	Find(prefix string) (string, error)
+
+	// UserHandles calls visit with the handle of each session that may be the
+	// user's: whose it is, the session says.
+	UserHandles(user string, visit func(handle string) error) error
+
+	// Count counts the sessions without reading their data.
+	Count() (*Count, error)
+
+	// Sweep removes the sessions that were idle for longer than Options.Timeout.
+	Sweep(ctx context.Context, how Sweep) (Swept, error)
+
+	// LastSweep returns what is known of the last sweep; the zero value: nothing.
+	LastSweep() (LastSweep, error)
+
+	// Examine checks how the store is set up, and with Deep or Repair each session.
+	// It returns what it found in the order in which it looked.
+	Examine(how Examination) []Finding
+}
 
 // A State is what has become of a session's file.
 type State string
@@ -46,6 +76,7 @@ type Count struct {
 	Files map[State]int64 // of each state that the store can tell so
 	Ages  []int64         // sessions by time since the last access, as Ages has it
 	Bytes int64
+	Space *Space // of the file system; nil: not known
 }
 
 // NewCount returns a count of nothing, by a store that can tell these states.
@@ -97,7 +128,7 @@ type Sweep struct {
 	Progress func(Swept)
 }
 
-// Swept is what a sweep has come to.
+// Swept is the result of a sweep.
 type Swept struct {
 	Seen    int64  // files of sessions
 	Removed int64  // of them, or that would be
@@ -113,43 +144,4 @@ type Swept struct {
 type LastSweep struct {
 	At            time.Time // when it ended; zero: never
 	Seen, Removed int64
-}
-
-// Keeper is a store as operators see it. Nothing that reads takes a lock or
-// marks an access.
-type Keeper interface {
-	Store
-
-	// Each calls visit with every session, in no order, one at a time. It
-	// stops at the first error that visit returns.
-	Each(visit Visit) error
-
-	// Look is Each for the session with this very handle, or returns
-	// ErrNotFound. It does not go on from a tombstone.
-	Look(handle string, visit Visit) error
-
-	// Find returns the one handle that begins with prefix, of at least MinHandle
-	// hex digits. None is ErrNotFound, several are ErrAmbiguous.
-	Find(prefix string) (string, error)
-
-	// UserHandles calls visit with the handle of each session that may be the
-	// user's: whose it is, the session says.
-	UserHandles(user string, visit func(handle string) error) error
-
-	// EndMoved removes what moves left at the handle, whose session has ended: old
-	// ids, each leading to the next, or a copy that came to nothing. It returns
-	// where the session was, and whether it was ended only by this.
-	EndMoved(handle string) (last string, ended bool, err error)
-
-	// MendUser makes sure that UserHandles finds the session.
-	MendUser(s *Session) error
-
-	// Count counts the sessions without reading their data.
-	Count() (*Count, error)
-
-	// Sweep removes what has been idle for too long.
-	Sweep(ctx context.Context, how Sweep) (Swept, error)
-
-	// LastSweep returns what is known of the last sweep; the zero value: nothing.
-	LastSweep() (LastSweep, error)
 }

@@ -87,18 +87,34 @@ const (
 	Snapshot                // without a lock or a wait: some recent version, whole
 )
 
-// Store keeps sessions by handle. All its methods return ErrNotFound where
-// there is no session, ErrInvalidated where it has passed its limits, and
-// ErrLocked where the lock could not be had in time; then nothing was changed.
+// Backend is all that the program asks of what keeps its sessions.
+type Backend interface {
+	Store
+	Locker
+	Operator
+}
+
+// Store keeps sessions by handle, for requests. All its methods return ErrNotFound
+// where there is no session, ErrInvalidated where it has passed its limits, and
+// ErrLocked where another process kept the lock for too long; then nothing was
+// changed.
 type Store interface {
 	// Read returns the session.
 	Read(handle string, how Reading) (*Session, error)
 
-	// Update shows the session to change and does what change says, in one
-	// step that no other process can come between.
-	// Where there is none and create is set, change gets a new session with
-	// Version 0 and empty Data. It returns the session as it now is.
+	// Update shows the session to change and does what change says, as one atomic
+	// step. Where there is none and create is set, change gets a new session with
+	// Version 0 and empty Data. It returns the session as it now is; after moves
+	// its Handle is another than the one that was asked for.
+	//
+	// Remove also ends what moves left at the handle and on the way to the session:
+	// old handles, or a copy that came to nothing. With create that is so where the
+	// session itself has ended before, too; the session that is returned then has
+	// Version 0 and the handle that the old ones led to.
 	Update(handle string, create bool, change Change) (*Session, error)
+
+	// Repeats reports whether Update may call a change more than once.
+	Repeats() bool
 
 	// Move does what change says, which may be nil for Keep and must not say
 	// Remove, and in the same step gives the session the handle to, which
@@ -127,13 +143,32 @@ type Store interface {
 	// handed the lock. Where there is no session and create is set, the lock is
 	// on one to come. From then on this store works under the lock.
 	Hold(handle string, create bool) (Lock, error)
+}
 
+// Locker hands locks on between processes. Its methods about descriptors return
+// ErrUnsupported if the store's locks are not on descriptors.
+type Locker interface {
 	// LockLost reports whether the session that the lock handed down was on has
 	// ended, as far as is known.
 	LockLost() bool
 
-	// CheckLock reports as ErrOtherLock that what was handed down is no lock.
+	// CheckLock returns ErrOtherLock or ErrLockLost if what was handed down is no
+	// lock at all.
 	CheckLock() error
+
+	// LockPath returns the path of the session's file, for the caller to open and
+	// lock. It waits for no lock. Where there is no session and create is set, an
+	// empty file is made.
+	LockPath(handle string, create bool) (string, error)
+
+	// UseFD has the store use this descriptor, which the caller opened, as if it
+	// were Options.LockFD. It is ErrOtherLock if it is not open.
+	UseFD(fd int) error
+
+	// UnlockFD releases the lock on the descriptor, which must be on the session's
+	// file or on a file that was removed; else it is ErrOtherLock. An empty handle
+	// stands for any session.
+	UnlockFD(handle string, fd int) error
 }
 
 // A Lock is what Hold took.

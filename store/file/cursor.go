@@ -15,7 +15,7 @@ import (
 // "<directory> <Unix seconds> <seen> <removed>". Nothing depends on it.
 const cursorFile = ".cleanup"
 
-// LastSweep implements [store.Keeper].
+// LastSweep implements [store.Operator].
 func (f *Store) LastSweep() (store.LastSweep, error) {
 	last, _ := f.lastSweep()
 	return last, nil

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -140,16 +139,4 @@ func makeDir(at int, name string) error {
 		return nil
 	}
 	return err
-}
-
-// umask guards the process's file mode creation mask.
-var umask sync.Mutex
-
-// private runs create while the mask leaves the owner's permissions alone, so
-// that 0700 and 0600 come out as such.
-func private(create func() error) error {
-	umask.Lock()
-	defer umask.Unlock()
-	defer unix.Umask(unix.Umask(0o077))
-	return retry(create)
 }

@@ -1,180 +1,178 @@
 package file
 
 import (
-	"bytes"
+	"cgisession/store"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
-
-	"cgisession/store"
 )
 
-// Space returns what the data directory's file system has.
-func (f *Store) Space() store.Space {
-	s, _ := space(f.dir)
-	return s
+// Examine implements [store.Operator].
+func (f *Store) Examine(how store.Examination) []store.Finding {
+	x := examination{f: f, how: how}
+	x.directory()
+	if how.Deep || how.Repair {
+		store.CheckSessions(&x.found, store.Sessions{
+			Each: f.Each, Look: f.Look, Mend: f.mend,
+			Indexed: f.indexed, PruneIndex: f.pruneIndex,
+			Index: func(s *store.Session) error { return f.addUser(s.User, s.Handle) },
+		}, how.Repair)
+	}
+	return x.found
 }
 
-// Check reports what is wrong with the data directory: ErrNotFound if there is
-// none yet.
-func (f *Store) Check() error { return f.openRoot(false) }
-
-// A trial is a file that the checks below make and remove.
-const trial = ".doctor-"
-
-// makeTrial makes an empty file in the data directory, under a name that is new:
-// process numbers come again, on another machine or in a container at once.
-func (f *Store) makeTrial() (string, error) {
-	name := fmt.Sprintf("%s%d-%d", trial, os.Getpid(), time.Now().UnixNano())
-	return name, touchat(f.root, name)
+// An examination is an Examine under way.
+type examination struct {
+	f     *Store
+	how   store.Examination
+	found store.Findings
 }
 
-// trialsOver is after what time a trial is a leftover of a run that was killed.
-const trialsOver = time.Minute
+// say adds a finding.
+func (x *examination) say(level store.Level, about, format string, a ...any) {
+	x.found.Say(level, about, format, a...)
+}
 
-// RemoveTrials removes what such runs left.
-func (f *Store) RemoveTrials() {
-	fd, err := openDir(f.root, ".")
-	if err != nil {
+// directory checks the data directory and its file system.
+func (x *examination) directory() {
+	f := x.f
+	err := f.openRoot(false)
+	if x.how.Repair && errors.Is(err, store.ErrUnsafe) {
+		did, failed := f.mendRoot()
+		x.found.Mended("directory", err, did, failed)
+		err = f.openRoot(false)
+	}
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		x.say(store.Warning, "directory", "%s does not exist; the first session makes it, with mode 0700", f.dir)
+		return
+	case err != nil:
+		x.say(store.Problem, "directory", "%v", err)
 		return
 	}
-	eachName(fd, f.dir, func(name string) error {
-		var st unix.Stat_t
-		if strings.HasPrefix(name, trial) && lstatat(f.root, name, &st) == nil &&
-			isOwn(&st) && st.Size == 0 && time.Since(modified(&st)) > trialsOver {
-			unlinkat(f.root, name)
-		}
-		return nil
-	})
+	x.name()
+	x.modes()
+	if x.how.Repair {
+		f.removeTrials()
+	}
+	x.space()
+	if x.clock() {
+		x.fileSystem()
+	}
+	x.cleanup()
 }
 
-// TryLock checks that locks work here between processes: while a file is locked,
-// other(path) must report that it could not lock it, and afterwards that it could.
-func (f *Store) TryLock(other func(path string) (locked bool, err error)) error {
-	name, err := f.makeTrial()
-	if err != nil {
-		return err
+// name checks whose the directory is. One that is named for another user, as the
+// default directory is, may have been made by that user to get at sessions, if
+// anybody can make directories beside it.
+func (x *examination) name() {
+	dir := x.f.dir
+	parent, own := filepath.Dir(dir), os.Geteuid()
+	number, byDefault := strings.CutPrefix(filepath.Base(dir), "cgisession-")
+	user, err := strconv.Atoi(number)
+	if byDefault && err == nil && user != own && (parent == filepath.Clean(x.how.TempDir) || isShared(parent)) {
+		x.say(store.Problem, "directory", "%s is named for user %d but belongs to user %d; remove it, or give it to the right user if that one made it", dir, user, own)
+		return
 	}
-	defer unlinkat(f.root, name)
-	path := f.dir + "/" + name
-	_, release, err := lockPath(path, unix.O_RDWR, true, time.Now(), func() error { return nil })
-	if err != nil {
-		return err
+	x.say(store.Fine, "directory", "%s belongs to this user alone", dir)
+}
+
+// isShared reports whether other users than its owner can make files in a
+// directory.
+func isShared(dir string) bool {
+	info, err := os.Stat(dir)
+	return err == nil && info.Mode().Perm()&0o022 != 0
+}
+
+// modes checks modes beyond what the store itself enforces.
+func (x *examination) modes() {
+	dir := x.f.dir
+	if info, err := os.Lstat(dir); err == nil && info.Mode().Perm()&0o077 != 0 {
+		x.fault(store.Warning, ".", fmt.Errorf("mode %#o lets other users see the handles; chmod 700 %s", info.Mode().Perm(), dir))
 	}
-	locked, err := other(path)
-	release()
+	parent := filepath.Dir(dir)
+	if info, err := os.Stat(parent); err == nil && info.Mode().Perm()&0o002 != 0 && info.Mode()&os.ModeSticky == 0 {
+		x.say(store.Problem, "directory", "all users may rename it, since they may write to %s; chmod o-w %s", parent, parent)
+	}
+	for _, d := range x.f.checkDirs() {
+		wrong := d.err
+		if !x.how.Repair {
+			wrong = fmt.Errorf("%w; %s", wrong, d.effect())
+		}
+		level := store.Problem
+		if d.usable {
+			level = store.Warning
+		}
+		x.fault(level, d.name, wrong)
+	}
+}
+
+// fault adds what is wrong with the data directory, which is ".", or with one in it;
+// with Repair it is mended.
+func (x *examination) fault(level store.Level, name string, wrong error) {
+	if !x.how.Repair {
+		x.say(level, "directory", "%v", wrong)
+		return
+	}
+	did, err := x.f.mendDir(name)
+	x.found.Mended("directory", wrong, []string{did}, err)
+}
+
+func (x *examination) fileSystem() {
+	s, _ := space(x.f.dir)
+	switch {
+	case s.System == "", s.System == "memory" && x.how.InMemory:
+	case s.System == "memory":
+		x.say(store.Warning, "file system", "it is in memory: sessions end when the machine does; that is what --type memory is for")
+	default:
+		x.say(store.Warning, "file system", "it is %s: locks and syncs are only as good as its server's; a local disk is better", s.System)
+	}
+	if err := x.f.checkLocks(x.how.TryLock); err != nil {
+		x.say(store.Problem, "locks", "flock(2) does not work between processes here (%v); choose a --data-dir on a local disk", err)
+	} else {
+		x.say(store.Fine, "locks", "flock(2) works between processes")
+	}
+	if err := x.f.checkExchange(); err != nil {
+		x.say(store.Warning, "exchange", "two names cannot be exchanged here (%v); leave out regenerate --grace", err)
+	}
+}
+
+// littleRoom is how much of a file system is too little to be left, in percent.
+const littleRoom = 5
+
+func (x *examination) space() {
+	s, _ := space(x.f.dir)
+	if s.Inodes > 0 && s.FreeInodes*100 < s.Inodes*littleRoom {
+		x.say(store.Problem, "inodes", "%d of %d are left, and a session needs one; run cleanup more often, or make room", s.FreeInodes, s.Inodes)
+	}
+	if s.Bytes > 0 && s.FreeBytes*100 < s.Bytes*littleRoom {
+		x.say(store.Problem, "space", "%d of %d bytes are left; run cleanup more often, or make room", s.FreeBytes, s.Bytes)
+	}
+}
+
+// clock checks the times of files. It reports false if no file can be made.
+func (x *examination) clock() bool {
+	skew, err := x.f.clockSkew()
 	switch {
 	case err != nil:
-		return err
-	case locked:
-		return errors.New("two processes locked one file at a time")
+		x.say(store.Problem, "directory", "no file can be made in it: %v", err)
+		return false
+	case skew > store.MaxSkew || skew < -store.MaxSkew:
+		x.say(store.Problem, "clock", "the file system's is %s off this machine's, and timeouts with it; set both by NTP", skew.Round(time.Second))
+	case time.Now().Year() < 2025:
+		x.say(store.Problem, "clock", "it says %s; set it, or sessions seem new for ever", time.Now().UTC().Format(time.RFC3339))
 	}
-	if locked, err = other(path); err == nil && !locked {
-		err = errors.New("a lock that was released stays")
-	}
-	return err
+	return true
 }
 
-// LockOnce reports whether the lock on the file could be had without waiting.
-func LockOnce(path string) (bool, error) {
-	_, release, err := lockPath(path, unix.O_RDWR, true, time.Time{}, func() error { return nil })
-	if err == store.ErrLocked {
-		return false, nil
+// cleanup checks that somebody cleans up.
+func (x *examination) cleanup() {
+	last, _ := x.f.lastSweep()
+	if last.At.IsZero() || time.Since(last.At) > 7*24*time.Hour {
+		x.say(store.Warning, "cleanup", "none in the last 7 days; run it from cron or a timer")
 	}
-	if err == nil {
-		release()
-	}
-	return err == nil, err
 }
-
-// TryExchange checks that two names can be exchanged here, as Move with a grace
-// needs.
-func (f *Store) TryExchange() error {
-	a, err := f.makeTrial()
-	if err != nil {
-		return err
-	}
-	defer unlinkat(f.root, a)
-	b, err := f.makeTrial()
-	if err != nil {
-		return err
-	}
-	defer unlinkat(f.root, b)
-	return exchange(f.root, a, f.root, b)
-}
-
-// ClockSkew returns how far the file system's clock is ahead of this machine's.
-func (f *Store) ClockSkew() (time.Duration, error) {
-	name, err := f.makeTrial()
-	if err != nil {
-		return 0, err
-	}
-	defer unlinkat(f.root, name)
-	var st unix.Stat_t
-	if err := lstatat(f.root, name, &st); err != nil {
-		return 0, err
-	}
-	return time.Until(time.Unix(st.Mtim.Unix())), nil
-}
-
-// MendUser makes sure that the index of users leads to the session.
-func (f *Store) MendUser(s *store.Session) error { return f.addUser(s.User, s.Handle) }
-
-// A wrongMode is a mode that a file should have.
-type wrongMode struct{ is, want uint32 }
-
-func (w wrongMode) Error() string {
-	return fmt.Sprintf("mode %#o, not %#o; chmod it", w.is, w.want)
-}
-
-// checkMode reports a mode other than that of a file with this record.
-func checkMode(st *unix.Stat_t, r record) error {
-	want := uint32(0o600)
-	if r.moved != "" {
-		want = 0o400
-	}
-	if is := uint32(st.Mode) & 0o7777; is != want {
-		return wrongMode{is, want}
-	}
-	return nil
-}
-
-// errOrphan is what a crash leaves in the middle of a move with grace, or what
-// such a move is about to finish.
-var errOrphan = errors.New("an old id that leads to itself: regenerate --grace was killed, or is under way")
-
-// wrong says what is wrong with the file, which holds this text, of which
-// current said at and err: nil for nothing.
-func (e *entry) wrong(text []byte, at found, err error) error {
-	if err == nil && at.moved == e.handle {
-		return errOrphan
-	}
-	if wrong := damage(text, at, err); wrong != nil {
-		return wrong
-	}
-	return checkMode(&e.stat, at.record)
-}
-
-// damage says what is wrong with the text of a session's file, of which current
-// said at and err: nil for nothing.
-func damage(text []byte, at found, err error) error {
-	newest := claims(text)
-	switch {
-	case err == nil && newest[0].version > at.version:
-		return fmt.Errorf("its newest version was damaged, or the writer of that crashed; version %d counts, and the next save mends it", at.version)
-	case err == nil, len(text) == 0:
-		return nil
-	case err == store.ErrNotFound, lineVersion(lastLine(text)) > 0:
-		return errors.New("it was cut short, or the writer of its first version crashed")
-	case len(newest) > 0:
-		return errors.New("bytes in it were changed: its checksum is wrong")
-	}
-	return errors.New("it holds no session, but what another program wrote")
-}
-
-// lastLine returns what follows the last line feed.
-func lastLine(text []byte) []byte { return text[bytes.LastIndexByte(text, '\n')+1:] }

@@ -24,6 +24,7 @@
 package file
 
 import (
+	"cmp"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -53,6 +54,7 @@ type Store struct {
 	opts store.Options
 	mu   sync.Mutex // guards root
 	root int        // descriptor of the directory; -1 until it is needed
+	held int        // descriptor that has the lock held over several calls; 0: none
 	// stuck says why a lock of this process was not released: whatever needs one
 	// fails from then on, for it could wait for itself.
 	stuck atomic.Pointer[error]
@@ -60,7 +62,7 @@ type Store struct {
 
 // Open returns the store in dir, which is made when the first session is.
 func Open(dir string, opts store.Options) *Store {
-	return &Store{dir: dir, opts: opts, root: -1}
+	return &Store{dir: dir, opts: opts, root: -1, held: opts.LockFD}
 }
 
 // Path returns where the file of the session with this handle is.
@@ -116,16 +118,38 @@ func (f *Store) read(handle string, how store.Reading) (*store.Session, error) {
 
 // Update implements [store.Store].
 func (f *Store) Update(handle string, create bool, change store.Change) (*store.Session, error) {
-	return f.follow(handle, create, func(handle string, create bool) (*store.Session, error) {
+	outcome := store.Keep
+	noted := func(s *store.Session) (_ store.Outcome, err error) {
+		outcome, err = change(s)
+		return outcome, err
+	}
+	at := handle
+	s, err := f.follow(handle, create, func(handle string, create bool) (*store.Session, error) {
+		at = handle
 		e, err := f.lock(handle, exclusive, create)
 		if err != nil {
 			return nil, err
 		}
 		defer e.close()
-		s, err := e.update(create, change)
+		s, err := e.update(create, noted)
 		return s, e.finish(err)
 	})
+	if err == store.ErrNotFound && create && at != handle { // old handles of a session that has ended
+		s = &store.Session{Handle: at, Data: store.Empty}
+		if outcome, changed := change(s); changed != nil || outcome != store.Remove {
+			return nil, cmp.Or(changed, err)
+		}
+		f.endMoved(handle)
+		return s, nil
+	}
+	if err == nil && outcome == store.Remove && at != handle {
+		f.endMoved(handle)
+	}
+	return s, err
 }
+
+// Repeats implements [store.Store]: a change is made under the session's lock.
+func (f *Store) Repeats() bool { return false }
 
 // Move implements [store.Store].
 func (f *Store) Move(from, to string, grace time.Duration, change store.Change) (*store.Session, error) {

@@ -17,10 +17,10 @@ func TestFile(t *testing.T) {
 }
 
 // files is the back end that keeps its sessions below dir, for storetest.
-func files(dir string) storetest.Backend {
+func files(dir string) storetest.Setup {
 	dir = filepath.Join(dir, "sessions")
-	return storetest.Backend{
-		Open: func(t *testing.T, opts store.Options) store.Store {
+	return storetest.Setup{
+		Open: func(t *testing.T, opts store.Options) store.Backend {
 			f := file.Open(dir, opts)
 			t.Cleanup(func() { f.Close() })
 			return f

@@ -1,9 +1,7 @@
 package file
 
 import (
-	"cmp"
 	"errors"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -45,16 +43,20 @@ func (f *Store) Hold(handle string, create bool) (store.Lock, error) {
 				return nil, err
 			}
 		}
-		f.opts.LockFD, e.release = e.lockFD, func() {}
+		f.held, e.release = e.lockFD, func() {}
 		return s, nil
 	})
-	fd := f.opts.LockFD
-	return store.Lock{Name: "CGISESSION_LOCK_FD", Value: strconv.Itoa(fd), FD: fd}, err
+	return store.Lock{Name: "CGISESSION_LOCK_FD", Value: strconv.Itoa(f.held), FD: f.held}, err
 }
 
-// Unlock releases the lock on descriptor fd, which must be on the session's
-// file or on one that was removed.
-func (f *Store) Unlock(handle string, fd int) error {
+// UseFD implements [store.Locker].
+func (f *Store) UseFD(fd int) error {
+	f.held = fd
+	return f.CheckLock()
+}
+
+// UnlockFD implements [store.Locker].
+func (f *Store) UnlockFD(handle string, fd int) error {
 	var st unix.Stat_t
 	if err := fstat(fd, &st); err != nil {
 		return store.ErrOtherLock
@@ -72,9 +74,7 @@ func (f *Store) Unlock(handle string, fd int) error {
 	return setLock(fd, unix.LOCK_UN)
 }
 
-// LockPath returns the path of the session's file, to be opened by one who
-// will lock it. It waits for no lock. Where there is no session and create is
-// set, an empty file is made.
+// LockPath implements [store.Locker].
 func (f *Store) LockPath(handle string, create bool) (string, error) {
 	s, err := f.Read(handle, store.Snapshot)
 	if err == nil || errors.Is(err, store.ErrTooLarge) && s != nil {
@@ -114,14 +114,13 @@ func (f *Store) emptyFile(e *entry) (string, error) {
 	return f.Path(e.handle), nil
 }
 
-// LockLost implements [store.Store]: it reports whether LockFD is on a file that was removed: the session
-// that the caller locked has ended.
+// LockLost implements [store.Locker]: the descriptor is on a file that was removed.
 func (f *Store) LockLost() bool {
 	st, ok, err := f.lockStat()
 	return ok && err == nil && st.Nlink == 0
 }
 
-// CheckLock reports as ErrOtherLock that LockFD is not open.
+// CheckLock implements [store.Locker]: the descriptor must be open.
 func (f *Store) CheckLock() error {
 	_, _, err := f.lockStat()
 	if err == unix.EBADF {
@@ -132,10 +131,10 @@ func (f *Store) CheckLock() error {
 
 // lockStat looks at LockFD, and reports whether there is one.
 func (f *Store) lockStat() (st unix.Stat_t, ok bool, err error) {
-	if f.opts.LockFD == 0 {
+	if f.held == 0 {
 		return st, false, nil
 	}
-	err = fstat(f.opts.LockFD, &st)
+	err = fstat(f.held, &st)
 	return st, true, err
 }
 
@@ -161,98 +160,4 @@ func (e *entry) namesHeld() (bool, error) {
 	default:
 		return false, err
 	}
-}
-
-// take takes the lock and returns which file it is on: by LockFD where that is
-// on this file, on a descriptor to keep, or for this call alone.
-func (e *entry) take(how mode, access int, deadline time.Time) (inode, func(), error) {
-	held, err := e.namesHeld()
-	if stuck := e.f.stuck.Load(); stuck != nil {
-		err = *stuck
-	}
-	switch {
-	case err != nil:
-		return inode{}, nil, err
-	case held:
-		e.lockFD = e.f.opts.LockFD
-		return e.takeHeld(deadline)
-	case how == kept:
-		return e.takeToKeep(access, deadline)
-	}
-	if err := spareDescriptors(e.shard); err != nil {
-		return inode{}, nil, err
-	}
-	locked, unlock, err := lockPath(e.f.Path(e.handle), access, how == exclusive, deadline, e.check)
-	return locked, func() {
-		if err := unlock(); err != nil {
-			e.f.stuck.Store(&err)
-		}
-	}, err
-}
-
-// takeHeld makes sure that LockFD has the lock: exclusive, for reading too,
-// since a shared one would lower the caller's.
-func (e *entry) takeHeld(deadline time.Time) (inode, func(), error) {
-	err := lockWithin(e.lockFD, deadline)
-	held, _, failed := e.f.lockStat()
-	return inodeOf(&held), func() {}, cmp.Or(err, failed)
-}
-
-// lockWithin takes the exclusive lock of an open file, or returns [store.ErrLocked] at the
-// deadline.
-func lockWithin(fd int, deadline time.Time) error {
-	for {
-		err := tryLock(fd, deadline)
-		switch {
-		case err != unix.EWOULDBLOCK:
-			return err
-		case !time.Now().Before(deadline):
-			return store.ErrLocked
-		}
-		time.Sleep(pollEvery)
-	}
-}
-
-// tryLock takes the exclusive lock of an open file, or returns unix.EWOULDBLOCK.
-func tryLock(fd int, deadline time.Time) error {
-	return retryUntil(deadline, func() error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
-}
-
-// takeToKeep takes the lock on a descriptor of its own that survives exec.
-func (e *entry) takeToKeep(access int, deadline time.Time) (inode, func(), error) {
-	own := entry{f: e.f, handle: e.handle, shard: e.shard, fd: -1}
-	if err := own.open(access); err != nil {
-		own.closeData()
-		return inode{}, nil, err
-	}
-	fd := own.fd
-	err := tryLock(fd, deadline)
-	if err == unix.EWOULDBLOCK {
-		err = waitUntil(deadline,
-			func() error { return setLock(fd, unix.LOCK_EX) },
-			func() error { return unix.Close(fd) })
-		if err == store.ErrLocked {
-			own.fd = -1 // in use until the wait is over
-		}
-	}
-	if err == nil {
-		_, err = unix.FcntlInt(uintptr(own.fd), unix.F_SETFD, 0)
-	}
-	if err != nil {
-		own.closeData()
-		return inode{}, nil, err
-	}
-	e.lockFD = own.fd
-	return inodeOf(&own.stat), func() { own.closeData() }, nil
-}
-
-// busy says who holds the lock, where the system tells.
-func (e *entry) busy() error {
-	who := ""
-	var st unix.Stat_t
-	if lstatat(e.shard, e.handle, &st) == nil {
-		who = lockHolder(&st)
-	}
-	e.f.opts.LogEvent("lock timeout", e.handle)
-	return e.fail("lock", fmt.Errorf("%w%s; if this request holds the lock, export CGISESSION_LOCK_FD", store.ErrLocked, who))
 }

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"errors"
 
-	"golang.org/x/sys/unix"
-
 	"cgisession/store"
 )
 
@@ -29,27 +27,4 @@ func (f *Store) Live(handles []string, places int) ([]string, error) {
 		}
 	}
 	return at, failed
-}
-
-// End implements [store.Store]. It is one unlink(2), which is safe at any moment: a
-// process that has the file open works on one that no name leads to.
-func (f *Store) End(handle string) error {
-	shard, err := f.openShard(handle, false)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(shard)
-	s, err := f.snapshot(handle)
-	if _, moved := err.(movedError); moved {
-		err = store.ErrNotFound
-	}
-	if err != nil && s == nil {
-		return err
-	}
-	e := entry{f: f, handle: handle, shard: shard}
-	if err := e.remove(); err != nil {
-		return err
-	}
-	f.dropUser(s.User, handle)
-	return nil
 }

@@ -1,7 +1,9 @@
 package file
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"syscall"
 	"time"
 
@@ -71,40 +73,6 @@ func waitUntil(deadline time.Time, wait, undo func() error) error {
 		}()
 		return store.ErrLocked
 	}
-}
-
-// errno returns the system's error number that err wraps, or err itself.
-func errno(err error) error {
-	if number, ok := errors.AsType[unix.Errno](err); ok {
-		return number
-	}
-	return err
-}
-
-// CheckDescriptors is spareDescriptors for what comes before any lock, such as the
-// random source of a new id.
-func CheckDescriptors() error {
-	next, err := unix.FcntlInt(uintptr(unix.Stdin), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(next)
-	return spareDescriptors(next)
-}
-
-// spareDescriptors reports unix.EMFILE unless some numbers above fd are free. To
-// open a file as the lock's library does starts the Go runtime's poller, which
-// ends the program if it cannot have two descriptors.
-func spareDescriptors(fd int) error {
-	const wanted = 5
-	spare, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, fd+wanted)
-	if err == unix.EINVAL { // over the limit (fcntl(2))
-		err = unix.EMFILE
-	}
-	if err == nil {
-		unix.Close(spare)
-	}
-	return err
 }
 
 // mode is how a session's file is locked: chosen once, since raising a shared
@@ -223,4 +191,98 @@ func (e *entry) takeBack() {
 			unlinkat(e.shard, e.handle)
 		}
 	}
+}
+
+// take takes the lock and returns which file it is on: by LockFD where that is
+// on this file, on a descriptor to keep, or for this call alone.
+func (e *entry) take(how mode, access int, deadline time.Time) (inode, func(), error) {
+	held, err := e.namesHeld()
+	if stuck := e.f.stuck.Load(); stuck != nil {
+		err = *stuck
+	}
+	switch {
+	case err != nil:
+		return inode{}, nil, err
+	case held:
+		e.lockFD = e.f.held
+		return e.takeHeld(deadline)
+	case how == kept:
+		return e.takeToKeep(access, deadline)
+	}
+	if err := spareDescriptors(e.shard); err != nil {
+		return inode{}, nil, err
+	}
+	locked, unlock, err := lockPath(e.f.Path(e.handle), access, how == exclusive, deadline, e.check)
+	return locked, func() {
+		if err := unlock(); err != nil {
+			e.f.stuck.Store(&err)
+		}
+	}, err
+}
+
+// takeHeld makes sure that LockFD has the lock: exclusive, for reading too,
+// since a shared one would lower the caller's.
+func (e *entry) takeHeld(deadline time.Time) (inode, func(), error) {
+	err := lockWithin(e.lockFD, deadline)
+	held, _, failed := e.f.lockStat()
+	return inodeOf(&held), func() {}, cmp.Or(err, failed)
+}
+
+// lockWithin takes the exclusive lock of an open file, or returns [store.ErrLocked] at the
+// deadline.
+func lockWithin(fd int, deadline time.Time) error {
+	for {
+		err := tryLock(fd, deadline)
+		switch {
+		case err != unix.EWOULDBLOCK:
+			return err
+		case !time.Now().Before(deadline):
+			return store.ErrLocked
+		}
+		time.Sleep(pollEvery)
+	}
+}
+
+// tryLock takes the exclusive lock of an open file, or returns unix.EWOULDBLOCK.
+func tryLock(fd int, deadline time.Time) error {
+	return retryUntil(deadline, func() error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
+}
+
+// takeToKeep takes the lock on a descriptor of its own that survives exec.
+func (e *entry) takeToKeep(access int, deadline time.Time) (inode, func(), error) {
+	own := entry{f: e.f, handle: e.handle, shard: e.shard, fd: -1}
+	if err := own.open(access); err != nil {
+		own.closeData()
+		return inode{}, nil, err
+	}
+	fd := own.fd
+	err := tryLock(fd, deadline)
+	if err == unix.EWOULDBLOCK {
+		err = waitUntil(deadline,
+			func() error { return setLock(fd, unix.LOCK_EX) },
+			func() error { return unix.Close(fd) })
+		if err == store.ErrLocked {
+			own.fd = -1 // in use until the wait is over
+		}
+	}
+	if err == nil {
+		_, err = unix.FcntlInt(uintptr(own.fd), unix.F_SETFD, 0)
+	}
+	if err != nil {
+		own.closeData()
+		return inode{}, nil, err
+	}
+	e.lockFD = own.fd
+	return inodeOf(&own.stat), func() { own.closeData() }, nil
+}
+
+// busy says who holds the lock, where the system tells.
+func (e *entry) busy() error {
+	who := ""
+	var st unix.Stat_t
+	if lstatat(e.shard, e.handle, &st) == nil {
+		who = lockHolder(&st)
+	}
+	e.f.opts.LogEvent("lock timeout", e.handle)
+	return e.fail("lock", fmt.Errorf("%w%s; if this request holds the lock, export CGISESSION_LOCK_FD", store.ErrLocked, who))
 }

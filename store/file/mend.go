@@ -57,10 +57,10 @@ func (f *Store) openDamaged() (fd int, err error) {
 // others may go on with it meanwhile.
 const maxMends = 8
 
-// Mend mends what stands in the place of a session's file until Look finds
+// mend mends what stands in the place of a session's file until Look finds
 // nothing wrong with it, or moves it aside, and returns what it did; nothing if
 // there is no need any more. It marks no access.
-func (f *Store) Mend(handle string) (did []string, err error) {
+func (f *Store) mend(handle string) (did []string, err error) {
 	for range maxMends {
 		once, err := f.mendOnce(handle)
 		if err != nil || once == "" {
@@ -217,9 +217,4 @@ func (e *entry) setBackCreated(at found) (did string, err error) {
 		err = setTime(e.shard, e.handle, accessed)
 	}
 	return "it was created now, it says", err
-}
-
-// chmodat sets the mode of what is no symbolic link.
-func chmodat(dir int, name string, mode uint32) error {
-	return retry(func() error { return unix.Fchmodat(dir, name, mode, 0) })
 }

@@ -14,29 +14,29 @@ import (
 
 // What mends the data directory and the directories in it.
 
-// A DirFault is a directory in the data directory that has not the right mode or
+// A dirFault is a directory in the data directory that has not the right mode or
 // owner.
-type DirFault struct {
-	Name   string
-	Err    error
-	Usable bool // the store uses it all the same
+type dirFault struct {
+	name   string
+	err    error
+	usable bool // the store uses it all the same
 }
 
-// Effect says what comes of it.
-func (d DirFault) Effect() string {
+// effect says what comes of it.
+func (d dirFault) effect() string {
 	switch {
-	case d.Usable:
+	case d.usable:
 		return "other users may see names in it"
-	case d.Name == damagedDir:
+	case d.name == damagedDir:
 		return "nothing can be moved there"
-	case strings.HasPrefix(d.Name, usersDir):
+	case strings.HasPrefix(d.name, usersDir):
 		return "no session can get a user, and list --user and destroy --user fail"
 	}
 	return "the sessions in it are out of reach"
 }
 
-// CheckDirs returns what is wrong with the directories in the data directory.
-func (f *Store) CheckDirs() (faults []DirFault) {
+// checkDirs returns what is wrong with the directories in the data directory.
+func (f *Store) checkDirs() (faults []dirFault) {
 	names := []string{damagedDir, usersDir}
 	for n := range shards {
 		names = append(names, shardName(n))
@@ -51,7 +51,7 @@ func (f *Store) CheckDirs() (faults []DirFault) {
 	for _, name := range names {
 		if err := f.checkDir(name); err != nil {
 			_, usable := err.(wrongMode)
-			faults = append(faults, DirFault{name, &fs.PathError{Op: "open", Path: f.dir + "/" + name, Err: err}, usable})
+			faults = append(faults, dirFault{name, &fs.PathError{Op: "open", Path: f.dir + "/" + name, Err: err}, usable})
 		}
 	}
 	return faults
@@ -91,9 +91,9 @@ func isOpen(st *unix.Stat_t) bool { return st.Mode&0o022 != 0 }
 // killed begins anew.
 const closedMode = 0o720
 
-// MendRoot moves all sessions aside if others can write the data directory, makes
+// mendRoot moves all sessions aside if others can write the data directory, makes
 // it private, and returns what it did. What else is wrong with it is left.
-func (f *Store) MendRoot() (did []string, err error) {
+func (f *Store) mendRoot() (did []string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.root >= 0 {
@@ -128,7 +128,7 @@ func (f *Store) emptyRoot() (moved int, err error) {
 		return 0, err
 	}
 	if f.checkDir(damagedDir) != nil {
-		if _, err = f.MendDir(damagedDir); err != nil {
+		if _, err = f.mendDir(damagedDir); err != nil {
 			return 0, err
 		}
 	}
@@ -194,9 +194,9 @@ func (f *Store) isShard(name string) bool {
 	return empty || err != nil
 }
 
-// MendDir mends the directory of a fault, or moves what is in its place aside,
+// mendDir mends the directory of a fault, or moves what is in its place aside,
 // and returns which. "." is the data directory itself.
-func (f *Store) MendDir(name string) (did string, err error) {
+func (f *Store) mendDir(name string) (did string, err error) {
 	var st unix.Stat_t
 	if err := lstatat(f.root, name, &st); err != nil {
 		return "", err

@@ -89,7 +89,7 @@ func TestMend(t *testing.T) {
 		if _, _, wrong := l.look(); (wrong == nil) != (c.want == "") || wrong != nil && !strings.Contains(wrong.Error(), c.want) {
 			t.Errorf("%s: wrong with it is %v, not %q", c.what, wrong, c.want)
 		}
-		did, err := l.f.Mend(l.handle)
+		did, err := l.f.mend(l.handle)
 		if err != nil {
 			t.Fatalf("%s: %v", c.what, err)
 		}
@@ -120,7 +120,7 @@ func TestMend(t *testing.T) {
 		if len(aside) != c.aside {
 			t.Errorf("%s: set aside are %q", c.what, aside)
 		}
-		if again, err := l.f.Mend(l.handle); err != nil || len(again) > 0 {
+		if again, err := l.f.mend(l.handle); err != nil || len(again) > 0 {
 			t.Errorf("%s: mended again: %q, %v", c.what, again, err)
 		}
 	}
@@ -132,7 +132,7 @@ func TestMendThenSave(t *testing.T) {
 	l.save(store.Data(`{"a":1}`), store.Save)
 	text := append(slices.Clone(l.file()), "{\"crc\":\"00000000\",\"version\":99,\n"...)
 	l.mendable(0o600, time.Now(), text)
-	if did, err := l.f.Mend(l.handle); err != nil || len(did) != 1 {
+	if did, err := l.f.mend(l.handle); err != nil || len(did) != 1 {
 		t.Fatalf("%q, %v", did, err)
 	}
 	l.largest = page // of which the file has room for one more
@@ -170,7 +170,7 @@ func TestMendMovesStrangers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if did, err := l.f.Mend(l.handle); err != nil || len(did) != 1 {
+		if did, err := l.f.mend(l.handle); err != nil || len(did) != 1 {
 			t.Errorf("%s: %q, %v", what, did, err)
 		}
 		aside, _ := filepath.Glob(l.f.dir + "/.damaged/" + l.handle + ".*")
@@ -200,7 +200,7 @@ func TestMendOrphan(t *testing.T) {
 	if _, state, wrong := l.look(); wrong != errOrphan || state != store.Moved {
 		t.Errorf("%s, %v", state, wrong)
 	}
-	if did, err := l.f.Mend(l.handle); err != nil || len(did) != 1 {
+	if did, err := l.f.mend(l.handle); err != nil || len(did) != 1 {
 		t.Errorf("%q, %v", did, err)
 	}
 	if _, err := os.Lstat(l.f.Path(l.handle)); !os.IsNotExist(err) {
@@ -227,7 +227,7 @@ func TestMendMoveUnderWay(t *testing.T) {
 	}
 	mended := make(chan error, 1)
 	go func() {
-		did, err := l.f.Mend(l.handle)
+		did, err := l.f.mend(l.handle)
 		if err == nil && len(did) > 0 {
 			t.Errorf("%q", did)
 		}

@@ -155,21 +155,24 @@ func (e *entry) syncDirs(to int) error {
 	return e.syncDir(e.shard)
 }
 
-// EndMoved implements [store.Keeper]: it removes the tombstone at the handle, and those that
-// it leads to.
-func (f *Store) EndMoved(handle string) (last string, ended bool, err error) {
+// endMoved removes the tombstones from the handle on, once the session that they lead
+// to has ended. One that stays leads nowhere.
+func (f *Store) endMoved(handle string) {
 	for range store.MaxHops + 1 {
-		next, err := f.endMoved(handle)
-		if err != nil || next == "" {
-			return handle, false, err
+		next, err := f.removeTombstone(handle)
+		if err != nil {
+			f.opts.LogEvent("old id not removed: "+err.Error(), handle)
+		}
+		if next == "" {
+			return
 		}
 		handle = next
 	}
-	return handle, false, nil
 }
 
-// endMoved removes one tombstone, and returns where it led.
-func (f *Store) endMoved(handle string) (next string, err error) {
+// removeTombstone removes the tombstone at the handle, and returns where it led; empty:
+// there is none.
+func (f *Store) removeTombstone(handle string) (next string, err error) {
 	e, err := f.lock(handle, exclusive, false)
 	if errors.Is(err, store.ErrNotFound) {
 		return "", nil
@@ -187,4 +190,27 @@ func (f *Store) endMoved(handle string) (next string, err error) {
 		return "", nil
 	}
 	return at.moved, e.remove()
+}
+
+// End implements [store.Store]. It is one unlink(2), which is safe at any moment: a
+// process that has the file open works on one that no name leads to.
+func (f *Store) End(handle string) error {
+	shard, err := f.openShard(handle, false)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(shard)
+	s, err := f.snapshot(handle)
+	if _, moved := err.(movedError); moved {
+		err = store.ErrNotFound
+	}
+	if err != nil && s == nil {
+		return err
+	}
+	e := entry{f: f, handle: handle, shard: shard}
+	if err := e.remove(); err != nil {
+		return err
+	}
+	f.dropUser(s.User, handle)
+	return nil
 }

@@ -1,7 +1,6 @@
 package file
 
 import (
-	"time"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -13,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"cgisession/store"
 	"cgisession/store/storetest/oracle"

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"slices"
 
-	"golang.org/x/sys/unix"
-
 	"cgisession/store"
 )
 
@@ -149,22 +147,6 @@ func (e *entry) spoil(begin int) {
 
 // hide overwrites the first byte of the record at begin.
 func (e *entry) hide(begin int) { pwriteAll(e.fd, []byte{'\n'}, int64(begin)) }
-
-// pwriteAll writes text at the offset; a short write goes on to learn why.
-func pwriteAll(fd int, text []byte, offset int64) error {
-	for len(text) > 0 {
-		var n int
-		err := retry(func() (err error) {
-			n, err = unix.Pwrite(fd, text, offset)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		text, offset = text[n:], offset+int64(n)
-	}
-	return nil
-}
 
 // blank overwrites all but the record from begin to end with line feeds.
 func (e *entry) blank(begin, end, total int) error {

@@ -39,7 +39,7 @@ func (f *Store) Sweep(ctx context.Context, how store.Sweep) (store.Swept, error)
 		return store.Swept{}, err
 	}
 	if !how.DryRun {
-		f.RemoveTrials()
+		f.removeTrials()
 	}
 	now := time.Now()
 	w := sweep{f: f, uid: os.Geteuid(), how: how, ctx: ctx, before: now.Add(-how.Timeout), until: now.Add(how.MaxTime)}

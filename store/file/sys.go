@@ -1,6 +1,10 @@
 package file
 
 import (
+	"errors"
+	"io"
+	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -126,4 +130,95 @@ func setTime(dir int, name string, t time.Time) error {
 	return retry(func() error {
 		return unix.UtimesNanoAt(dir, name, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
 	})
+}
+
+// pwriteAll writes text at the offset; a short write goes on to learn why.
+func pwriteAll(fd int, text []byte, offset int64) error {
+	for len(text) > 0 {
+		var n int
+		err := retry(func() (err error) {
+			n, err = unix.Pwrite(fd, text, offset)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		text, offset = text[n:], offset+int64(n)
+	}
+	return nil
+}
+
+// chmodat sets the mode of what is no symbolic link.
+func chmodat(dir int, name string, mode uint32) error {
+	return retry(func() error { return unix.Fchmodat(dir, name, mode, 0) })
+}
+
+// umask guards the process's file mode creation mask.
+var umask sync.Mutex
+
+// private runs create while the mask leaves the owner's permissions alone, so
+// that 0700 and 0600 come out as such.
+func private(create func() error) error {
+	umask.Lock()
+	defer umask.Unlock()
+	defer unix.Umask(unix.Umask(0o077))
+	return retry(create)
+}
+
+// namesAtOnce bounds how many names of a directory are in memory.
+const namesAtOnce = 1024
+
+// eachName calls visit with each name in the directory fd, which it closes, and
+// stops at the first error.
+func eachName(fd int, path string, visit func(name string) error) error {
+	dir := os.NewFile(uintptr(fd), path)
+	defer dir.Close()
+	for {
+		names, err := dir.Readdirnames(namesAtOnce)
+		for _, name := range names {
+			if err := visit(name); err != nil {
+				return err
+			}
+		}
+		if len(names) == 0 {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+// errno returns the system's error number that err wraps, or err itself.
+func errno(err error) error {
+	if number, ok := errors.AsType[unix.Errno](err); ok {
+		return number
+	}
+	return err
+}
+
+// CheckDescriptors is spareDescriptors for what comes before any lock, such as the
+// random source of a new id.
+func CheckDescriptors() error {
+	next, err := unix.FcntlInt(uintptr(unix.Stdin), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(next)
+	return spareDescriptors(next)
+}
+
+// spareDescriptors reports unix.EMFILE unless some numbers above fd are free. To
+// open a file as the lock's library does starts the Go runtime's poller, which
+// ends the program if it cannot have two descriptors.
+func spareDescriptors(fd int) error {
+	const wanted = 5
+	spare, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, fd+wanted)
+	if err == unix.EINVAL { // over the limit (fcntl(2))
+		err = unix.EMFILE
+	}
+	if err == nil {
+		unix.Close(spare)
+	}
+	return err
 }

@@ -2,9 +2,7 @@ package file
 
 import (
 	"errors"
-	"io"
 	"io/fs"
-	"os"
 	"strings"
 	"time"
 
@@ -150,10 +148,10 @@ func (f *Store) named(handle string) bool {
 	return err != unix.ENOENT && err != unix.ENOTDIR
 }
 
-// MendUsers removes the entries of the index of users that lead to no session,
+// pruneIndex removes the entries of the index of users that lead to no session,
 // or to another user's, and returns how many they were. What it cannot read may
 // be anybody's.
-func (f *Store) MendUsers() (removed int, err error) {
+func (f *Store) pruneIndex() (removed int, err error) {
 	for n := range shards {
 		err := f.eachUserEntry(n, func(u userEntry) error {
 			finds := func(handle string) bool { return f.mayBelong(handle, u.key) }
@@ -185,8 +183,8 @@ func (f *Store) mayBelong(handle, key string) bool {
 	return belongs && !errors.Is(err, store.ErrNotFound)
 }
 
-// FindsUser reports whether the index of users leads to the session.
-func (f *Store) FindsUser(s *store.Session) bool {
+// indexed reports whether the index of users leads to the session.
+func (f *Store) indexed(s *store.Session) bool {
 	key := store.UserKey("", s.User)
 	dir, err := f.openUsers(key, false)
 	if err != nil {
@@ -195,28 +193,4 @@ func (f *Store) FindsUser(s *store.Session) bool {
 	defer unix.Close(dir)
 	var st unix.Stat_t
 	return lstatat(dir, key+"."+s.Handle, &st) == nil
-}
-
-// namesAtOnce bounds how many names of a directory are in memory.
-const namesAtOnce = 1024
-
-// eachName calls visit with each name in the directory fd, which it closes, and
-// stops at the first error.
-func eachName(fd int, path string, visit func(name string) error) error {
-	dir := os.NewFile(uintptr(fd), path)
-	defer dir.Close()
-	for {
-		names, err := dir.Readdirnames(namesAtOnce)
-		for _, name := range names {
-			if err := visit(name); err != nil {
-				return err
-			}
-		}
-		if len(names) == 0 {
-			if err == io.EOF {
-				return nil
-			}
-			return err
-		}
-	}
 }

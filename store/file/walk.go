@@ -137,6 +137,9 @@ func (f *Store) Count() (*store.Count, error) {
 		c.Add(&s, stateByStat(&e.stat, uid, limits, now), now)
 		return nil
 	})
+	if s, failed := space(f.dir); failed == nil {
+		c.Space = &s
+	}
 	return c, err
 }
 

@@ -12,32 +12,16 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"cgisession/store"
 )
-
-// Level is how bad a finding is.
-type Level int
-
-const (
-	Fine Level = iota
-	Warning
-	Problem
-)
-
-// A Finding is something that Examine saw, in words for an operator.
-type Finding struct {
-	Level       Level
-	About, Text string
-}
-
-// maxSkew is how far the server's clock may be from this machine's.
-const maxSkew = 5 * time.Second
 
 // atOnce is how many servers of a cluster are looked at at once: one that does not
 // answer takes 2 seconds.
 const atOnce = 32
 
-// Examine looks at how the servers are set up: in a cluster, at each of them.
-func (s *Store) Examine() []Finding {
+// examineServers looks at how the servers are set up: in a cluster, at each of them.
+func (s *Store) examineServers() []store.Finding {
 	e := examination{s: s}
 	if s.node == nil {
 		e.server("server", s.where, s.client)
@@ -45,7 +29,7 @@ func (s *Store) Examine() []Finding {
 	}
 	members, err := e.members()
 	if err != nil {
-		e.say(Problem, "server", "%v", err)
+		e.say(store.Problem, "server", "%v", err)
 		return e.findings
 	}
 	all := make([]examination, len(members))
@@ -71,11 +55,11 @@ func (s *Store) Examine() []Finding {
 // examination collects what is found.
 type examination struct {
 	s        *Store
-	findings []Finding
+	findings []store.Finding
 }
 
-func (e *examination) say(l Level, about, format string, a ...any) {
-	e.findings = append(e.findings, Finding{l, about, fmt.Sprintf(format, a...)})
+func (e *examination) say(l store.Level, about, format string, a ...any) {
+	e.findings = append(e.findings, store.Finding{Level: l, About: about, Text: fmt.Sprintf(format, a...)})
 }
 
 // ask asks a server something that its ACL may not let this user ask, which is no
@@ -90,7 +74,7 @@ func (e *examination) ask(s *Store, about, command, shows string, send func(ctx 
 		return err
 	})
 	if err == nil && !allowed {
-		e.say(Warning, about, "this user may not ask %s, so nothing is known of %s; allow it by +%s, or look there as another user",
+		e.say(store.Warning, about, "this user may not ask %s, so nothing is known of %s; allow it by +%s, or look there as another user",
 			strings.ToUpper(command), shows, strings.ReplaceAll(command, " ", "|"))
 	}
 	return allowed, err
@@ -108,19 +92,19 @@ func (e *examination) server(about, where string, node redis.Cmdable) {
 		err = e.state(s, about, node)
 	}
 	if err != nil {
-		e.say(Problem, about, "%v", err)
+		e.say(store.Problem, about, "%v", err)
 		return
 	}
 	switch {
 	case facts == "":
-		e.say(Fine, about, "redis %s answers", where)
+		e.say(store.Fine, about, "redis %s answers", where)
 	default:
-		e.say(Fine, about, "redis %s answers, version %s", where, facts.fact("redis_version"))
+		e.say(store.Fine, about, "redis %s answers, version %s", where, facts.fact("redis_version"))
 		e.role(about, facts)
 		e.setUp(about, facts)
 	}
-	if skew.Abs() > maxSkew {
-		e.say(Warning, part("clock", about), "the server's is %s off this machine's; timeouts go by the server's", skew.Round(time.Second))
+	if skew.Abs() > store.MaxSkew {
+		e.say(store.Warning, part("clock", about), "the server's is %s off this machine's; timeouts go by the server's", skew.Round(time.Second))
 	}
 }
 
@@ -151,7 +135,7 @@ func (e *examination) state(s *Store, about string, node redis.Cmdable) error {
 		return err
 	})
 	if facts := said(text); err == nil && allowed && facts.fact("cluster_state") != "ok" {
-		e.say(Problem, about, "cluster_state is %s: it has %s of 16384 slots in order; see redis-cli --cluster check %s",
+		e.say(store.Problem, about, "cluster_state is %s: it has %s of 16384 slots in order; see redis-cli --cluster check %s",
 			facts.fact("cluster_state"), facts.fact("cluster_slots_ok"), s.where)
 	}
 	return err
@@ -161,9 +145,9 @@ func (e *examination) state(s *Store, about string, node redis.Cmdable) error {
 func (e *examination) role(about string, facts said) {
 	switch {
 	case e.s.node != nil && facts.fact("role") == "slave" && facts.fact("master_link_status") != "up":
-		e.say(Problem, about, "it is a replica that has lost its master")
+		e.say(store.Problem, about, "it is a replica that has lost its master")
 	case e.s.node == nil && facts.fact("role") != "master":
-		e.say(Problem, about, "it is a %s, which takes no changes; name the master, or use redis+sentinel://", facts.fact("role"))
+		e.say(store.Problem, about, "it is a %s, which takes no changes; name the master, or use redis+sentinel://", facts.fact("role"))
 	}
 }
 
@@ -173,13 +157,13 @@ func part(name, about string) string { return name + strings.TrimPrefix(about, "
 // setUp looks at how a server is configured.
 func (e *examination) setUp(about string, facts said) {
 	if policy := facts.fact("maxmemory_policy"); strings.HasPrefix(policy, "allkeys") {
-		e.say(Warning, part("memory", about), "maxmemory-policy %s drops sessions in use, and parts of the index of users; noeviction refuses new ones instead", policy)
+		e.say(store.Warning, part("memory", about), "maxmemory-policy %s drops sessions in use, and parts of the index of users; noeviction refuses new ones instead", policy)
 	}
 	if facts.fact("aof_enabled") == "0" {
-		e.say(Warning, part("persistence", about), "appendonly is off: a restart of the server goes back to its last snapshot, and log-outs with it")
+		e.say(store.Warning, part("persistence", about), "appendonly is off: a restart of the server goes back to its last snapshot, and log-outs with it")
 	}
 	if e.s.opts.Durable && facts.fact("role") == "master" && facts.fact("connected_slaves") == "0" {
-		e.say(Problem, part("durable", about), "--durable wants a replica to confirm each change, and there is none")
+		e.say(store.Problem, part("durable", about), "--durable wants a replica to confirm each change, and there is none")
 	}
 }
 

@@ -156,7 +156,7 @@ func remove(t *testing.T, s *Store, handle string) (ended bool) {
 		t.Fatal(err)
 	}
 	if ended = err == nil; !ended || found.Handle != handle {
-		_, late, err := s.EndMoved(handle)
+		_, late, err := s.endMoved(handle)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -78,7 +78,7 @@ func (s *Store) apart() *Store {
 	return &other
 }
 
-// LockLost implements [store.Store]. It asks the server, once it is asked itself.
+// LockLost implements [store.Locker]. It asks the server, once it is asked itself.
 func (s *Store) LockLost() bool {
 	if s.ended || s.opts.LockToken == "" || s.opts.LockElsewhere {
 		return s.ended
@@ -147,7 +147,7 @@ func (s *Store) lockedHandle() string {
 	return s.opts.LockToken[randomDigits:]
 }
 
-// CheckLock implements [store.Store].
+// CheckLock implements [store.Locker].
 func (s *Store) CheckLock() error {
 	switch {
 	case s.opts.LockFD != 0:

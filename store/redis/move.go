@@ -161,10 +161,12 @@ func (s *Store) settle(handle, from string) (at string, err error) {
 	return handle, err
 }
 
-// EndMoved implements [store.Keeper]. What was moved without a grace, by a move whose
+// endMoved removes what moves left at the handle: old ids, each leading to the next, or
+// a copy that came to nothing. It returns where the session was, and whether it was
+// ended only by this. What was moved without a grace, by a move whose
 // last step was not made, is still the session of the old handle for an operator:
 // nobody was told the new one.
-func (s *Store) EndMoved(handle string) (last string, ended bool, err error) {
+func (s *Store) endMoved(handle string) (last string, ended bool, err error) {
 	first := handle
 	for range maxHops + 1 {
 		left, err := s.hashes([]string{handle}, "moved", "pending", "from", "user")

@@ -134,18 +134,14 @@ func (s *Store) handleOf(key string) (string, bool) {
 	return handle, isHex(handle, store.HandleSize) && key == s.key(handle)
 }
 
-// ReadData has Each read the data too, and tell where that is no session's.
-func (s *Store) ReadData() { s.whole = true }
-
-// Each implements [store.Keeper]. It leaves out the data, unless ReadData was
-// called.
+// Each implements [store.Operator]. It leaves out the data, unless whole is set.
 func (s *Store) Each(visit store.Visit) error {
 	return s.eachKey(s.prefix+"{*}", func(keys []string) error {
 		return s.look(keys, s.whole, visit)
 	})
 }
 
-// Look implements [store.Keeper].
+// Look implements [store.Operator].
 func (s *Store) Look(handle string, visit store.Visit) error {
 	none := true
 	err := s.look([]string{s.key(handle)}, true, func(found *store.Session, state store.State, wrong error) error {
@@ -158,7 +154,7 @@ func (s *Store) Look(handle string, visit store.Visit) error {
 	return err
 }
 
-// Find implements [store.Keeper].
+// Find implements [store.Operator].
 func (s *Store) Find(prefix string) (string, error) {
 	if len(prefix) == store.HandleSize {
 		return prefix, s.exists(prefix)
@@ -335,7 +331,7 @@ func (s *Store) lookInto(found *store.Session, state store.State) (store.State, 
 	return state, nil, nil
 }
 
-// Count implements [store.Keeper].
+// Count implements [store.Operator].
 func (s *Store) Count() (*store.Count, error) {
 	c, now := store.NewCount(store.Live, store.Idle, store.Old, store.Moving, store.Moved, store.Over, store.Unused, store.Corrupt, store.Oversize), time.Now()
 	err := s.eachKey(s.prefix+"{*}", func(keys []string) error {

@@ -92,7 +92,7 @@ const (
 	movingTime = time.Minute
 )
 
-// Store is a [store.Keeper] whose sessions are in Redis.
+// Store is a [store.Backend] whose sessions are in Redis.
 type Store struct {
 	client redis.UniversalClient
 	prefix string
@@ -126,17 +126,29 @@ func (s *Store) Read(handle string, how store.Reading) (*store.Session, error) {
 func (s *Store) Update(handle string, create bool, change store.Change) (*store.Session, error) {
 	s.time.begin()
 	u := update{s: s, rid: newID(), change: change}
-	return s.follow(handle, create, u.try)
+	found, err := s.follow(handle, create, u.try)
+	if err != nil || u.outcome != store.Remove || found.Version > 0 && found.Handle == handle {
+		return found, err
+	}
+	last, ended, err := s.endMoved(handle)
+	if found.Version == 0 {
+		found.Handle = last
+	}
+	if ended {
+		found.Version = 1
+	}
+	return found, err
 }
 
 // update is one change under way, over all its tries.
 type update struct {
-	s      *Store
-	rid    string
-	change store.Change
-	sent   *store.Session // what may have been stored without an answer
-	wipe   bool           // that was a Wipe
-	was    store.Session  // the one that this was made of
+	s       *Store
+	rid     string
+	change  store.Change
+	outcome store.Outcome
+	sent    *store.Session // what may have been stored without an answer
+	wipe    bool           // that was a Wipe
+	was     store.Session  // the one that this was made of
 }
 
 // try reads the session, has it changed and stores it, if no other process did
@@ -158,6 +170,7 @@ func (u *update) try(handle string, create bool) (*store.Session, error) {
 	}
 	was := *found
 	outcome, err := u.change(found)
+	u.outcome = outcome
 	if err == nil && outcome != store.Keep && outcome != store.Remove {
 		err = u.s.opts.CheckSize(was.Data, found.Data)
 	}

@@ -24,10 +24,9 @@ func TestCluster(t *testing.T) {
 }
 
 // backend is the back end that keeps its sessions in a server, for storetest.
-func backend(url string, server *redistest.Server, flags ...string) storetest.Backend {
-	return storetest.Backend{
-		Optimistic: true,
-		Open:       func(t *testing.T, opts store.Options) store.Store { return open(t, url, opts) },
+func backend(url string, server *redistest.Server, flags ...string) storetest.Setup {
+	return storetest.Setup{
+		Open: func(t *testing.T, opts store.Options) store.Backend { return open(t, url, opts) },
 		Age: func(t *testing.T, handle string, idle, age time.Duration) {
 			t.Helper()
 			now := time.Now()

@@ -13,7 +13,7 @@ import (
 	"cgisession/store"
 )
 
-// Sweep implements [store.Keeper]. The server ends sessions by itself if who
+// Sweep implements [store.Operator]. The server ends sessions by itself if who
 // stores them has limits; here go those that were stored without, what another
 // program wrote in their place, and what the index of users still has of sessions
 // that ended. A sweep goes on where the last one stopped early.
@@ -202,7 +202,7 @@ func (s *Store) sweptBefore() (last swept, err error) {
 	return last, nil
 }
 
-// LastSweep implements [store.Keeper].
+// LastSweep implements [store.Operator].
 func (s *Store) LastSweep() (store.LastSweep, error) {
 	last, err := s.sweptBefore()
 	return last.LastSweep, err

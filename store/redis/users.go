@@ -53,10 +53,10 @@ func (s *Store) dropUser(user, handle string) {
 	})
 }
 
-// MendUser implements [store.Keeper].
+// MendUser implements [store.Operator].
 func (s *Store) MendUser(found *store.Session) error { return s.addUser(found.User, found.Handle) }
 
-// UserHandles implements [store.Keeper].
+// UserHandles implements [store.Operator].
 func (s *Store) UserHandles(user string, visit func(handle string) error) error {
 	return s.eachMember(s.usersKey(user), func(members []string) error {
 		for _, handle := range members {

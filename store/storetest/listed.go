@@ -21,9 +21,9 @@ type seen struct {
 
 // seenOf returns what operators see of what is there of these, by Each and Look, which
 // must agree.
-func seenOf(t *testing.T, s store.Store, handles ...string) map[string]seen {
+func seenOf(t *testing.T, s store.Backend, handles ...string) map[string]seen {
 	t.Helper()
-	keeper := s.(store.Keeper)
+	keeper := s
 	all, looked := map[string]seen{}, map[string]seen{}
 	if err := keeper.Each(func(s *store.Session, state store.State, _ error) error {
 		if slices.Contains(handles, s.Handle) {
@@ -106,15 +106,15 @@ func listed(t *testing.T, b suite) {
 	if got := seenNow(); !maps.Equal(got, wanted) {
 		t.Errorf("listed are %+v; want %+v", got, wanted)
 	}
-	if got := seenOf(t, small.Store, idle, old); got[idle].State != store.Live || got[old].State != store.Live {
+	if got := seenOf(t, small.Backend, idle, old); got[idle].State != store.Live || got[old].State != store.Live {
 		t.Errorf("without limits: %+v", got)
 	}
 }
 
 // stateOf returns the state of what is at the handle.
-func stateOf(t *testing.T, s store.Store, h string) (at store.State) {
+func stateOf(t *testing.T, s store.Backend, h string) (at store.State) {
 	t.Helper()
-	if err := s.(store.Keeper).Look(h, func(_ *store.Session, state store.State, _ error) error {
+	if err := s.Look(h, func(_ *store.Session, state store.State, _ error) error {
 		at = state
 		return nil
 	}); err != nil {
@@ -127,7 +127,7 @@ func stateOf(t *testing.T, s store.Store, h string) (at store.State) {
 func listedUsers(t *testing.T, b suite) {
 	user := store.NewID()
 	small, maxRead := b.lowered(t)
-	of := func(s store.Store, size int) string {
+	of := func(s store.Backend, size int) string {
 		h := handle()
 		if _, err := s.Update(h, true, func(s *store.Session) (store.Outcome, error) {
 			s.User = user
@@ -143,8 +143,8 @@ func listedUsers(t *testing.T, b suite) {
 		t.Fatal(err)
 	}
 	found := map[string]seen{}
-	if err := small.Store.(store.Keeper).UserHandles(user, func(h string) error {
-		for handle, s := range seenOf(t, small.Store, h) {
+	if err := small.Backend.UserHandles(user, func(h string) error {
+		for handle, s := range seenOf(t, small.Backend, h) {
 			if s.User == user {
 				found[handle] = s
 			}
@@ -162,10 +162,7 @@ func listedUsers(t *testing.T, b suite) {
 	if _, err := b.Update(old, false, only(store.Remove)); err != nil {
 		t.Fatal(err)
 	}
-	if last, ended, err := b.Store.(store.Keeper).EndMoved(old); err != nil || ended || last != to {
-		t.Errorf("EndMoved = %s, %v, %v; want %s", last, ended, err, to)
-	}
-	if left := seenOf(t, small.Store, old, to); len(left) > 0 {
+	if left := seenOf(t, small.Backend, old, to); len(left) > 0 {
 		t.Errorf("after the end there is %+v", left)
 	}
 }

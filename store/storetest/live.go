@@ -66,7 +66,7 @@ func liveOfHeld(t *testing.T, b suite) {
 	h, other := b.begin(t, `{"a":1}`), b.begin(t, `{"b":1}`)
 	lock, release := hold(t, b.Open(t, store.Options{MaxSize: maxSize}), h, false)
 	defer release()
-	for name, s := range map[string]store.Store{
+	for name, s := range map[string]store.Backend{
 		"another":    b.Open(t, store.Options{MaxSize: maxSize}),
 		"the holder": b.Open(t, handed(lock)),
 	} {

@@ -18,7 +18,7 @@ func moversAtOnce(t *testing.T, b suite) {
 		from := b.begin(t, `{"a":1}`)
 		to := make([]string, movers)
 		moved := make([]error, movers)
-		together(t, b, movers, func(i int, s store.Store) {
+		together(t, b, movers, func(i int, s store.Backend) {
 			to[i] = handle()
 			_, moved[i] = s.Move(from, to[i], never, keep(fmt.Sprint("key ", i)))
 		})

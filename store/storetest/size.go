@@ -12,12 +12,12 @@ import (
 // read no more than maxRead.
 func (b suite) lowered(t *testing.T) (small suite, maxRead int) {
 	opts := store.Options{MaxSize: maxSize / 2, LockTimeout: patience}
-	return suite{b.Open(t, opts), b.Backend}, opts.MaxRead()
+	return suite{b.Open(t, opts), b.Setup}, opts.MaxRead()
 }
 
 // huge returns a store of the same sessions that takes more than the lowered can read.
 func (b suite) huge(t *testing.T, maxRead int) suite {
-	return suite{b.Open(t, store.Options{MaxSize: 2 * maxRead, LockTimeout: patience}), b.Backend}
+	return suite{b.Open(t, store.Options{MaxSize: 2 * maxRead, LockTimeout: patience}), b.Setup}
 }
 
 // stored makes a session with so much data, saved a few times, so that a back end

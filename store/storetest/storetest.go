@@ -1,4 +1,4 @@
-// Package storetest tests any back end of store.Store for what its contract
+// Package storetest tests any store.Backend for what its contract
 // promises.
 package storetest
 
@@ -16,18 +16,14 @@ import (
 	"cgisession/store"
 )
 
-// A Backend is what the suite has to know of a back end.
-type Backend struct {
-	// Open opens a store. All stores of one Backend hold the same sessions.
-	Open func(t *testing.T, opts store.Options) store.Store
+// A Setup is what the suite has to know of a back end.
+type Setup struct {
+	// Open opens a store. All stores of one Setup hold the same sessions.
+	Open func(t *testing.T, opts store.Options) store.Backend
 
 	// Age makes the session look as if the last access to it was idle ago
 	// and its creation age ago. It may count up the version.
 	Age func(t *testing.T, handle string, idle, age time.Duration)
-
-	// Optimistic says that a change is made without the lock, and made again
-	// if another process was faster.
-	Optimistic bool
 }
 
 const (
@@ -44,7 +40,7 @@ var everyReading = map[string]store.Reading{"Touch": store.Touch, "Peek": store.
 
 // Run tests the back end. Each test has sessions of its own, so that what a
 // back end held before does not matter.
-func Run(t *testing.T, b Backend) {
+func Run(t *testing.T, b Setup) {
 	for _, test := range []struct {
 		name string
 		run  func(*testing.T, suite)
@@ -100,8 +96,8 @@ func Run(t *testing.T, b Backend) {
 
 // A suite is a store that waits for locks, and how to open others.
 type suite struct {
-	store.Store
-	Backend
+	store.Backend
+	Setup
 }
 
 func handle() string { return store.Handle("storetest", store.NewID()) }
@@ -435,7 +431,7 @@ func lifetime(t *testing.T, b suite) {
 
 // expiry has a limit of an hour, which age brings a session to.
 func expiry(t *testing.T, b suite, opts store.Options, age func(h string, d time.Duration)) {
-	limited := suite{b.Open(t, opts), b.Backend}
+	limited := suite{b.Open(t, opts), b.Setup}
 	h := b.begin(t, `{"a":1}`)
 	age(h, 50*time.Minute)
 	for name, how := range map[string]store.Reading{"Peek": store.Peek, "Snapshot": store.Snapshot} {
@@ -489,7 +485,7 @@ func expiry(t *testing.T, b suite, opts store.Options, age func(h string, d time
 // now, but the first change stores no such creation.
 func futureTimes(t *testing.T, b suite) {
 	opts := store.Options{MaxSize: maxSize, LockTimeout: patience, Timeout: time.Hour, Lifetime: time.Hour}
-	limited := suite{b.Open(t, opts), b.Backend}
+	limited := suite{b.Open(t, opts), b.Setup}
 	h := b.begin(t, `{"a":1}`)
 	b.Age(t, h, -2*time.Hour, 0)
 	for name, how := range map[string]store.Reading{"Peek": store.Peek, "Snapshot": store.Snapshot, "Touch": store.Touch} {
@@ -730,7 +726,7 @@ func graceRemove(t *testing.T, b suite) {
 
 // locked looks at a session from within a change of it.
 func locked(t *testing.T, b suite) {
-	if b.Optimistic {
+	if b.Repeats() {
 		t.Skip("a change is made without the lock; Held is about locks that stay")
 	}
 	impatient := b.Open(t, store.Options{MaxSize: maxSize})
@@ -773,7 +769,7 @@ func locked(t *testing.T, b suite) {
 // changedMeanwhile has the session changed, moved or ended from within a change of
 // it, where that is possible: the change is made again of what is then stored.
 func changedMeanwhile(t *testing.T, b suite) {
-	if !b.Optimistic {
+	if !b.Repeats() {
 		t.Skip("no other process comes between")
 	}
 	for name, tt := range map[string]struct {
@@ -816,7 +812,7 @@ func handed(lock store.Lock) store.Options {
 }
 
 // hold has a store take the lock, and releases it when the test ends.
-func hold(t *testing.T, s store.Store, h string, create bool) (store.Lock, func()) {
+func hold(t *testing.T, s store.Backend, h string, create bool) (store.Lock, func()) {
 	t.Helper()
 	lock, err := s.Hold(h, create)
 	if err != nil {
@@ -942,9 +938,9 @@ func increment(s *store.Session) (store.Outcome, error) {
 }
 
 // together runs n calls of run at once, half on each of two stores.
-func together(t *testing.T, b suite, n int, run func(i int, s store.Store)) {
+func together(t *testing.T, b suite, n int, run func(i int, s store.Backend)) {
 	t.Helper()
-	stores := []store.Store{b.Store, b.Open(t, store.Options{MaxSize: maxSize, LockTimeout: patience})}
+	stores := []store.Backend{b.Backend, b.Open(t, store.Options{MaxSize: maxSize, LockTimeout: patience})}
 	start := make(chan struct{})
 	var wg sync.WaitGroup
 	for i := range n {
@@ -960,7 +956,7 @@ func together(t *testing.T, b suite, n int, run func(i int, s store.Store)) {
 func counter(t *testing.T, b suite) {
 	const workers, each = 16, 25
 	h := b.begin(t, `{}`)
-	together(t, b, workers, func(i int, s store.Store) {
+	together(t, b, workers, func(i int, s store.Backend) {
 		for range each {
 			if _, err := s.Update(h, i%3 == 0, increment); err != nil {
 				t.Error(err)
@@ -975,7 +971,7 @@ func counterOfMoving(t *testing.T, b suite) {
 	const workers, each = 8, 25
 	h := b.begin(t, `{}`)
 	last := h
-	together(t, b, workers+1, func(i int, s store.Store) {
+	together(t, b, workers+1, func(i int, s store.Backend) {
 		if i == workers {
 			for range 6 {
 				to := handle()
@@ -1001,7 +997,7 @@ func createRace(t *testing.T, b suite) {
 	for range 25 {
 		h := handle()
 		versions := make([]uint64, workers)
-		together(t, b, workers, func(i int, st store.Store) {
+		together(t, b, workers, func(i int, st store.Backend) {
 			s, err := st.Update(h, true, increment)
 			if err != nil {
 				t.Error(err)
@@ -1027,7 +1023,7 @@ func createRaceOfFailing(t *testing.T, b suite) {
 	failed := errors.New("failed")
 	for range 100 {
 		h := handle()
-		together(t, b, workers, func(i int, s store.Store) {
+		together(t, b, workers, func(i int, s store.Backend) {
 			var err error
 			switch {
 			case i < 4:
