@@ -9,8 +9,7 @@ import (
 	"cgisession/store"
 )
 
-// live asks for sessions of all kinds at once, among many handles that lead
-// nowhere.
+// live looks up sessions of all kinds at once, among many handles without a session.
 func live(t *testing.T, b suite) {
 	here := b.begin(t, `{"a":1}`)
 	old, older, now := b.begin(t, `{"a":2}`), handle(), handle()
@@ -51,32 +50,17 @@ func live(t *testing.T, b suite) {
 		t.Errorf("of none: %q, %v", at, err)
 	}
 
-	// Where two are enough, two are found, and nothing that is not there.
+	// If two are enough, it finds at least two and invents none.
 	at, err = b.Live(asked[:4], 2)
 	if err != nil || at[0] != here || at[1] != now || at[2] != "" && at[2] != now {
 		t.Errorf("Live up to two = %q, %v", at, err)
 	}
 }
 
-// shown returns the first few of many.
+// shown returns the first few of many handles.
 func shown(at []string) []string { return at[:min(len(at), 10)] }
 
-// liveOfHeld looks at a session that is locked.
-func liveOfHeld(t *testing.T, b suite) {
-	h, other := b.begin(t, `{"a":1}`), b.begin(t, `{"b":1}`)
-	lock, release := hold(t, b.Open(t, store.Options{MaxSize: maxSize}), h, false)
-	defer release()
-	for name, s := range map[string]store.Backend{
-		"another":    b.Open(t, store.Options{MaxSize: maxSize}),
-		"the holder": b.Open(t, handed(lock)),
-	} {
-		if at, err := s.Live([]string{h, other}, 2); err != nil || at[0] != h || at[1] != other {
-			t.Errorf("%s: Live = %q, %v", name, at, err)
-		}
-	}
-}
-
-// end ends sessions, and nothing else.
+// end ends a session and leaves others alone.
 func end(t *testing.T, b suite) {
 	h, other := b.begin(t, `{"a":1}`), b.begin(t, `{"b":1}`)
 	if err := b.End(h); err != nil {
@@ -101,30 +85,4 @@ func end(t *testing.T, b suite) {
 	b.holds(t, h, 1, `{"a":2}`)
 	b.holds(t, to, 1, `{"a":2}`)
 	b.holds(t, other, 1, `{"b":1}`)
-}
-
-// endOfHeld ends a session whose lock another has: at once, and for the holder
-// too.
-func endOfHeld(t *testing.T, b suite) {
-	h, own := b.begin(t, `{"a":1}`), b.begin(t, `{"b":1}`)
-	lock, release := hold(t, b.Open(t, store.Options{MaxSize: maxSize}), h, false)
-	ownLock, releaseOwn := hold(t, b.Open(t, store.Options{MaxSize: maxSize}), own, false)
-	defer releaseOwn()
-	if err := b.Open(t, handed(ownLock)).End(h); err != nil {
-		t.Errorf("End: %v", err)
-	}
-	holder := b.Open(t, handed(lock))
-	if s, err := holder.Update(h, false, mustNotBeCalled(t)); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("Update by the holder = %+v, %v; want %v", s, err, store.ErrNotFound)
-	}
-	if !holder.LockLost() {
-		t.Error("the holder is not told that the session has ended")
-	}
-	if s, err := b.Read(own, store.Snapshot); err != nil || string(s.Data) != `{"b":1}` {
-		t.Errorf("the other's own session: %+v, %v", s, err)
-	}
-	if lock.Lease == nil {
-		release()
-	}
-	b.gone(t, h)
 }

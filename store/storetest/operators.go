@@ -10,7 +10,7 @@ import (
 	"cgisession/store"
 )
 
-// seen is what operators see of a session, but for its size and path.
+// seen is what operators see of a session, except its size and path.
 type seen struct {
 	State    store.State
 	Version  uint64
@@ -19,13 +19,11 @@ type seen struct {
 	Accessed bool
 }
 
-// seenOf returns what operators see of what is there of these, by Each and Look, which
-// must agree.
+// seenOf returns what operators see at these handles. Each and Look must agree.
 func seenOf(t *testing.T, s store.Backend, handles ...string) map[string]seen {
 	t.Helper()
-	keeper := s
 	all, looked := map[string]seen{}, map[string]seen{}
-	if err := keeper.Each(func(s *store.Session, state store.State, _ error) error {
+	if err := s.Each(func(s *store.Session, state store.State, _ error) error {
 		if slices.Contains(handles, s.Handle) {
 			all[s.Handle] = seen{state, s.Version, s.User, s.Created != 0, !s.Accessed.IsZero()}
 		}
@@ -34,7 +32,7 @@ func seenOf(t *testing.T, s store.Backend, handles ...string) map[string]seen {
 		t.Fatal(err)
 	}
 	for _, h := range handles {
-		err := keeper.Look(h, func(s *store.Session, state store.State, _ error) error {
+		err := s.Look(h, func(s *store.Session, state store.State, _ error) error {
 			looked[h] = seen{state, s.Version, s.User, s.Created != 0, !s.Accessed.IsZero()}
 			return nil
 		})
@@ -48,7 +46,7 @@ func seenOf(t *testing.T, s store.Backend, handles ...string) map[string]seen {
 	return all
 }
 
-// listed has operators look at what there can be.
+// listed tests the state that operators see of sessions of every kind.
 func listed(t *testing.T, b suite) {
 	small, maxRead := b.lowered(t)
 	limited := b.Open(t, store.Options{MaxSize: maxSize / 2, Timeout: time.Hour, Lifetime: 2 * time.Hour})
@@ -82,7 +80,7 @@ func listed(t *testing.T, b suite) {
 	handles := []string{live, idle, old, first, second, third, last, large, ended, h, held, handle()}
 	seenNow := func() map[string]seen {
 		is := seenOf(t, limited, handles...)
-		for handle, s := range is { // which Age may count up
+		for handle, s := range is { // since Age may increase it
 			if s.State == store.Idle || s.State == store.Old {
 				s.Version = 1
 				is[handle] = s
@@ -123,7 +121,7 @@ func stateOf(t *testing.T, s store.Backend, h string) (at store.State) {
 	return at
 }
 
-// listedUsers has a user's sessions, old ids and all, and ends them.
+// listedUsers tests that UserHandles leads to all sessions of a user.
 func listedUsers(t *testing.T, b suite) {
 	user := store.NewID()
 	small, maxRead := b.lowered(t)
@@ -143,7 +141,7 @@ func listedUsers(t *testing.T, b suite) {
 		t.Fatal(err)
 	}
 	found := map[string]seen{}
-	if err := small.Backend.UserHandles(user, func(h string) error {
+	if err := small.UserHandles(user, func(h string) error {
 		for handle, s := range seenOf(t, small.Backend, h) {
 			if s.User == user {
 				found[handle] = s

@@ -8,20 +8,129 @@ import (
 	"cgisession/store"
 )
 
-// lowered returns a store of the same sessions that takes half as much data, and can
-// read no more than maxRead.
+func timeout(t *testing.T, b suite) {
+	expiry(t, b, store.Options{MaxSize: maxSize, LockTimeout: patience, Timeout: time.Hour},
+		func(h string, d time.Duration) { b.Age(t, h, d, d) })
+}
+
+func lifetime(t *testing.T, b suite) {
+	expiry(t, b, store.Options{MaxSize: maxSize, LockTimeout: patience, Lifetime: time.Hour},
+		func(h string, d time.Duration) { b.Age(t, h, 0, d) })
+}
+
+// expiry tests a limit of an hour. The function age makes a session this old by the
+// measure that is limited.
+func expiry(t *testing.T, b suite, opts store.Options, age func(h string, d time.Duration)) {
+	limited := suite{b.Open(t, opts), b.Setup}
+	h := b.begin(t, `{"a":1}`)
+	age(h, 50*time.Minute)
+	for name, how := range map[string]store.Reading{"Peek": store.Peek, "Snapshot": store.Snapshot} {
+		if _, err := limited.Read(h, how); err != nil {
+			t.Errorf("%s within the limit: %v", name, err)
+		}
+	}
+	for range 2 { // also after an access, which Lifetime does not count from
+		if _, err := limited.Update(h, false, only(store.Keep)); err != nil {
+			t.Errorf("Update within the limit: %v", err)
+		}
+	}
+
+	for name, end := range map[string]func(h string) error{
+		"Update": func(h string) error { _, err := limited.Update(h, false, mustNotBeCalled(t)); return err },
+		"create": func(h string) error { _, err := limited.Update(h, true, mustNotBeCalled(t)); return err },
+		"Move": func(h string) error {
+			to := handle()
+			_, err := limited.Move(h, to, 0, nil)
+			b.gone(t, to)
+			return err
+		},
+		"Move with grace": func(h string) error {
+			to := handle()
+			_, err := limited.Move(h, to, never, nil)
+			b.gone(t, to)
+			return err
+		},
+	} {
+		h := b.begin(t, `{"a":1}`)
+		age(h, 70*time.Minute)
+		for reading, how := range everyReading {
+			if s, err := limited.Read(h, how); !errors.Is(err, store.ErrInvalidated) {
+				t.Fatalf("%s past the limit: %+v, %v; want %v", reading, s, err, store.ErrInvalidated)
+			}
+		}
+		if _, err := b.Read(h, store.Peek); err != nil {
+			t.Errorf("Read of one past its limit has not left it: %v", err)
+		}
+		if err := end(h); !errors.Is(err, store.ErrInvalidated) {
+			t.Errorf("%s past the limit: %v; want %v", name, err, store.ErrInvalidated)
+		}
+		b.gone(t, h)
+		if s, err := limited.Update(h, true, set(`{}`)); err != nil || s.Version != 1 {
+			t.Errorf("created after %s past the limit: %+v, %v", name, s, err)
+		}
+	}
+}
+
+// futureTimes has a session whose last access is ahead of the clock: it counts as
+// now.
+func futureTimes(t *testing.T, b suite) {
+	opts := store.Options{MaxSize: maxSize, LockTimeout: patience, Timeout: time.Hour, Lifetime: time.Hour}
+	limited := suite{b.Open(t, opts), b.Setup}
+	h := b.begin(t, `{"a":1}`)
+	b.Age(t, h, -2*time.Hour, 0)
+	for name, how := range map[string]store.Reading{"Peek": store.Peek, "Snapshot": store.Snapshot, "Touch": store.Touch} {
+		if _, err := limited.Read(h, how); err != nil {
+			t.Errorf("%s of a session with times in the future: %v", name, err)
+		}
+	}
+	if s, err := limited.Read(h, store.Peek); err != nil || !about(s.Accessed, 0) {
+		t.Errorf("accessed %v, %v; want now", s.Accessed, err)
+	}
+}
+
+func maxSizes(t *testing.T, b suite) {
+	h := b.begin(t, sized(maxSize))
+	b.holds(t, h, 1, sized(maxSize))
+	for _, outcome := range []store.Outcome{store.Save, store.Wipe} {
+		_, err := b.Update(h, false, func(s *store.Session) (store.Outcome, error) {
+			s.Data = store.Data(sized(maxSize + 1))
+			return outcome, nil
+		})
+		if !errors.Is(err, store.ErrTooLarge) {
+			t.Errorf("one byte more: %v; want %v", err, store.ErrTooLarge)
+		}
+		b.holds(t, h, 1, sized(maxSize))
+	}
+	// Shorter and longer than the record before it.
+	for version := uint64(2); version < 10; version++ {
+		data := sized(maxSize - int(version%3)*400)
+		if _, err := b.Update(h, false, set(data)); err != nil {
+			t.Fatal(err)
+		}
+		b.holds(t, h, version, data)
+	}
+	h = handle()
+	if _, err := b.Update(h, true, set(sized(maxSize+1))); !errors.Is(err, store.ErrTooLarge) {
+		t.Errorf("a new session one byte too large: %v; want %v", err, store.ErrTooLarge)
+	}
+	b.gone(t, h)
+}
+
+// lowered returns a store of the same sessions with half the MaxSize, and how many
+// bytes of data it can read.
 func (b suite) lowered(t *testing.T) (small suite, maxRead int) {
 	opts := store.Options{MaxSize: maxSize / 2, LockTimeout: patience}
 	return suite{b.Open(t, opts), b.Setup}, opts.MaxRead()
 }
 
-// huge returns a store of the same sessions that takes more than the lowered can read.
+// huge returns a store of the same sessions that accepts twice the data that the
+// lowered store can read.
 func (b suite) huge(t *testing.T, maxRead int) suite {
 	return suite{b.Open(t, store.Options{MaxSize: 2 * maxRead, LockTimeout: patience}), b.Setup}
 }
 
-// stored makes a session with so much data, saved a few times, so that a back end
-// has it in each of its places.
+// stored creates a session of size bytes of data and returns its handle. It saves it
+// several times, since a back end may store records in places that it uses in turn.
 func (b suite) stored(t *testing.T, size, saves int) string {
 	t.Helper()
 	h := b.begin(t, sized(size))
@@ -33,8 +142,8 @@ func (b suite) stored(t *testing.T, size, saves int) string {
 	return h
 }
 
-// maxSizeLowered has sessions over MaxSize that can be read: all goes on with them, but
-// for changes that leave too much.
+// maxSizeLowered has sessions over MaxSize that are small enough to read: everything
+// works but changes that leave other data over MaxSize.
 func maxSizeLowered(t *testing.T, b suite) {
 	small, maxRead := b.lowered(t)
 	large := b.huge(t, maxRead)
@@ -80,7 +189,7 @@ func maxSizeLowered(t *testing.T, b suite) {
 	}
 }
 
-// oversize has sessions that are too large to be read: they can be ended, and their
+// oversize has sessions that are too large to read: they can be ended, and their
 // data deleted, and nothing else.
 func oversize(t *testing.T, b suite) {
 	small, maxRead := b.lowered(t)

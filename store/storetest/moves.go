@@ -1,0 +1,352 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"testing"
+	"time"
+
+	"cgisession/store"
+)
+
+func move(t *testing.T, b suite) {
+	h, to := b.begin(t, `{"a":1}`), handle()
+	s, err := b.Move(h, to, 0, nil)
+	if err != nil || s.Handle != to || s.Version != 1 || string(s.Data) != `{"a":1}` {
+		t.Fatalf("Move = %+v, %v", s, err)
+	}
+	b.gone(t, h)
+	if s := b.holds(t, to, 1, `{"a":1}`); s.Handle != to {
+		t.Errorf("handle %s; want %s", s.Handle, to)
+	}
+	if s, err := b.Update(to, false, set(`{"a":2}`)); err != nil || s.Version != 2 || s.Handle != to {
+		t.Fatalf("Update after Move = %+v, %v", s, err)
+	}
+	// The old handle is free for another session.
+	if s, err := b.Update(h, true, set(`{"b":1}`)); err != nil || s.Version != 1 || s.Handle != h {
+		t.Fatalf("created at the old handle: %+v, %v", s, err)
+	}
+	b.holds(t, to, 2, `{"a":2}`)
+}
+
+// moveChange changes a session in the step that moves it.
+func moveChange(t *testing.T, b suite) {
+	failed := errors.New("failed")
+	for _, grace := range []time.Duration{0, never, math.MaxInt64} {
+		for _, tt := range []struct {
+			outcome store.Outcome
+			data    string
+			err     error
+			version uint64
+		}{
+			{store.Keep, `{"a":2}`, nil, 0},
+			{store.Save, `{"a":2}`, nil, 1},
+			{store.Wipe, `{"a":2}`, nil, 1},
+			{store.Save, `{"a":2}`, failed, 0},
+			{store.Save, sized(maxSize + 1), store.ErrTooLarge, 0},
+		} {
+			h, to := b.begin(t, `{"a":1}`), handle()
+			b.Age(t, h, time.Hour, time.Hour)
+			was, err := b.Read(h, store.Peek)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := b.Move(h, to, grace, func(s *store.Session) (store.Outcome, error) {
+				if s.Version != was.Version || string(s.Data) != `{"a":1}` {
+					t.Errorf("change is shown %+v", s)
+				}
+				s.Data = store.Data(tt.data)
+				if tt.err == failed {
+					return tt.outcome, failed
+				}
+				return tt.outcome, nil
+			})
+			if !errors.Is(err, tt.err) {
+				t.Fatalf("outcome %d: %v; want %v", tt.outcome, err, tt.err)
+			}
+			if tt.err != nil {
+				b.gone(t, to)
+				if s := b.holds(t, h, was.Version, `{"a":1}`); tt.err == failed && !s.Accessed.Equal(was.Accessed) {
+					t.Error("a move that failed marked the access")
+				}
+				continue
+			}
+			data := tt.data
+			if tt.outcome == store.Keep {
+				data = `{"a":1}`
+			}
+			if s.Handle != to || s.Version != was.Version+tt.version || !s.Accessed.Equal(was.Accessed) {
+				t.Errorf("outcome %d: %+v; want version %d", tt.outcome, s, was.Version+tt.version)
+			}
+			b.holds(t, to, was.Version+tt.version, data)
+			if grace == 0 {
+				b.gone(t, h)
+			} else {
+				b.holds(t, h, was.Version+tt.version, data)
+			}
+		}
+	}
+}
+
+func moveOfExpired(t *testing.T, b suite) {
+	limited := b.Open(t, store.Options{MaxSize: maxSize, LockTimeout: patience, Timeout: time.Hour})
+	h, to := b.begin(t, `{"a":1}`), handle()
+	b.Age(t, h, 50*time.Minute, 50*time.Minute)
+	if _, err := limited.Move(h, to, never, nil); err != nil {
+		t.Fatal(err)
+	}
+	b.Age(t, to, 70*time.Minute, 70*time.Minute)
+	if _, err := limited.Read(h, store.Peek); !errors.Is(err, store.ErrInvalidated) {
+		t.Errorf("expired during grace, by the old handle: %v; want %v", err, store.ErrInvalidated)
+	}
+	if _, err := limited.Update(h, false, mustNotBeCalled(t)); !errors.Is(err, store.ErrInvalidated) {
+		t.Errorf("expired during grace, by the old handle: %v; want %v", err, store.ErrInvalidated)
+	}
+	b.gone(t, to)
+	b.gone(t, h)
+}
+
+func grace(t *testing.T, b suite) {
+	h, to := b.begin(t, `{"a":1}`), handle()
+	s, err := b.Move(h, to, never, nil)
+	if err != nil || s.Handle != to || s.Version != 1 || string(s.Data) != `{"a":1}` {
+		t.Fatalf("Move = %+v, %v", s, err)
+	}
+	version := uint64(1)
+	for range 3 {
+		for _, via := range []string{h, to} {
+			for name, how := range everyReading {
+				s, err := b.Read(via, how)
+				if err != nil || s.Handle != to || s.Version != version {
+					t.Fatalf("%s = %+v, %v; want version %d of %s", name, s, err, version, to)
+				}
+			}
+			version++
+			data := fmt.Sprintf(`{"a":%d}`, version)
+			s, err := b.Update(via, via == h, set(data))
+			if err != nil || s.Handle != to || s.Version != version {
+				t.Fatalf("Update = %+v, %v; want version %d of %s", s, err, version, to)
+			}
+			b.holds(t, to, version, data)
+		}
+	}
+}
+
+// graceChain moves a session several times. All its handles lead to it, but only the
+// last one can move it.
+func graceChain(t *testing.T, b suite) {
+	handles := []string{b.begin(t, `{"a":1}`)}
+	version := uint64(1)
+	for i := range 6 {
+		from, to := handles[i], handle()
+		for _, old := range handles[:i] {
+			if s, err := b.Move(old, to, never*time.Duration(i%2), mustNotBeCalled(t)); !errors.Is(err, store.ErrMoved) {
+				t.Fatalf("move %d by an old handle: %+v, %v; want %v", i, s, err, store.ErrMoved)
+			}
+		}
+		b.gone(t, to)
+		if s, err := b.Move(from, to, never, nil); err != nil || s.Handle != to {
+			t.Fatalf("move %d: %+v, %v; want %s", i, s, err, to)
+		}
+		handles = append(handles, to)
+		for _, h := range handles {
+			version++
+			data := fmt.Sprintf(`{"a":%d}`, version)
+			if s, err := b.Update(h, false, set(data)); err != nil || s.Handle != to || s.Version != version {
+				t.Fatalf("after move %d: %+v, %v; want version %d of %s", i, s, err, version, to)
+			}
+			if s, err := b.Read(h, store.Snapshot); err != nil || s.Handle != to || string(s.Data) != data {
+				t.Fatalf("after move %d: %+v, %v; want %s", i, s, err, data)
+			}
+		}
+	}
+}
+
+// graceEnds has the shortest grace there is. The old handle works for at least that
+// long, but not for ever; then it is free.
+func graceEnds(t *testing.T, b suite) {
+	const grace = time.Second
+	h, to := b.begin(t, `{"a":1}`), handle()
+	moving := time.Now()
+	if _, err := b.Move(h, to, grace, nil); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		s, err := b.Read(h, store.Peek)
+		elapsed := time.Since(moving)
+		if errors.Is(err, store.ErrNotFound) {
+			if elapsed < grace {
+				t.Errorf("the old handle ended after %v; want %v at least", elapsed, grace)
+			}
+			break
+		}
+		if err != nil || s.Handle != to {
+			t.Fatalf("during grace: %+v, %v", s, err)
+		}
+		if elapsed > patience {
+			t.Fatalf("the old handle still works %v after a grace of %v", elapsed, grace)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	b.gone(t, h)
+	b.holds(t, to, 1, `{"a":1}`)
+	if s, err := b.Update(h, true, set(`{"b":1}`)); err != nil || s.Version != 1 || s.Handle != h {
+		t.Errorf("created at the old handle after grace: %+v, %v", s, err)
+	}
+	b.holds(t, h, 1, `{"b":1}`)
+	b.holds(t, to, 1, `{"a":1}`)
+}
+
+// graceThenNone ends a grace early: once the session moved without a grace, no old
+// handle leads to it.
+func graceThenNone(t *testing.T, b suite) {
+	first, second, third := b.begin(t, `{"a":1}`), handle(), handle()
+	if _, err := b.Move(first, second, never, nil); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := b.Move(second, third, 0, nil); err != nil || s.Handle != third {
+		t.Fatalf("Move = %+v, %v", s, err)
+	}
+	b.holds(t, third, 1, `{"a":1}`)
+	b.gone(t, first)
+	b.gone(t, second)
+}
+
+func graceRemove(t *testing.T, b suite) {
+	for _, byOld := range []bool{true, false} {
+		h, to := b.begin(t, `{"a":1}`), handle()
+		if _, err := b.Move(h, to, never, nil); err != nil {
+			t.Fatal(err)
+		}
+		via := to
+		if byOld {
+			via = h
+		}
+		if _, err := b.Update(via, false, only(store.Remove)); err != nil {
+			t.Fatal(err)
+		}
+		b.gone(t, h)
+		b.gone(t, to)
+		// Creating a session at the old handle does not bring the new one back.
+		if s, err := b.Update(h, true, set(`{}`)); err == nil && s.Handle != h {
+			t.Errorf("created %+v", s)
+		}
+		b.gone(t, to)
+	}
+}
+
+// keep returns the change of a move that adds a key of an old id.
+func keep(key string) store.Change {
+	return func(s *store.Session) (store.Outcome, error) {
+		s.OldKeys = append(s.OldKeys, store.OldKey{Key: key})
+		return store.Save, nil
+	}
+}
+
+func keysOf(s *store.Session) string {
+	keys := []string{}
+	for _, old := range s.OldKeys {
+		keys = append(keys, old.Key)
+	}
+	return fmt.Sprint(keys)
+}
+
+// oldKeys has a session keep the keys of its last eight old ids through every kind of
+// change, until it is moved without a grace.
+func oldKeys(t *testing.T, b suite) {
+	const most = 8
+	h := b.begin(t, `{"a":1}`)
+	var want []string
+	check := func(what, via string) {
+		t.Helper()
+		for name, how := range everyReading {
+			s, err := b.Read(via, how)
+			if err != nil || keysOf(s) != fmt.Sprint(want) {
+				t.Fatalf("%s, %s: %+v, %v; want the keys %s", what, name, s, err, want)
+			}
+			for _, old := range s.OldKeys {
+				if end := time.Now().Add(never).Unix(); old.Until < end-int64(patience/time.Second) || old.Until > end+2 {
+					t.Fatalf("%s, %s: a key ends at %d; want %d", what, name, old.Until, end)
+				}
+			}
+		}
+	}
+	first, to := h, ""
+	for i := range most + 3 {
+		key := fmt.Sprintf(`key "%d"`, i)
+		want = append(want, key)
+		want = want[max(0, len(want)-most):]
+		to = handle()
+		s, err := b.Move(h, to, never, keep(key))
+		if err != nil || keysOf(s) != fmt.Sprint(want) {
+			t.Fatalf("Move = %+v, %v; want the keys %s", s, err, want)
+		}
+		h = to
+		if i < most {
+			check("by the first handle", first)
+		}
+		for outcome, data := range map[store.Outcome]string{store.Save: `{"a":2}`, store.Wipe: `{}`, store.Keep: ""} {
+			if s, err = b.Update(h, false, func(s *store.Session) (store.Outcome, error) {
+				if keysOf(s) != fmt.Sprint(want) {
+					t.Errorf("a change is shown the keys %s; want %s", keysOf(s), want)
+				}
+				s.Data = store.Data(data)
+				return outcome, nil
+			}); err != nil || keysOf(s) != fmt.Sprint(want) {
+				t.Fatalf("outcome %d: %+v, %v; want the keys %s", outcome, s, err, want)
+			}
+			check("after a change", h)
+		}
+	}
+
+	for _, change := range []store.Change{nil, set(`{"a":3}`)} {
+		to, want = handle(), nil
+		if s, err := b.Move(h, to, 0, change); err != nil || len(s.OldKeys) > 0 {
+			t.Fatalf("Move without a grace = %+v, %v", s, err)
+		}
+		check("after a move without a grace", to)
+		h, want = handle(), []string{"once more"}
+		if s, err := b.Move(to, h, never, keep("once more")); err != nil {
+			t.Fatalf("Move = %+v, %v", s, err)
+		}
+		check("after one with a grace", h)
+	}
+}
+
+// oldKeysEnd has a short grace between two long ones. Each key ends with its own
+// grace, and later saves leave it out.
+func oldKeysEnd(t *testing.T, b suite) {
+	const short = time.Second
+	first, second, third, fourth := b.begin(t, `{"a":1}`), handle(), handle(), handle()
+	if _, err := b.Move(first, second, never, keep("first")); err != nil {
+		t.Fatal(err)
+	}
+	moving := time.Now()
+	if _, err := b.Move(second, third, short, keep("second")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Move(third, fourth, never, keep("third")); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		s, err := b.Read(fourth, store.Peek)
+		elapsed := time.Since(moving)
+		if err != nil || elapsed > patience {
+			t.Fatalf("after %v: %+v, %v", elapsed, s, err)
+		}
+		if keysOf(s) == "[first third]" {
+			if elapsed < short {
+				t.Errorf("the key ended after %v; want %v at least", elapsed, short)
+			}
+			break
+		}
+		if keysOf(s) != "[first second third]" {
+			t.Fatalf("after %v the keys are %s", elapsed, keysOf(s))
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if s, err := b.Update(fourth, false, set(`{"a":2}`)); err != nil || keysOf(s) != "[first third]" {
+		t.Errorf("Update = %+v, %v", s, err)
+	}
+}
