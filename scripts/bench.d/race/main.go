@@ -3,7 +3,8 @@
 // In a round each contestant has one turn, the order is drawn by lot, and what
 // counts is the median of the rounds: so a busy machine is as unfair to all.
 //
-// scripts/bench builds what it needs and runs it.
+// scripts/bench builds what it needs and runs it. cmd/bigstack/measure runs the part
+// builds.
 package main
 
 import (
@@ -32,6 +33,7 @@ var parts = map[string]func(*course) error{
 	"requests":    (*course).requests,
 	"sizes":       (*course).sizes,
 	"directories": (*course).directories,
+	"builds":      (*course).builds,
 }
 
 func main() {

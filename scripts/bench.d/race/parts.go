@@ -215,6 +215,40 @@ func (c *course) directories() error {
 	return nil
 }
 
+// builds measures the builds of cgisession against each other: the programs in c.bin
+// whose names begin with it.
+func (c *course) builds() error {
+	dir, err := c.room("builds")
+	if err != nil {
+		return err
+	}
+	us, err := c.ours(dir, cart(small), 0)
+	if err != nil {
+		return err
+	}
+	programs, err := filepath.Glob(filepath.Join(c.bin, us.name+"*"))
+	if err != nil {
+		return err
+	}
+	var all []contestant
+	for _, program := range programs {
+		one := us
+		one.name = filepath.Base(program)
+		one.command = func(task string) []string { return append([]string{program}, us.command(task)[1:]...) }
+		all = append(all, one)
+	}
+	var columns [][]result
+	for _, task := range []string{get, incr, first} {
+		results, err := c.measure(all, task)
+		if err != nil {
+			return err
+		}
+		columns = append(columns, results)
+	}
+	table("one call", names(all), []string{"read one key", "increment and save", "first visit"}, columns)
+	return nil
+}
+
 // contention has 8 processes at a time increment the number of one session.
 func (c *course) contention() error {
 	dir, err := c.room("contention")
