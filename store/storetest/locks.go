@@ -171,6 +171,66 @@ func heldToCome(t *testing.T, b suite) {
 	}
 }
 
+// heldElsewhere hands a store the lock of one session and has it change another.
+func heldElsewhere(t *testing.T, b suite) {
+	h, other := b.begin(t, `{"a":1}`), b.begin(t, `{"b":1}`)
+	lock, release := hold(t, b.Open(t, store.Options{MaxSize: maxSize}), h, false)
+	want := store.ErrOtherLock
+	if lock.Lease != nil {
+		want = store.ErrLockLost
+	}
+	holder := b.Open(t, handed(lock))
+	if _, err := holder.Update(other, false, mustNotBeCalled(t)); !errors.Is(err, want) {
+		t.Errorf("Update of another session: %v; want %v", err, want)
+	}
+	if _, err := holder.Move(other, handle(), 0, nil); !errors.Is(err, want) {
+		t.Errorf("Move of another session: %v; want %v", err, want)
+	}
+	b.holds(t, other, 1, `{"b":1}`)
+
+	elsewhere := handed(lock)
+	elsewhere.LockElsewhere = true
+	if s, err := b.Open(t, elsewhere).Update(other, false, set(`{"b":2}`)); err != nil || s.Version != 2 {
+		t.Errorf("Update of another session with LockElsewhere = %+v, %v", s, err)
+	}
+
+	// A lock says nothing about other sessions once its own has ended.
+	if _, err := holder.Update(h, false, only(store.Remove)); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := b.Open(t, handed(lock)).Update(other, false, set(`{"b":3}`)); err != nil || s.Version != 3 {
+		t.Errorf("Update of another session after the end = %+v, %v", s, err)
+	}
+	release()
+}
+
+// checkLock tests what CheckLock and LockLost say of locks that were handed down.
+func checkLock(t *testing.T, b suite) {
+	if err := b.CheckLock(); err != nil || b.LockLost() {
+		t.Errorf("without a lock: CheckLock = %v, LockLost = %v", err, b.LockLost())
+	}
+	const notOpen = 1 << 20 // more descriptors than a process may have
+	if err := b.Open(t, store.Options{MaxSize: maxSize, LockFD: notOpen}).CheckLock(); !errors.Is(err, store.ErrOtherLock) {
+		t.Errorf("CheckLock of a descriptor that is not open: %v; want %v", err, store.ErrOtherLock)
+	}
+	h, to := b.begin(t, `{"a":1}`), handle()
+	lock, release := hold(t, b.Open(t, store.Options{MaxSize: maxSize}), h, false)
+	defer release()
+	for _, do := range []func() error{
+		func() error { return nil },
+		func() error { _, err := b.Open(t, handed(lock)).Update(h, false, only(store.Save)); return err },
+		func() error { _, err := b.Open(t, handed(lock)).Move(h, to, never, nil); return err },
+	} {
+		if err := do(); err != nil {
+			t.Fatal(err)
+		}
+		holder := b.Open(t, handed(lock))
+		if err := holder.CheckLock(); err != nil || holder.LockLost() {
+			t.Errorf("of a live session: CheckLock = %v, LockLost = %v", err, holder.LockLost())
+		}
+	}
+}
+
 // liveOfHeld tests that Live finds a locked session without a wait.
 func liveOfHeld(t *testing.T, b suite) {
 	h, other := b.begin(t, `{"a":1}`), b.begin(t, `{"b":1}`)

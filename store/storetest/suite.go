@@ -90,6 +90,8 @@ func Run(t *testing.T, b Setup) {
 		{"Held", held},
 		{"HeldThrough", heldThrough},
 		{"HeldToCome", heldToCome},
+		{"HeldElsewhere", heldElsewhere},
+		{"CheckLock", checkLock},
 		{"LiveOfHeld", liveOfHeld},
 		{"EndOfHeld", endOfHeld},
 		// operators.go
