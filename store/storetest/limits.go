@@ -195,46 +195,16 @@ func oversize(t *testing.T, b suite) {
 	small, maxRead := b.lowered(t)
 	large := b.huge(t, maxRead)
 	for _, size := range []int{maxRead + 1, 2 * maxRead} {
-		for saves := range 4 {
-			version := uint64(saves + 1)
-			h := large.stored(t, size, saves+1)
-			for name, how := range everyReading {
-				if s, err := small.Read(h, how); !errors.Is(err, store.ErrTooLarge) {
-					t.Fatalf("%s of %d bytes after %d saves: %v, %v; want %v", name, size, saves, s, err, store.ErrTooLarge)
-				}
-			}
-			for name, change := range map[string]store.Change{
-				"Keep": only(store.Keep), "Save": set(`{}`),
-				"error": func(*store.Session) (store.Outcome, error) { return store.Keep, errors.New("of the change") },
-			} {
-				if _, err := small.Update(h, true, change); !errors.Is(err, store.ErrTooLarge) {
-					t.Errorf("%s of %d bytes: %v; want %v", name, size, err, store.ErrTooLarge)
-				}
-			}
-			if _, err := small.Move(h, handle(), never, nil); !errors.Is(err, store.ErrTooLarge) {
-				t.Errorf("Move of %d bytes: %v; want %v", size, err, store.ErrTooLarge)
-			}
-			large.holds(t, h, version, sized(size))
-			if at, err := small.Live([]string{h}, 1); err != nil || at[0] != h {
-				t.Errorf("Live of %d bytes = %q, %v", size, at, err)
-			}
-			if s, err := small.Update(h, false, func(s *store.Session) (store.Outcome, error) {
-				s.Data = store.Empty
-				return store.Wipe, nil
-			}); err != nil || s.Version != version+1 {
-				t.Fatalf("Wipe of %d bytes after %d saves: %+v, %v", size, saves, s, err)
-			}
-			small.holds(t, h, version+1, "{}")
-			if _, err := small.Update(h, false, set(`{"a":1}`)); err != nil {
-				t.Fatal(err)
-			}
-			small.holds(t, h, version+2, `{"a":1}`)
-
+		for saves := 1; saves <= 4; saves++ {
+			h := large.stored(t, size, saves)
+			small.refuses(t, h)
+			large.holds(t, h, uint64(saves), sized(size))
+			small.wipes(t, h, uint64(saves))
 			for name, end := range map[string]func(h string) error{
 				"Remove": func(h string) error { _, err := small.Update(h, false, only(store.Remove)); return err },
 				"End":    small.End,
 			} {
-				h := large.stored(t, size, saves+1)
+				h := large.stored(t, size, saves)
 				if err := end(h); err != nil {
 					t.Errorf("%s of %d bytes: %v", name, size, err)
 				}
@@ -252,4 +222,48 @@ func oversize(t *testing.T, b suite) {
 		t.Errorf("Update past the timeout: %v; want %v", err, store.ErrInvalidated)
 	}
 	large.gone(t, h)
+}
+
+// refuses checks that the session is too large for this store to read, change or move,
+// but that Live finds it.
+func (b suite) refuses(t *testing.T, h string) {
+	t.Helper()
+	refused := func(what string, err error) {
+		t.Helper()
+		if !errors.Is(err, store.ErrTooLarge) {
+			t.Errorf("%s: %v; want %v", what, err, store.ErrTooLarge)
+		}
+	}
+	for name, how := range everyReading {
+		_, err := b.Read(h, how)
+		refused(name, err)
+	}
+	for name, change := range map[string]store.Change{
+		"Keep": only(store.Keep), "Save": set(`{}`),
+		"error": func(*store.Session) (store.Outcome, error) { return store.Keep, errors.New("of the change") },
+	} {
+		_, err := b.Update(h, true, change)
+		refused(name, err)
+	}
+	_, err := b.Move(h, handle(), never, nil)
+	refused("Move", err)
+	if at, err := b.Live([]string{h}, 1); err != nil || at[0] != h {
+		t.Errorf("Live = %q, %v", at, err)
+	}
+}
+
+// wipes deletes the session's data, which this store cannot read, and then uses it.
+func (b suite) wipes(t *testing.T, h string, version uint64) {
+	t.Helper()
+	if s, err := b.Update(h, false, func(s *store.Session) (store.Outcome, error) {
+		s.Data = store.Empty
+		return store.Wipe, nil
+	}); err != nil || s.Version != version+1 {
+		t.Fatalf("Wipe of version %d: %+v, %v", version, s, err)
+	}
+	b.holds(t, h, version+1, "{}")
+	if _, err := b.Update(h, false, set(`{"a":1}`)); err != nil {
+		t.Fatal(err)
+	}
+	b.holds(t, h, version+2, `{"a":1}`)
 }
