@@ -210,7 +210,8 @@ func checkLock(t *testing.T, b suite) {
 		t.Errorf("without a lock: CheckLock = %v, LockLost = %v", err, b.LockLost())
 	}
 	const notOpen = 1 << 20 // more descriptors than a process may have
-	if err := b.Open(t, store.Options{MaxSize: maxSize, LockFD: notOpen}).CheckLock(); !errors.Is(err, store.ErrOtherLock) {
+	none := b.Open(t, store.Options{MaxSize: maxSize, LockFD: notOpen})
+	if err := none.CheckLock(); !errors.Is(err, store.ErrOtherLock) {
 		t.Errorf("CheckLock of a descriptor that is not open: %v; want %v", err, store.ErrOtherLock)
 	}
 	h, to := b.begin(t, `{"a":1}`), handle()

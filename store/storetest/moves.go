@@ -141,7 +141,8 @@ func graceChain(t *testing.T, b suite) {
 	for i := range 6 {
 		from, to := handles[i], handle()
 		for _, old := range handles[:i] {
-			if s, err := b.Move(old, to, never*time.Duration(i%2), mustNotBeCalled(t)); !errors.Is(err, store.ErrMoved) {
+			grace := never * time.Duration(i%2)
+			if s, err := b.Move(old, to, grace, mustNotBeCalled(t)); !errors.Is(err, store.ErrMoved) {
 				t.Fatalf("move %d by an old handle: %+v, %v; want %v", i, s, err, store.ErrMoved)
 			}
 		}
@@ -266,7 +267,8 @@ func oldKeys(t *testing.T, b suite) {
 				t.Fatalf("%s, %s: %+v, %v; want the keys %s", what, name, s, err, want)
 			}
 			for _, old := range s.OldKeys {
-				if end := time.Now().Add(never).Unix(); old.Until < end-int64(patience/time.Second) || old.Until > end+2 {
+				end := time.Now().Add(never).Unix()
+				if old.Until < end-int64(patience/time.Second) || old.Until > end+2 {
 					t.Fatalf("%s, %s: a key ends at %d; want %d", what, name, old.Until, end)
 				}
 			}

@@ -22,10 +22,22 @@ func changedMeanwhile(t *testing.T, b suite) {
 		meanwhile func(h, to string) error
 		err       error
 	}{
-		"changed":    {func(h, _ string) error { _, err := b.Update(h, false, set(`{"n":10}`)); return err }, nil},
-		"moved":      {func(h, to string) error { _, err := b.Move(h, to, never, set(`{"n":10}`)); return err }, nil},
-		"moved away": {func(h, to string) error { _, err := b.Move(h, to, 0, nil); return err }, store.ErrNotFound},
-		"ended":      {func(h, _ string) error { _, err := b.Update(h, false, only(store.Remove)); return err }, store.ErrNotFound},
+		"changed": {func(h, _ string) error {
+			_, err := b.Update(h, false, set(`{"n":10}`))
+			return err
+		}, nil},
+		"moved": {func(h, to string) error {
+			_, err := b.Move(h, to, never, set(`{"n":10}`))
+			return err
+		}, nil},
+		"moved away": {func(h, to string) error {
+			_, err := b.Move(h, to, 0, nil)
+			return err
+		}, store.ErrNotFound},
+		"ended": {func(h, _ string) error {
+			_, err := b.Update(h, false, only(store.Remove))
+			return err
+		}, store.ErrNotFound},
 	} {
 		h, to := b.begin(t, `{"n":1}`), handle()
 		tries := 0
