@@ -41,6 +41,18 @@ func files(dir string) storetest.Setup {
 				t.Fatal(err)
 			}
 		},
+		ForgetUser: func(t *testing.T, user string) {
+			t.Helper()
+			entries, err := filepath.Glob(filepath.Join(dir, ".users", "*", store.UserKey("", user)+".*"))
+			if err != nil || len(entries) == 0 {
+				t.Fatalf("the index leads to %d sessions: %v", len(entries), err)
+			}
+			for _, entry := range entries {
+				if err := os.Remove(entry); err != nil {
+					t.Fatal(err)
+				}
+			}
+		},
 	}
 }
 

@@ -34,6 +34,10 @@ func backend(url string, server *redistest.Server, flags ...string) storetest.Se
 				"accessed", strconv.FormatInt(now.Add(-idle).UnixMilli(), 10),
 				"created", strconv.FormatInt(now.Add(-age).Unix(), 10))...)
 		},
+		ForgetUser: func(t *testing.T, user string) {
+			t.Helper()
+			server.Do(t, append(flags, "del", "cgisession:users:{"+store.UserKey("", user)+"}")...)
+		},
 	}
 }
 

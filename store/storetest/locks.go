@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -204,12 +205,14 @@ func heldElsewhere(t *testing.T, b suite) {
 	release()
 }
 
+// notOpen is no descriptor of this process: it is more than Linux lets it have.
+const notOpen = 1 << 20
+
 // checkLock tests what CheckLock and LockLost say of locks that were handed down.
 func checkLock(t *testing.T, b suite) {
 	if err := b.CheckLock(); err != nil || b.LockLost() {
 		t.Errorf("without a lock: CheckLock = %v, LockLost = %v", err, b.LockLost())
 	}
-	const notOpen = 1 << 20 // more descriptors than a process may have
 	none := b.Open(t, store.Options{MaxSize: maxSize, LockFD: notOpen})
 	if err := none.CheckLock(); !errors.Is(err, store.ErrOtherLock) {
 		t.Errorf("CheckLock of a descriptor that is not open: %v; want %v", err, store.ErrOtherLock)
@@ -231,6 +234,68 @@ func checkLock(t *testing.T, b suite) {
 		}
 	}
 }
+
+// descriptors locks a session by a descriptor that the caller opens, where the store
+// has such locks.
+func descriptors(t *testing.T, b suite) {
+	impatient := b.Open(t, store.Options{MaxSize: maxSize})
+	h, other := b.begin(t, `{"a":1}`), b.begin(t, `{"b":1}`)
+	path, err := impatient.LockPath(h, false)
+	if errors.Is(err, store.ErrUnsupported) {
+		if err := impatient.UseFD(0); !errors.Is(err, store.ErrUnsupported) {
+			t.Errorf("UseFD: %v; want %v", err, store.ErrUnsupported)
+		}
+		if err := impatient.UnlockFD(h, 0); !errors.Is(err, store.ErrUnsupported) {
+			t.Errorf("UnlockFD: %v; want %v", err, store.ErrUnsupported)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	fd := int(file.Fd())
+	holder := b.Open(t, store.Options{MaxSize: maxSize})
+	if err := holder.UseFD(fd); err != nil {
+		t.Fatalf("UseFD: %v", err)
+	}
+	if lock, err := holder.Hold(h, false); err != nil || lock.FD != fd {
+		t.Errorf("Hold = %+v, %v; want descriptor %d", lock, err, fd)
+	}
+	if _, err := impatient.Update(h, false, mustNotBeCalled(t)); !errors.Is(err, store.ErrLocked) {
+		t.Errorf("others get %v; want %v", err, store.ErrLocked)
+	}
+	if s, err := holder.Update(h, false, set(`{"a":2}`)); err != nil || s.Version != 2 {
+		t.Errorf("Update by the holder = %+v, %v", s, err)
+	}
+	for name, err := range map[string]error{
+		"Update of another session":   second(holder.Update(other, false, mustNotBeCalled(t))),
+		"UnlockFD of another session": impatient.UnlockFD(other, fd),
+		"UseFD of none":               b.Open(t, store.Options{}).UseFD(notOpen),
+	} {
+		if !errors.Is(err, store.ErrOtherLock) {
+			t.Errorf("%s: %v; want %v", name, err, store.ErrOtherLock)
+		}
+	}
+	if err := impatient.UnlockFD(h, fd); err != nil {
+		t.Errorf("UnlockFD: %v", err)
+	}
+	if s, err := impatient.Update(h, false, set(`{"a":3}`)); err != nil || s.Version != 3 {
+		t.Errorf("Update after UnlockFD = %+v, %v", s, err)
+	}
+	if _, err := impatient.LockPath(handle(), false); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("LockPath of no session: %v; want %v", err, store.ErrNotFound)
+	}
+	if _, err := impatient.LockPath(handle(), true); err != nil {
+		t.Errorf("LockPath of a session to come: %v", err)
+	}
+}
+
+func second(_ *store.Session, err error) error { return err }
 
 // liveOfHeld tests that Live finds a locked session without a wait.
 func liveOfHeld(t *testing.T, b suite) {

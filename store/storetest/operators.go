@@ -3,7 +3,9 @@ package storetest
 import (
 	"errors"
 	"maps"
+	"os"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -163,4 +165,106 @@ func listedUsers(t *testing.T, b suite) {
 	if left := seenOf(t, small.Backend, old, to); len(left) > 0 {
 		t.Errorf("after the end there is %+v", left)
 	}
+}
+
+// swept tests that Sweep removes what is past Options.Timeout, and nothing else.
+func swept(t *testing.T, b suite) {
+	limited := b.Open(t, store.Options{MaxSize: maxSize, Timeout: time.Hour})
+	live, idle, old, to := b.begin(t, `{"a":1}`), b.begin(t, `{"b":1}`), b.begin(t, `{"c":1}`), handle()
+	if _, err := b.Move(old, to, never, nil); err != nil {
+		t.Fatal(err)
+	}
+	b.Age(t, idle, 2*time.Hour, 2*time.Hour)
+	for _, dry := range []bool{true, false} {
+		result, err := limited.Sweep(t.Context(), store.Sweep{Timeout: time.Hour, DryRun: dry})
+		if err != nil || result.Removed < 1 || !result.Done {
+			t.Errorf("Sweep, dry %v = %+v, %v", dry, result, err)
+		}
+		left := seenOf(t, limited, live, idle, old, to)
+		if _, ok := left[idle]; ok != dry {
+			t.Errorf("after Sweep, dry %v, there is %+v", dry, left)
+		}
+	}
+	b.gone(t, idle)
+	b.holds(t, live, 1, `{"a":1}`)
+	b.holds(t, old, 1, `{"c":1}`)
+	if last, err := limited.LastSweep(); err != nil || !about(last.At, 0) || last.Removed < 1 {
+		t.Errorf("LastSweep = %+v, %v", last, err)
+	}
+}
+
+// examined tests that Examine finds no problem in the store, and nothing at all in
+// sound sessions, which it leaves as they are.
+func examined(t *testing.T, b suite) {
+	_, maxRead := b.lowered(t)
+	all := b.huge(t, maxRead) // it can read what other tests left
+	h, old, to := b.begin(t, `{"a":1}`), b.begin(t, `{"b":1}`), handle()
+	if _, err := b.Move(old, to, never, nil); err != nil {
+		t.Fatal(err)
+	}
+	was := b.holds(t, h, 1, `{"a":1}`)
+	for _, how := range []store.Examination{
+		{TryLock: tryLock},
+		{TryLock: tryLock, Deep: true},
+		{TryLock: tryLock, Deep: true, Repair: true},
+	} {
+		for _, found := range all.Examine(how) {
+			ofMachine := found.About == "space" || found.About == "inodes"
+			ofOurs := slices.Contains([]string{"session " + h, "session " + old, "session " + to}, found.About)
+			if found.Level == store.Problem && !ofMachine || ofOurs {
+				t.Errorf("deep %v, repair %v: %s: %s", how.Deep, how.Repair, found.About, found.Text)
+			}
+		}
+		if s := b.holds(t, h, 1, `{"a":1}`); !s.Accessed.Equal(was.Accessed) {
+			t.Errorf("deep %v, repair %v: marks the access", how.Deep, how.Repair)
+		}
+		b.holds(t, old, 1, `{"b":1}`)
+	}
+}
+
+// tryLock tries the lock of a file by an open of its own, which flock(2) treats as
+// another process's.
+func tryLock(path string) (bool, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// usersMended has the index of users forget a session: Examine mends it with Repair.
+func usersMended(t *testing.T, b suite) {
+	user, h := store.NewID(), handle()
+	if _, err := b.Update(h, true, func(s *store.Session) (store.Outcome, error) {
+		s.User = user
+		return store.Save, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	leads := func() bool {
+		t.Helper()
+		found := false
+		if err := b.UserHandles(user, func(handle string) error {
+			found = found || handle == h
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	b.ForgetUser(t, user)
+	b.Examine(store.Examination{TryLock: tryLock, Deep: true})
+	if leads() {
+		t.Error("the index of users leads to the session, though it was not repaired")
+	}
+	b.Examine(store.Examination{TryLock: tryLock, Deep: true, Repair: true})
+	if !leads() {
+		t.Error("the index of users does not lead to the session after the repair")
+	}
+	b.holds(t, h, 1, "{}")
 }

@@ -7,7 +7,8 @@
 //
 //	changes.go    what Read and Update return and store
 //	limits.go     Timeout, Lifetime, and sessions larger than MaxSize
-//	moves.go      Move, old handles in their grace, and the keys of old ids
+//	moves.go      Move, and old handles in their grace
+//	oldkeys.go    the keys of old ids
 //	live.go       Live and End
 //	locks.go      Hold, and what the lock keeps others from
 //	operators.go  what operators see
@@ -32,6 +33,9 @@ type Setup struct {
 	// Age makes the session look as if it was last accessed idle ago and
 	// created age ago. It may increase the version.
 	Age func(t *testing.T, handle string, idle, age time.Duration)
+
+	// ForgetUser has the index of users lead to none of the user's sessions.
+	ForgetUser func(t *testing.T, user string)
 }
 
 const (
@@ -80,6 +84,8 @@ func Run(t *testing.T, b Setup) {
 		{"GraceEnds", graceEnds},
 		{"GraceThenNone", graceThenNone},
 		{"GraceRemove", graceRemove},
+		{"RemoveChain", removeChain},
+		// oldkeys.go
 		{"OldKeys", oldKeys},
 		{"OldKeysEnd", oldKeysEnd},
 		// live.go
@@ -92,11 +98,15 @@ func Run(t *testing.T, b Setup) {
 		{"HeldToCome", heldToCome},
 		{"HeldElsewhere", heldElsewhere},
 		{"CheckLock", checkLock},
+		{"Descriptors", descriptors},
 		{"LiveOfHeld", liveOfHeld},
 		{"EndOfHeld", endOfHeld},
 		// operators.go
 		{"Listed", listed},
 		{"ListedUsers", listedUsers},
+		{"Swept", swept},
+		{"Examined", examined},
+		{"UsersMended", usersMended},
 		// races.go
 		{"ChangedMeanwhile", changedMeanwhile},
 		{"Counter", counter},
