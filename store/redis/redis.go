@@ -57,6 +57,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -126,7 +127,19 @@ func (s *Store) Read(handle string, how store.Reading) (*store.Session, error) {
 func (s *Store) Update(handle string, create bool, change store.Change) (*store.Session, error) {
 	s.time.begin()
 	u := update{s: s, rid: newID(), change: change}
-	found, err := s.follow(handle, create, u.try)
+	at := handle
+	found, err := s.follow(handle, create, func(handle string, create bool) (*store.Session, error) {
+		at = handle
+		return u.try(handle, create)
+	})
+	if err == store.ErrNotFound && create && at != handle { // old handles of a session that has ended
+		found = &store.Session{Handle: at, Data: store.Empty}
+		var changed error
+		if u.outcome, changed = change(found); changed != nil || u.outcome != store.Remove {
+			return nil, cmp.Or(changed, err)
+		}
+		err = nil
+	}
 	if err != nil || u.outcome != store.Remove || found.Version > 0 && found.Handle == handle {
 		return found, err
 	}

@@ -258,3 +258,26 @@ func removeChain(t *testing.T, b suite) {
 		}
 	}
 }
+
+// removeOld removes the old handles of a session that has ended.
+func removeOld(t *testing.T, b suite) {
+	first, second, third := b.begin(t, `{"a":1}`), handle(), handle()
+	if _, err := b.Move(first, second, never, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Move(second, third, never, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.End(third); err != nil {
+		t.Fatal(err)
+	}
+	if left := seenOf(t, b.Backend, first, second, third); len(left) != 2 {
+		t.Errorf("after End there is %+v; want the two old handles", left)
+	}
+	if _, err := b.Update(first, true, only(store.Remove)); err != nil {
+		t.Errorf("Remove: %v", err)
+	}
+	if left := seenOf(t, b.Backend, first, second, third); len(left) > 0 {
+		t.Errorf("after Remove there is %+v", left)
+	}
+}

@@ -85,6 +85,7 @@ func Run(t *testing.T, b Setup) {
 		{"GraceThenNone", graceThenNone},
 		{"GraceRemove", graceRemove},
 		{"RemoveChain", removeChain},
+		{"RemoveOld", removeOld},
 		// oldkeys.go
 		{"OldKeys", oldKeys},
 		{"OldKeysEnd", oldKeysEnd},
