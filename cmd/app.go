@@ -13,18 +13,40 @@ package cmd
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"cgisession/cgi"
 	"cgisession/store"
-	"cgisession/store/file"
 )
 
 // Version is set by the linker.
 var Version = "devel"
+
+// Run runs the program with its arguments, its own name first, and returns what
+// it exits with.
+func Run(args []string) (code int) {
+	defer func() {
+		if p := recover(); p != nil {
+			code = report("", fmt.Errorf("%w: %v", errInternal, p))
+		}
+	}()
+	if served(cgi.ReadScript(os.LookupEnv), args[0], args[1:]) {
+		io.WriteString(os.Stdout, "Status: 500 Internal Server Error\nContent-Type: text/plain\n\nThis program is no CGI script.\n")
+		return report("", fmt.Errorf("called by a web server as a CGI script, or with the query string as arguments: %w: move it out of the script directory", store.ErrConfig))
+	}
+	var out output
+	c := &call{options: defaults(), stdin: os.Stdin, stdout: &out, stderr: stderr()}
+	name, err := c.run(args)
+	if err == nil {
+		err = out.flush()
+	}
+	return report(name, err)
+}
 
 // A verb is one of the program's commands. It is made only when it is called
 // for, or to be listed in the help.
@@ -155,114 +177,4 @@ func (c *call) commands() []*cli.Command {
 		all = append(all, v.command(c))
 	}
 	return all
-}
-
-// command makes a verb's command: the library's types end here.
-func command(name, arguments, usage string, flags []cli.Flag, run func(args []string) error) *cli.Command {
-	return &cli.Command{
-		Name:            name,
-		Usage:           usage,
-		ArgsUsage:       arguments,
-		Flags:           flags,
-		HideHelpCommand: true,
-		Action:          func(x *cli.Context) error { return run(x.Args().Slice()) },
-	}
-}
-
-// sessionCommand makes the command of a verb that works on the request's session.
-func (c *call) sessionCommand(name, arguments, usage string, run func(args []string) error, flags ...cli.Flag) *cli.Command {
-	return command(name, arguments, usage, append(flags, c.sessionFlags()...), func(args []string) error {
-		if err := c.prepare(); err != nil {
-			return err
-		}
-		return run(args)
-	})
-}
-
-// headerCommand makes the command of a verb that prints header lines.
-func (c *call) headerCommand(name, arguments, usage string, run func(args []string) (*result, error), flags ...cli.Flag) *cli.Command {
-	var sh bool
-	return c.sessionCommand(name, arguments, usage, func(args []string) error {
-		r, err := run(args)
-		if err == nil && r != nil {
-			c.printHeaders(r, sh)
-		}
-		return err
-	}, append(flags, shFlag(&sh))...)
-}
-
-func shFlag(on *bool) cli.Flag {
-	return &cli.BoolFlag{Name: "sh", Usage: "print shell code for eval, which prints the header lines and exports the session", Destination: on}
-}
-
-// prepare reads the environment, finds the store and reads the request.
-func (c *call) prepare() (err error) {
-	if err = file.CheckDescriptors(); err != nil {
-		return fmt.Errorf("descriptors: %w", err)
-	}
-	if err = c.findStore(); err != nil {
-		return err
-	}
-	if err = c.readRequest(); err != nil {
-		return err
-	}
-	return c.store.CheckLock()
-}
-
-// readRequest reads what the request names its session by, and the keys, and checks
-// them.
-func (c *call) readRequest() (err error) {
-	if err = c.id.check("id"); err != nil {
-		return err
-	}
-	if c.adoptID != "" && !store.ValidID(c.adoptID) {
-		return usagef("--adopt-id must be %d to %d characters A-Z a-z 0-9 _ -", store.MinID, store.MaxID)
-	}
-	if c.keys, err = readKeys(c.secretFile, os.LookupEnv); err != nil {
-		return err
-	}
-	if err = c.checkCookie(); err != nil {
-		return err
-	}
-	c.logInherited()
-	return nil
-}
-
-// findStore reads the environment and finds the store, for an operator's verb as
-// the owner of the data directory.
-func (c *call) findStore() (err error) {
-	if c.badVariable != nil {
-		return c.badVariable
-	}
-	if err = c.readEnvironment(); err != nil {
-		return err
-	}
-	if err = c.becomeOwner(); err == nil {
-		c.store, err = c.open(c.env, c.log)
-	}
-	return err
-}
-
-// checkCookie refuses a cookie that no browser would keep, before anything is
-// changed.
-func (c *call) checkCookie() error {
-	sample := &result{token: c.token(strings.Repeat("a", store.MaxID))}
-	return c.addCookie(sample, true)
-}
-
-// noArguments refuses arguments where a verb has none. They are not repeated,
-// for they may be ids.
-func noArguments(args []string) error {
-	if len(args) > 0 {
-		return usagef("unexpected argument: this verb takes none")
-	}
-	return nil
-}
-
-// someArguments wants at least one argument.
-func someArguments(args []string, what string) error {
-	if len(args) == 0 {
-		return usagef("%s missing", what)
-	}
-	return nil
 }

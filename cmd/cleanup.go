@@ -2,9 +2,11 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"strconv"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -90,4 +92,12 @@ func doneWord(done bool) string {
 		return "done"
 	}
 	return "stopped early"
+}
+
+func parseCount(text string) (int64, error) {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 1 {
+		return 0, errors.New("must be a number from 1 up")
+	}
+	return n, nil
 }

@@ -1,9 +1,13 @@
 package cmd
 
 import (
+	"strconv"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/urfave/cli/v2"
 )
 
 // printJSON prints JSON for an operator, on a line of its own, so that no stored
@@ -34,4 +38,51 @@ func appendEscape(dst []byte, r rune) []byte {
 	}
 	const digits = "0123456789abcdef"
 	return append(dst, '\\', 'u', digits[r>>12], digits[r>>8&0xf], digits[r>>4&0xf], digits[r&0xf])
+}
+
+// object writes a JSON object member by member.
+type object struct{ text []byte }
+
+func (o *object) raw(name string, value []byte) {
+	separator := byte(',')
+	if len(o.text) == 0 {
+		separator = '{'
+	}
+	o.text = append(o.text, separator)
+	o.text, _ = jsontext.AppendQuote(o.text, name)
+	o.text = append(o.text, ':')
+	o.text = append(o.text, value...)
+}
+
+func (o *object) string(name, value string) {
+	quoted, _ := jsontext.AppendQuote(nil, value)
+	o.raw(name, quoted)
+}
+
+func (o *object) bool(name string, value bool) { o.raw(name, strconv.AppendBool(nil, value)) }
+
+func (o *object) int(name string, value int64) { o.raw(name, strconv.AppendInt(nil, value, 10)) }
+
+// end returns the object's text.
+func (o *object) end() []byte {
+	if len(o.text) == 0 {
+		return []byte("{}")
+	}
+	return append(o.text, '}')
+}
+
+// array returns the strings as a JSON array.
+func array(texts []string) []byte {
+	list := []byte{'['}
+	for i, text := range texts {
+		if i > 0 {
+			list = append(list, ',')
+		}
+		list, _ = jsontext.AppendQuote(list, text)
+	}
+	return append(list, ']')
+}
+
+func jsonFlag(on *bool) cli.Flag {
+	return &cli.BoolFlag{Name: "json", Usage: "print JSON", Destination: on}
 }

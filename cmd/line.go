@@ -160,3 +160,9 @@ func (g givenFlag) turn(f *cli.BoolFlag) error {
 	}
 	return boolean(f.Destination).Set(g.value)
 }
+
+// textFlag is the switch after which nothing is a flag any more. before is how many
+// arguments may stand before it.
+func textFlag(on *bool, before int, usage string) cli.Flag {
+	return lastFlag{&cli.BoolFlag{Name: "text", Usage: usage, Destination: on}, before}
+}

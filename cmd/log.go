@@ -142,9 +142,6 @@ func checkLog(st *unix.Stat_t) error {
 	return nil
 }
 
-// trusted reports whether the file belongs to this user or to root.
-func trusted(st *unix.Stat_t) bool { return st.Uid == 0 || int(st.Uid) == os.Geteuid() }
-
 // A walk goes along a path from directory to directory. It goes through those and
 // follows those symbolic links by which no other user can lead it elsewhere.
 type walk struct {

@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
 
 	"cgisession/cgi"
 	"cgisession/store"
@@ -157,4 +158,16 @@ func short(text string) string {
 		return text[:mostShown] + "…"
 	}
 	return text
+}
+
+// plain returns what the system said, without the operation and the path: the
+// caller's message has them.
+func plain(err error) error {
+	if path, ok := err.(*os.PathError); ok {
+		if path.Err == unix.ELOOP {
+			return fmt.Errorf("a symbolic link; name the file itself")
+		}
+		return path.Err
+	}
+	return err
 }

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -109,35 +108,4 @@ func parseAssigned(text string, isJSON bool) (store.Value, error) {
 		return store.ParseValue([]byte(text))
 	}
 	return store.StringValue(text)
-}
-
-// readValueFile reads the file of an assignment, whole, its last line feed
-// included.
-func (c *call) readValueFile(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("file %s: %w", path, plain(err))
-	}
-	defer f.Close()
-	text, err := readLimited(f, c.maxSize)
-	if err != nil {
-		return "", fmt.Errorf("file %s: %w", path, err)
-	}
-	return string(text), nil
-}
-
-// readData reads the JSON object on standard input, before any lock is taken.
-func (c *call) readData() (store.Data, error) {
-	if c.id.onStdin() {
-		return nil, usagef("--id-fd 0: standard input holds the data; give the token on another descriptor")
-	}
-	text, err := readLimited(c.stdin, c.maxSize)
-	if err != nil {
-		return nil, fmt.Errorf("standard input: %w", err)
-	}
-	data, err := store.ParseData(text)
-	if err != nil {
-		return nil, fmt.Errorf("standard input: %w", err)
-	}
-	return data, nil
 }

@@ -78,10 +78,3 @@ func (t *clientToken) read(name string) (string, error) {
 	*t = clientToken{given: true, text: strings.TrimSuffix(string(text), "\n")}
 	return t.text, nil
 }
-
-// handedDown reports whether a descriptor is the caller's: those that the Go
-// runtime opens, at numbers which the caller left free, are closed at an exec.
-func handedDown(fd int) bool {
-	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
-	return err == nil && flags&unix.FD_CLOEXEC == 0
-}

@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -89,24 +88,5 @@ func readRegular(file string, flags, most int, check func(*unix.Stat_t) error) (
 	return text, plain(err)
 }
 
-// readLimited reads all of r, or says that it is larger than limit bytes, not
-// counting one line feed at its end.
-func readLimited(r io.Reader, limit int) ([]byte, error) {
-	text, err := io.ReadAll(io.LimitReader(r, int64(limit)+2))
-	if err == nil && len(bytes.TrimSuffix(text, []byte("\n"))) > limit {
-		err = fmt.Errorf("%w of %d bytes", store.ErrTooLarge, limit)
-	}
-	return text, plain(err)
-}
-
-// plain returns what the system said, without the operation and the path: the
-// caller's message has them.
-func plain(err error) error {
-	if path, ok := err.(*os.PathError); ok {
-		if path.Err == unix.ELOOP {
-			return fmt.Errorf("a symbolic link; name the file itself")
-		}
-		return path.Err
-	}
-	return err
-}
+// trusted reports whether the file belongs to this user or to root.
+func trusted(st *unix.Stat_t) bool { return st.Uid == 0 || int(st.Uid) == os.Geteuid() }

@@ -1,0 +1,41 @@
+package cmd
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/urfave/cli/v2"
+
+	"cgisession/store"
+)
+
+func appendCommand(c *call) *cli.Command {
+	var text bool
+	return c.valueCommand("append", "KEY JSON... | --text KEY VALUE...", "append values to an array and print its length; an absent one is made", func(args []string) (string, error) {
+		if len(args) < 2 {
+			return "", usagef("KEY and JSON missing; write append KEY JSON...")
+		}
+		values, err := parseValues(args[1:], !text)
+		if err != nil {
+			return "", err
+		}
+		var length int
+		_, err = c.change(policy{}, func(s *store.Session) (_ store.Outcome, err error) {
+			s.Data, length, err = s.Data.Append(args[0], values...)
+			return store.Save, err
+		})
+		return strconv.Itoa(length), err
+	},
+		textFlag(&text, 1, "all that follows are KEY and values, each value a string as it stands"))
+}
+
+func parseValues(args []string, areJSON bool) (values []store.Value, err error) {
+	for i, arg := range args {
+		v, err := parseAssigned(arg, areJSON)
+		if err != nil {
+			return nil, fmt.Errorf("value %d: %w", i+1, err)
+		}
+		values = append(values, v)
+	}
+	return values, nil
+}

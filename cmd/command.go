@@ -1,0 +1,159 @@
+package cmd
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"cgisession/store"
+	"cgisession/store/file"
+)
+
+// command makes a verb's command: the library's types end here.
+func command(name, arguments, usage string, flags []cli.Flag, run func(args []string) error) *cli.Command {
+	return &cli.Command{
+		Name:            name,
+		Usage:           usage,
+		ArgsUsage:       arguments,
+		Flags:           flags,
+		HideHelpCommand: true,
+		Action:          func(x *cli.Context) error { return run(x.Args().Slice()) },
+	}
+}
+
+// sessionCommand makes the command of a verb that works on the request's session.
+func (c *call) sessionCommand(name, arguments, usage string, run func(args []string) error, flags ...cli.Flag) *cli.Command {
+	return command(name, arguments, usage, append(flags, c.sessionFlags()...), func(args []string) error {
+		if err := c.prepare(); err != nil {
+			return err
+		}
+		return run(args)
+	})
+}
+
+// valueCommand makes the command of a verb that changes the session's data and
+// prints a value, with a line feed, once the change is stored.
+func (c *call) valueCommand(name, arguments, usage string, run func(args []string) (string, error), flags ...cli.Flag) *cli.Command {
+	return c.sessionCommand(name, arguments, usage, func(args []string) error {
+		value, err := run(args)
+		if err == nil {
+			c.stdout.print(value + "\n")
+		}
+		return err
+	}, flags...)
+}
+
+// headerCommand makes the command of a verb that prints header lines.
+func (c *call) headerCommand(name, arguments, usage string, run func(args []string) (*result, error), flags ...cli.Flag) *cli.Command {
+	var sh bool
+	return c.sessionCommand(name, arguments, usage, func(args []string) error {
+		r, err := run(args)
+		if err == nil && r != nil {
+			c.printHeaders(r, sh)
+		}
+		return err
+	}, append(flags, shFlag(&sh))...)
+}
+
+func shFlag(on *bool) cli.Flag {
+	return &cli.BoolFlag{Name: "sh", Usage: "print shell code for eval, which prints the header lines and exports the session", Destination: on}
+}
+
+// operatorCommand makes the command of a verb for operators and cron. Called by
+// root it acts as the owner of the data directory.
+func (c *call) operatorCommand(name, arguments, usage string, run func(args []string) error, flags ...cli.Flag) *cli.Command {
+	return command(name, arguments, usage, append(flags, c.storeFlags()...), func(args []string) error {
+		if err := c.operate(); err != nil {
+			return err
+		}
+		return run(args)
+	})
+}
+
+// operate opens the store for an operator: root becomes the owner of the data
+// directory, and a lock that was handed down may be on any session.
+func (c *call) operate() error {
+	c.anyLock, c.asOwner = true, true
+	return c.findStore()
+}
+
+// prepare reads the environment, finds the store and reads the request.
+func (c *call) prepare() (err error) {
+	if err = file.CheckDescriptors(); err != nil {
+		return fmt.Errorf("descriptors: %w", err)
+	}
+	if err = c.findStore(); err != nil {
+		return err
+	}
+	if err = c.readRequest(); err != nil {
+		return err
+	}
+	return c.store.CheckLock()
+}
+
+// readRequest reads what the request names its session by, and the keys, and checks
+// them.
+func (c *call) readRequest() (err error) {
+	if err = c.id.check("id"); err != nil {
+		return err
+	}
+	if c.adoptID != "" && !store.ValidID(c.adoptID) {
+		return usagef("--adopt-id must be %d to %d characters A-Z a-z 0-9 _ -", store.MinID, store.MaxID)
+	}
+	if c.keys, err = readKeys(c.secretFile, os.LookupEnv); err != nil {
+		return err
+	}
+	if err = c.checkCookie(); err != nil {
+		return err
+	}
+	c.logInherited()
+	return nil
+}
+
+// findStore reads the environment and finds the store, for an operator's verb as
+// the owner of the data directory.
+func (c *call) findStore() (err error) {
+	if c.badVariable != nil {
+		return c.badVariable
+	}
+	if err = c.readEnvironment(); err != nil {
+		return err
+	}
+	if err = c.becomeOwner(); err == nil {
+		c.store, err = c.open(c.env, c.log)
+	}
+	return err
+}
+
+// checkCookie refuses a cookie that no browser would keep, before anything is
+// changed.
+func (c *call) checkCookie() error {
+	sample := &result{token: c.token(strings.Repeat("a", store.MaxID))}
+	return c.addCookie(sample, true)
+}
+
+// noArguments refuses arguments where a verb has none. They are not repeated,
+// for they may be ids.
+func noArguments(args []string) error {
+	if len(args) > 0 {
+		return usagef("unexpected argument: this verb takes none")
+	}
+	return nil
+}
+
+// someArguments wants at least one argument.
+func someArguments(args []string, what string) error {
+	if len(args) == 0 {
+		return usagef("%s missing", what)
+	}
+	return nil
+}
+
+func oneKey(args []string) (string, error) {
+	if len(args) != 1 {
+		return "", usagef("%d arguments; one KEY is wanted", len(args))
+	}
+	return args[0], nil
+}

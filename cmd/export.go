@@ -1,0 +1,61 @@
+package cmd
+
+import "strconv"
+
+// A setting is an environment variable and its value.
+type setting struct{ name, value string }
+
+// exports returns what later calls of the request are told of the session.
+func (r *result) exports() []setting {
+	s := r.session
+	if s == nil {
+		return []setting{
+			{"CGISESSION_ID", ""}, {"CGISESSION_TOKEN", ""}, {"CGISESSION_IS_NEW", ""}, {"CGISESSION_WAS_INVALIDATED", "1"},
+			{"CGISESSION_VERSION", ""}, {"CGISESSION_CREATED", ""}, {"CGISESSION_ACCESSED", ""}, {"CGISESSION_MINTED", ""},
+		}
+	}
+	return []setting{
+		{"CGISESSION_ID", r.id},
+		{"CGISESSION_TOKEN", r.token},
+		{"CGISESSION_IS_NEW", oneOrEmpty(r.isNew)},
+		{"CGISESSION_WAS_INVALIDATED", oneOrEmpty(r.wasInvalidated)},
+		{"CGISESSION_VERSION", strconv.FormatUint(s.Version, 10)},
+		{"CGISESSION_CREATED", strconv.FormatInt(s.Created, 10)},
+		{"CGISESSION_ACCESSED", strconv.FormatInt(r.accessed, 10)},
+		{"CGISESSION_MINTED", oneOrEmpty(r.minted)},
+	}
+}
+
+// oneOrEmpty encodes a boolean as "1" or "".
+func oneOrEmpty(on bool) string {
+	if on {
+		return "1"
+	}
+	return ""
+}
+
+// json returns the session as load --json prints it, with the variables that a
+// program has to set for its later calls. An empty one is as good as none.
+func (c *call) json(r *result, request setting) []byte {
+	var env object
+	exports := append(r.exports(), request)
+	for _, s := range exports {
+		env.string(s.name, s.value)
+	}
+	for _, name := range c.inheritedBeside(exports) {
+		env.string(name, "")
+	}
+	var o object
+	o.raw("headers", array(r.headers))
+	o.string("id", r.id)
+	o.string("token", r.token)
+	o.bool("is_new", r.isNew)
+	o.bool("was_invalidated", r.wasInvalidated)
+	o.int("version", int64(r.session.Version))
+	o.int("created", r.session.Created)
+	o.int("accessed", r.accessed)
+	o.string("request", request.value)
+	o.raw("env", env.end())
+	o.raw("data", r.session.Data)
+	return o.end()
+}

@@ -1,0 +1,51 @@
+package cmd
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+
+	"cgisession/store"
+)
+
+// readLimited reads all of r, or says that it is larger than limit bytes, not
+// counting one line feed at its end.
+func readLimited(r io.Reader, limit int) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(r, int64(limit)+2))
+	if err == nil && len(bytes.TrimSuffix(text, []byte("\n"))) > limit {
+		err = fmt.Errorf("%w of %d bytes", store.ErrTooLarge, limit)
+	}
+	return text, plain(err)
+}
+
+// readData reads the JSON object on standard input, before any lock is taken.
+func (c *call) readData() (store.Data, error) {
+	if c.id.onStdin() {
+		return nil, usagef("--id-fd 0: standard input holds the data; give the token on another descriptor")
+	}
+	text, err := readLimited(c.stdin, c.maxSize)
+	if err != nil {
+		return nil, fmt.Errorf("standard input: %w", err)
+	}
+	data, err := store.ParseData(text)
+	if err != nil {
+		return nil, fmt.Errorf("standard input: %w", err)
+	}
+	return data, nil
+}
+
+// readValueFile reads the file of an assignment, whole, its last line feed
+// included.
+func (c *call) readValueFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("file %s: %w", path, plain(err))
+	}
+	defer f.Close()
+	text, err := readLimited(f, c.maxSize)
+	if err != nil {
+		return "", fmt.Errorf("file %s: %w", path, err)
+	}
+	return string(text), nil
+}

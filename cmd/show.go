@@ -1,0 +1,58 @@
+package cmd
+
+import (
+	"errors"
+
+	"github.com/urfave/cli/v2"
+
+	"cgisession/store"
+)
+
+func showCommand(c *call) *cli.Command {
+	var data bool
+	return c.operatorCommand("show", "HANDLE", "print what is known of a session as a JSON object", func(args []string) error {
+		if len(args) != 1 {
+			return usagef("%d arguments; one HANDLE is wanted", len(args))
+		}
+		handle, err := c.findHandle(args[0])
+		if errors.Is(err, store.ErrNotFound) {
+			return errNo
+		}
+		if err != nil {
+			return err
+		}
+		err = c.store.Look(handle, func(s *store.Session, state store.State, wrong error) error {
+			c.show(s, state, wrong, data)
+			return nil
+		})
+		if errors.Is(err, store.ErrNotFound) {
+			return errNo
+		}
+		return err
+	}, &cli.BoolFlag{Name: "data", Usage: "print the data too", Destination: &data})
+}
+
+// show prints all that operators see of a session.
+func (c *call) show(s *store.Session, state store.State, wrong error, data bool) {
+	o := listed(s, state)
+	o.string("path", s.Path)
+	if wrong != nil {
+		o.string("wrong", wrong.Error())
+	}
+	if data && s.Data != nil {
+		o.raw("data", s.Data)
+	}
+	c.stdout.printJSON(o.end())
+}
+
+// findHandle returns the handle that an argument means, which may be cut short.
+func (c *call) findHandle(arg string) (string, error) {
+	if len(arg) < store.MinHandle || !store.IsHex(arg) || len(arg) > store.HandleSize {
+		return "", usagef("a HANDLE is %d to %d digits 0-9 a-f, as list prints them", store.MinHandle, store.HandleSize)
+	}
+	handle, err := c.store.Find(arg)
+	if errors.Is(err, store.ErrAmbiguous) {
+		err = usagef("handle %s %w", arg, err)
+	}
+	return handle, err
+}

@@ -1,0 +1,41 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"cgisession/store"
+)
+
+func userFlag(user *string, usage string) cli.Flag {
+	return &cli.GenericFlag{Name: "user", Usage: usage, Value: parsed(user, parseUser)}
+}
+
+// maxUser bounds a user's name, in bytes.
+const maxUser = 256
+
+// parseUser reads a user's name, which a session's record and a list can hold.
+func parseUser(text string) (string, error) {
+	if _, err := store.StringValue(text); err != nil || text == "" || len(text) > maxUser {
+		return "", fmt.Errorf("must be 1 to %d bytes of UTF-8", maxUser)
+	}
+	return text, nil
+}
+
+// eachOfUser visits the sessions that are the user's.
+func (c *call) eachOfUser(user string, visit store.Visit) error {
+	return c.store.UserHandles(user, func(handle string) error {
+		err := c.store.Look(handle, func(s *store.Session, state store.State, wrong error) error {
+			if s.User != user {
+				return nil
+			}
+			return visit(s, state, wrong)
+		})
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+}
