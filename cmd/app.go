@@ -30,22 +30,22 @@ var Version = "devel"
 // Run runs the program with its arguments, its own name first, and returns what
 // it exits with.
 func Run(args []string) (code int) {
+	var out output
+	c := &call{options: defaults(), stdin: os.Stdin, stdout: &out, stderr: stderr()}
 	defer func() {
 		if p := recover(); p != nil {
-			code = report("", fmt.Errorf("%w: %v", errInternal, p))
+			code = c.report("", fmt.Errorf("%w: %v", errInternal, p))
 		}
 	}()
 	if served(cgi.ReadScript(os.LookupEnv), args[0], args[1:]) {
 		io.WriteString(os.Stdout, "Status: 500 Internal Server Error\nContent-Type: text/plain\n\nThis program is no CGI script.\n")
-		return report("", fmt.Errorf("called by a web server as a CGI script, or with the query string as arguments: %w: move it out of the script directory", store.ErrConfig))
+		return c.report("", fmt.Errorf("called by a web server as a CGI script, or with the query string as arguments: %w: move it out of the script directory", store.ErrConfig))
 	}
-	var out output
-	c := &call{options: defaults(), stdin: os.Stdin, stdout: &out, stderr: stderr()}
 	name, err := c.run(args)
 	if err == nil {
 		err = out.flush()
 	}
-	return report(name, err)
+	return c.report(name, err)
 }
 
 // A verb is one of the program's commands. It is made only when it is called

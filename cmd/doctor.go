@@ -29,7 +29,7 @@ func doctorCommand(c *call) *cli.Command {
 		if c.timeout == 0 {
 			found.Say(store.Warning, "timeout", "there is none: a session lives until it is cleaned up; set --timeout, and run cleanup with the same")
 		}
-		return c.stdout.printFindings(found, json)
+		return c.printFindings(found, json)
 	},
 		append(c.cookieFlags(),
 			&cli.BoolFlag{Name: "deep", Usage: "also read every session", Destination: &how.Deep},
@@ -65,25 +65,25 @@ func (c *call) examineCookies(found *store.Findings) {
 
 // printFindings prints what doctor found. With a problem among it the answer is
 // errProblems, and what was found is printed all the same.
-func (o *output) printFindings(found []store.Finding, json bool) error {
+func (c *call) printFindings(found []store.Finding, json bool) error {
 	var problem error
 	for _, f := range found {
 		if f.Level == store.Problem {
 			problem = errProblems
 		}
-		text := hideSecrets(f.Text)
+		text := c.secrets.hide(f.Text)
 		if json {
 			var line object
 			line.string("level", string(f.Level))
 			line.string("about", f.About)
 			line.string("text", text)
-			o.printJSON(line.end())
+			c.stdout.printJSON(line.end())
 			continue
 		}
-		fmt.Fprintf(o, "%-8s %s: %s\n", f.Level, f.About, printable(text))
+		fmt.Fprintf(c.stdout, "%-8s %s: %s\n", f.Level, f.About, c.secrets.printable(text))
 	}
 	if problem != nil {
-		o.flush()
+		c.stdout.flush()
 	}
 	return problem
 }

@@ -221,7 +221,7 @@ func (c *call) renewing(lease *store.Lease, do func() error) error {
 			case <-tick.C:
 			}
 			if err := lease.Renew(); errors.Is(err, store.ErrLockLost) || errors.Is(err, store.ErrNotFound) {
-				fmt.Fprintf(c.stderr, "cgisession: %s\n", printable(err.Error()))
+				fmt.Fprintf(c.stderr, "cgisession: %s\n", c.secrets.printable(err.Error()))
 				return
 			}
 		}

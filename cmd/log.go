@@ -29,7 +29,7 @@ func (c *call) log(event, handle string) {
 		return
 	}
 	if err := appendLine(c.logFile, line); err != nil {
-		c.logFailed.Do(func() { writeNow(unix.Stderr, "cgisession: log file: "+printable(err.Error())+"\n") })
+		c.logFailed.Do(func() { writeNow(unix.Stderr, "cgisession: log file: "+c.secrets.printable(err.Error())+"\n") })
 	}
 }
 

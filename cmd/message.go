@@ -18,23 +18,37 @@ import (
 	"cgisession/store"
 )
 
-// report says on stderr what went wrong, in one line, and returns the exit code.
-func report(verb string, err error) int {
+// report prints on stderr what went wrong, in one line, and returns the exit code.
+func (c *call) report(verb string, err error) int {
 	code := exitCode(err)
 	if err != nil && !silent(err) {
 		if verb != "" {
 			verb += ": "
 		}
-		fmt.Fprintf(stderr(), "cgisession: %s%s\n", verb, printable(err.Error()))
+		fmt.Fprintf(c.stderr, "cgisession: %s%s\n", verb, c.secrets.printable(err.Error()))
 	}
 	return code
 }
 
-// printable returns a message as it may be shown: without what may open a session,
-// and with what would end the line or steer a terminal escaped.
-func printable(message string) string {
+// silent reports whether err is an answer that only the exit code gives.
+func silent(err error) bool {
+	child := childExit{}
+	return errors.Is(err, errNo) || errors.As(err, &child)
+}
+
+// secrets are the arguments, and the values of this program's variables, that may
+// be an id, a token or a password given in the wrong place. They are found when the
+// first message needs them, and once, since doctor may print one for each session.
+type secrets struct {
+	find  sync.Once
+	texts []string
+}
+
+// printable returns a message without secrets, and with every character escaped
+// that would end the line or steer a terminal.
+func (s *secrets) printable(message string) string {
 	var line strings.Builder
-	for _, r := range hideSecrets(message) {
+	for _, r := range s.hide(message) {
 		if quoted := strconv.QuoteRune(r); unicode.IsPrint(r) {
 			line.WriteRune(r)
 		} else {
@@ -44,28 +58,13 @@ func printable(message string) string {
 	return line.String()
 }
 
-// silent reports whether err is an answer that only the exit code gives.
-func silent(err error) bool {
-	child := childExit{}
-	return errors.Is(err, errNo) || errors.As(err, &child)
-}
-
-// hideSecrets returns the message with "…" in place of each argument, and each
-// value of a variable of this program, that may be an id, a token or a password
-// given in the wrong place.
-func hideSecrets(message string) string {
-	hidden.once.Do(func() { hidden.texts = secretTexts() })
-	for _, text := range hidden.texts {
+// hide returns the message with "…" in place of each secret.
+func (s *secrets) hide(message string) string {
+	s.find.Do(func() { s.texts = secretTexts() })
+	for _, text := range s.texts {
 		message = strings.ReplaceAll(message, text, "…")
 	}
 	return message
-}
-
-// hidden is what hideSecrets replaces, found once: doctor may have a message for each
-// session.
-var hidden struct {
-	once  sync.Once
-	texts []string
 }
 
 // secretTexts returns what hideSecrets replaces, the longest first, since one may

@@ -24,6 +24,7 @@ type call struct {
 	stderr    io.Writer
 
 	logFailed sync.Once // guards that this is said once
+	secrets   secrets   // what no message may hold
 
 	ambiguous bool // the request's cookies lead to several sessions
 }
