@@ -11,7 +11,7 @@ import (
 	"cgisession/store/file"
 )
 
-// command makes a verb's command: the library's types end here.
+// command makes a verb's command. Below it nothing knows the library's context.
 func command(name, arguments, usage string, flags []cli.Flag, run func(args []string) error) *cli.Command {
 	return &cli.Command{
 		Name:            name,
@@ -24,6 +24,7 @@ func command(name, arguments, usage string, flags []cli.Flag, run func(args []st
 }
 
 // sessionCommand makes the command of a verb that works on the request's session.
+// The verb runs once the request and the store are prepared.
 func (c *call) sessionCommand(name, arguments, usage string, run func(args []string) error, flags ...cli.Flag) *cli.Command {
 	return command(name, arguments, usage, append(flags, c.sessionFlags()...), func(args []string) error {
 		if err := c.prepare(); err != nil {
@@ -45,7 +46,8 @@ func (c *call) valueCommand(name, arguments, usage string, run func(args []strin
 	}, flags...)
 }
 
-// headerCommand makes the command of a verb that prints header lines.
+// headerCommand makes the command of a verb that prints header lines, or shell code
+// with --sh. A nil result prints nothing.
 func (c *call) headerCommand(name, arguments, usage string, run func(args []string) (*result, error), flags ...cli.Flag) *cli.Command {
 	var sh bool
 	return c.sessionCommand(name, arguments, usage, func(args []string) error {
@@ -62,7 +64,7 @@ func shFlag(on *bool) cli.Flag {
 }
 
 // operatorCommand makes the command of a verb for operators and cron. Called by
-// root it acts as the owner of the data directory.
+// root, it first becomes the owner of the data directory.
 func (c *call) operatorCommand(name, arguments, usage string, run func(args []string) error, flags ...cli.Flag) *cli.Command {
 	return command(name, arguments, usage, append(flags, c.storeFlags()...), func(args []string) error {
 		if err := c.operate(); err != nil {
@@ -72,14 +74,14 @@ func (c *call) operatorCommand(name, arguments, usage string, run func(args []st
 	})
 }
 
-// operate opens the store for an operator: root becomes the owner of the data
-// directory, and a lock that was handed down may be on any session.
+// operate opens the store for an operator. Root becomes the owner of the data directory;
+// CGISESSION_LOCK_FD may hold the lock of any session.
 func (c *call) operate() error {
 	c.anyLock, c.asOwner = true, true
 	return c.findStore()
 }
 
-// prepare reads the environment, finds the store and reads the request.
+// prepare reads the environment, opens the store and reads the request.
 func (c *call) prepare() (err error) {
 	if err = file.CheckDescriptors(); err != nil {
 		return fmt.Errorf("descriptors: %w", err)
@@ -93,8 +95,8 @@ func (c *call) prepare() (err error) {
 	return c.store.CheckLock()
 }
 
-// readRequest reads what the request names its session by, and the keys, and checks
-// them.
+// readRequest checks the options that name the request's session and its cookie, and
+// reads the keys.
 func (c *call) readRequest() (err error) {
 	if err = c.id.check("id"); err != nil {
 		return err
@@ -112,8 +114,8 @@ func (c *call) readRequest() (err error) {
 	return nil
 }
 
-// findStore reads the environment and finds the store, for an operator's verb as
-// the owner of the data directory.
+// findStore reads the environment and opens the store. An operator's verb opens it
+// as the owner of the data directory.
 func (c *call) findStore() (err error) {
 	if c.badVariable != nil {
 		return c.badVariable
@@ -127,15 +129,14 @@ func (c *call) findStore() (err error) {
 	return err
 }
 
-// checkCookie refuses a cookie that no browser would keep, before anything is
-// changed.
+// checkCookie refuses cookie options under which browsers would drop the cookie,
+// before anything is changed. It tries the longest id.
 func (c *call) checkCookie() error {
 	sample := &result{token: c.token(strings.Repeat("a", store.MaxID))}
 	return c.addCookie(sample, true)
 }
 
-// noArguments refuses arguments where a verb has none. They are not repeated,
-// for they may be ids.
+// noArguments refuses arguments. Its message does not repeat them: they may be ids.
 func noArguments(args []string) error {
 	if len(args) > 0 {
 		return usagef("unexpected argument: this verb takes none")
@@ -143,7 +144,8 @@ func noArguments(args []string) error {
 	return nil
 }
 
-// someArguments wants at least one argument.
+// someArguments refuses a command line without arguments; what names the one that
+// is missing.
 func someArguments(args []string, what string) error {
 	if len(args) == 0 {
 		return usagef("%s missing", what)

@@ -10,30 +10,35 @@ import (
 
 // parsedArgs is a command line split into flags and arguments.
 type parsedArgs struct {
-	flags  []givenFlag // in order, the same one perhaps several times
-	words  []string    // the flags with their values, as they were given
-	others []string
-	help   bool // --help was given; then nothing else counts
+	flags  []givenFlag // in order; a flag may be given several times
+	words  []string    // the flags and their values, as they were given
+	others []string    // the arguments
+	help   bool        // --help was given; what follows it is not parsed
 }
 
-// givenFlag is a known flag as the command line has it.
+// givenFlag is a known flag that stands on the command line.
 type givenFlag struct {
 	cli.Flag
-	name, value string // the spelling used; "" also for a switch alone
-	hasValue    bool   // after "=" or, for a flag that takes one, as the next word
+	name, value string // the spelling used; the value is "" for a switch without one
+	hasValue    bool   // by "=", or as the next word if the flag takes a value
 }
 
-// A lastFlag is a switch after which nothing is a flag any more: what follows is
-// text that a client sent. What stands before it is not meant as such.
+// A lastFlag is a switch that ends the flags: all that follows is an argument,
+// whatever it looks like, for a client may have sent it.
 type lastFlag struct {
 	*cli.BoolFlag
-	before int // most arguments that may stand before it
+	before int // at most so many arguments may stand before it
 }
 
-// split splits arguments into flags with their values and the others. It ends at
-// "--", which it drops, after a lastFlag, and, if leading is set, before the first
-// argument that is no flag. What begins with a dash and is no known flag is an
-// error. So is a flag without its value.
+// textFlag returns the lastFlag --text.
+func textFlag(on *bool, before int, usage string) cli.Flag {
+	return lastFlag{&cli.BoolFlag{Name: "text", Usage: usage, Destination: on}, before}
+}
+
+// split splits a command line into flags with their values and arguments. Flags may
+// stand between arguments. They end at "--", which is dropped, after a lastFlag,
+// and, if leading is set, before the first argument. An unknown flag is an error,
+// and so is a flag without its value. A dash alone is an argument.
 func split(args []string, known []cli.Flag, leading bool) (p parsedArgs, err error) {
 	for len(args) > 0 {
 		switch arg := args[0]; {
@@ -64,7 +69,7 @@ func split(args []string, known []cli.Flag, leading bool) (p parsedArgs, err err
 	return p, nil
 }
 
-// end takes what is left for arguments, whatever it looks like.
+// end adds what is left as arguments, whatever it looks like.
 func (p parsedArgs) end(args []string) parsedArgs {
 	p.others = append(p.others, args...)
 	return p
@@ -77,8 +82,8 @@ func withoutDashes(args []string) []string {
 	return args
 }
 
-// parseFlag reads the flag that args begin with, and returns how many of them
-// are its own: two where its value is the next word, whatever that begins with.
+// parseFlag parses the flag at the beginning of args. n is how many of them it
+// takes: 2 if its value is the next word, whatever that word begins with, else 1.
 func parseFlag(args []string, known []cli.Flag) (g givenFlag, n int, err error) {
 	name, value, hasValue := strings.Cut(strings.TrimPrefix(args[0][1:], "-"), "=")
 	if slices.Contains(cli.HelpFlag.Names(), name) {
@@ -107,7 +112,7 @@ func takesValue(f cli.Flag) bool {
 	return ok && takes.TakesValue()
 }
 
-// add notes a flag and the words that it was given in.
+// add adds a flag and its words. Two spellings of one flag are an error.
 func (p *parsedArgs) add(g givenFlag, words []string) error {
 	for _, before := range p.flags {
 		if before.Flag == g.Flag && before.name != g.name {
@@ -124,8 +129,9 @@ func (p parsedArgs) has(f cli.Flag) bool {
 	return slices.ContainsFunc(p.flags, func(g givenFlag) bool { return g.Flag == f })
 }
 
-// run runs the command with these flags and arguments. The library, which reads
-// the variables once more and repeats a bad value in its message, is not asked.
+// run sets the flags and runs the command's action with the arguments. The library's
+// own Run would parse them again, read the variables again, and repeat a bad value
+// in its message.
 func (p parsedArgs) run(command *cli.Command) error {
 	for _, g := range p.flags {
 		if err := g.set(); err != nil {
@@ -139,7 +145,7 @@ func (p parsedArgs) run(command *cli.Command) error {
 	return command.Action(cli.NewContext(nil, set, nil))
 }
 
-// set gives the flag's value to what it is bound to.
+// set sets the variable that the flag is bound to.
 func (g givenFlag) set() error {
 	switch f := g.Flag.(type) {
 	case *cli.GenericFlag:
@@ -152,17 +158,11 @@ func (g givenFlag) set() error {
 	return errInternal
 }
 
-// turn turns a switch on, or to what follows "=".
+// turn sets a switch to the value after "=", or to true without one.
 func (g givenFlag) turn(f *cli.BoolFlag) error {
 	if !g.hasValue {
 		*f.Destination = true
 		return nil
 	}
 	return boolean(f.Destination).Set(g.value)
-}
-
-// textFlag is the switch after which nothing is a flag any more. before is how many
-// arguments may stand before it.
-func textFlag(on *bool, before int, usage string) cli.Flag {
-	return lastFlag{&cli.BoolFlag{Name: "text", Usage: usage, Destination: on}, before}
 }

@@ -1,7 +1,10 @@
 package cmd
 
 import (
+	"errors"
+	goflag "flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -43,7 +46,7 @@ func TestClientWords(t *testing.T) {
 		t.Errorf("the README and the examples have %d calls with words of a client: %q", len(documented), documented)
 	}
 	words := clientWords()
-	g := grammar{allFlags(), verbs(), (&call{stdout: new(output)}).commands()}
+	g := wholeGrammar()
 	random := rand.New(rand.NewPCG(6, 12))
 	for _, line := range append(lines, documented...) {
 		want, err := g.parse(line)
@@ -205,4 +208,235 @@ func expansion(text string) int {
 		}
 	}
 	return len(text)
+}
+
+// FuzzSplit splits the lines of a text as a verb's command line, and again with the
+// lines of another text behind "--".
+func FuzzSplit(f *testing.F) {
+	g := wholeGrammar()
+	for i, place := range clientPlaces {
+		line := strings.Join(strings.Fields(strings.ReplaceAll(place, "%", "--id")), "\n")
+		f.Add(uint8(i), i%2 == 0, line, "--raw\n--\nx")
+	}
+	for i, word := range clientWords() {
+		f.Add(uint8(i), i%3 == 0, "a\n"+word+"\n--sh\n-\n--\n"+word, word)
+	}
+	f.Fuzz(func(t *testing.T, verb uint8, leading bool, line, tail string) {
+		flags := g.commands[int(verb)%len(g.commands)].Flags
+		checkSplit(t, strings.Split(line, "\n"), strings.Split(tail, "\n"), flags, leading)
+	})
+}
+
+// TestSplit splits command lines of random words, most of them flags of the verb.
+func TestSplit(t *testing.T) {
+	g, words := wholeGrammar(), clientWords()
+	random := rand.New(rand.NewPCG(14, 6))
+	pick := func(words ...string) string { return words[random.IntN(len(words))] }
+	accepted, ended, helped := 0, 0, 0
+	for range 20000 {
+		flags := g.commands[random.IntN(len(g.commands))].Flags
+		var line []string
+		for range random.IntN(6) {
+			switch n := random.IntN(8); {
+			case n == 0:
+				line = append(line, pick(words...))
+			case n < 4 || flags == nil:
+				line = append(line, pick("a", "-", "", "--", "KEY=-x", "--help"))
+			default:
+				line = append(line, pick("-", "--")+pick(flags[random.IntN(len(flags))].Names()...)+pick("", "", "=v", "="))
+			}
+		}
+		p, ok := checkSplit(t, line, []string{"--raw", "--", "x"}, flags, random.IntN(2) == 0)
+		switch {
+		case !ok:
+			continue
+		case p.help:
+			helped++
+		case len(p.words)+len(p.others) < len(line):
+			ended++
+		}
+		accepted++
+	}
+	if accepted < 5000 || ended < 500 || helped < 500 {
+		t.Errorf("%d lines were accepted, of them %d with a -- and %d with --help", accepted, ended, helped)
+	}
+}
+
+func wholeGrammar() grammar {
+	return grammar{allFlags(), verbs(), (&call{stdout: new(output)}).commands()}
+}
+
+// checkSplit splits a line and wants what is true of any line. It returns the parts,
+// and whether the line was accepted.
+func checkSplit(t *testing.T, line, tail []string, known []cli.Flag, leading bool) (parsedArgs, bool) {
+	t.Helper()
+	p, err := split(line, known, leading)
+	want, wantErr := splitByFlag(line, known, leading)
+	if (err == nil) != (wantErr == nil) {
+		t.Fatalf("%q: %v; package flag has %v", line, err, wantErr)
+	}
+	if err != nil {
+		if usage := (usageError{}); !errors.As(err, &usage) {
+			t.Fatalf("%q: %v is no usage error", line, err)
+		}
+		return p, false
+	}
+	if got := fmt.Sprintf("%q %v %q", spelled(p.flags), p.help, p.others); got != want {
+		t.Fatalf("%q: %s; package flag has %s", line, got, want)
+	}
+	checkAccounted(t, line, p)
+	if !p.help {
+		checkTail(t, line, tail, p, known, leading)
+	}
+	return p, true
+}
+
+// spelled returns flags as name=value, a switch without a value as name=true.
+func spelled(flags []givenFlag) (texts []string) {
+	for _, g := range flags {
+		if !g.hasValue {
+			g.value = "true"
+		}
+		texts = append(texts, g.name+"="+g.value)
+	}
+	return texts
+}
+
+// checkAccounted wants each word of the line in one part, except the "--" that ends
+// the flags, and what follows --help.
+func checkAccounted(t *testing.T, line []string, p parsedArgs) {
+	t.Helper()
+	left := slices.Clone(line)
+	for _, part := range slices.Concat(p.words, p.others) {
+		i := slices.Index(left, part)
+		if i < 0 {
+			t.Fatalf("%q: %q is not of the line", line, part)
+		}
+		left = slices.Delete(left, i, i+1)
+	}
+	if len(left) > 0 && !p.help && !slices.Equal(left, []string{"--"}) {
+		t.Fatalf("%q: %q are lost", line, left)
+	}
+}
+
+// checkTail wants nothing after "--", nor after a lastFlag, to be a flag.
+func checkTail(t *testing.T, line, tail []string, before parsedArgs, known []cli.Flag, leading bool) {
+	t.Helper()
+	p, err := split(slices.Concat(line, []string{"--"}, tail), known, leading)
+	if err != nil || !slices.Equal(p.words, before.words) || !slices.Equal(p.others[len(p.others)-len(tail):], tail) {
+		t.Fatalf("%q, -- and %q are split into %q and %q, %v", line, tail, p.words, p.others, err)
+	}
+	for _, f := range known {
+		if last, ok := f.(lastFlag); ok {
+			p, err := split(slices.Concat([]string{"--" + last.Name}, line), known, leading)
+			if err != nil || len(p.flags) != 1 || !slices.Equal(p.others, withoutDashes(line)) {
+				t.Fatalf("--%s and %q are split into %q and %q, %v", last.Name, line, p.words, p.others, err)
+			}
+		}
+	}
+}
+
+// splitByFlag is split by means of package flag, which parses flags up to the first
+// argument and is called again for what follows that.
+func splitByFlag(line []string, known []cli.Flag, leading bool) (string, error) {
+	var flags, others []string
+	spelling := make(map[cli.Flag]string)
+	for {
+		var last *lastFlag
+		rest, err := parseByFlag(line, known, func(f cli.Flag, name, value string) error {
+			if before := spelling[f]; before != "" && before != name {
+				return errors.New("two spellings")
+			}
+			spelling[f] = name
+			flags = append(flags, name+"="+value)
+			if l, ok := f.(lastFlag); ok {
+				last = &l
+				return errors.New("stop here")
+			}
+			return nil
+		})
+		parsed := line[:len(line)-len(rest)]
+		switch {
+		case errors.Is(err, goflag.ErrHelp):
+			name, _, _ := strings.Cut(strings.TrimLeft(parsed[len(parsed)-1], "-"), "=")
+			return fmt.Sprintf("%q true %q", append(flags, name+"=true"), others), nil
+		case last != nil && len(others) > last.before:
+			return "", errors.New("too many arguments before the last flag")
+		case last != nil:
+			return fmt.Sprintf("%q false %q", flags, append(others, withoutDashes(rest)...)), nil
+		case err != nil:
+			return "", err
+		case leading || len(rest) == 0 || endsByDashes(parsed, known):
+			return fmt.Sprintf("%q false %q", flags, append(others, rest...)), nil
+		}
+		others, line = append(others, rest[0]), rest[1:]
+	}
+}
+
+// endsByDashes reports whether the last word is the "--" that ends flags, and not a
+// flag's value: then the flags are complete without it.
+func endsByDashes(parsed []string, known []cli.Flag) bool {
+	n := len(parsed) - 1
+	if n < 0 || parsed[n] != "--" {
+		return false
+	}
+	_, err := parseByFlag(parsed[:n], known, func(cli.Flag, string, string) error { return nil })
+	return err == nil
+}
+
+// parseByFlag has package flag parse the flags that a line begins with, and returns
+// the rest of the line.
+func parseByFlag(line []string, known []cli.Flag, seen func(f cli.Flag, name, value string) error) ([]string, error) {
+	set := goflag.NewFlagSet("", goflag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	set.Usage = func() {}
+	for _, f := range known {
+		for _, name := range f.Names() {
+			set.Var(seenFlag{!takesValue(f), func(value string) error { return seen(f, name, value) }}, name, "")
+		}
+	}
+	err := set.Parse(line)
+	return set.Args(), err
+}
+
+// A seenFlag reports a flag that package flag has parsed.
+type seenFlag struct {
+	isSwitch bool
+	report   func(value string) error
+}
+
+func (s seenFlag) String() string   { return "" }
+func (s seenFlag) IsBoolFlag() bool { return s.isSwitch }
+func (s seenFlag) Set(value string) error {
+	if s.isSwitch && value == "" {
+		return errors.New("no value after =")
+	}
+	return s.report(value)
+}
+
+// BenchmarkLine compares the parser with the library's, for the flags of load.
+func BenchmarkLine(b *testing.B) {
+	c := &call{options: defaults(), stdout: new(output)}
+	command := loadCommand(c)
+	command.Action = func(*cli.Context) error { return nil }
+	args := []string{"cgisession", "load"}
+	b.Run("line.go", func(b *testing.B) {
+		for b.Loop() {
+			p, err := split(args[2:], command.Flags, false)
+			if err != nil || p.run(command) != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	for _, n := range []int{0, 10, 20, len(command.Flags)} {
+		b.Run(fmt.Sprintf("library, %d flags", n), func(b *testing.B) {
+			for b.Loop() {
+				some := *command // the library adds its help flag to it
+				some.Flags = command.Flags[:n:n]
+				if err := c.app(&some).Run(args); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }
