@@ -11,7 +11,7 @@ import (
 
 func appendCommand(c *call) *cli.Command {
 	var text bool
-	return c.valueCommand("append", "KEY JSON... | --text KEY VALUE...", "append values to an array and print its length; an absent one is made", func(args []string) (string, error) {
+	return c.valueCommand("append", "KEY JSON... | --text KEY VALUE...", "append values to an array and print its length; an absent array is created", func(args []string) (string, error) {
 		if len(args) < 2 {
 			return "", usagef("KEY and JSON missing; write append KEY JSON...")
 		}
@@ -26,7 +26,7 @@ func appendCommand(c *call) *cli.Command {
 		})
 		return strconv.Itoa(length), err
 	},
-		textFlag(&text, 1, "all that follows are KEY and values, each value a string as it stands"))
+		textFlag(&text, 1, "all arguments after it are KEY and values; each value is a string, taken literally"))
 }
 
 func parseValues(args []string, areJSON bool) (values []store.Value, err error) {

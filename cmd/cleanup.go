@@ -46,8 +46,8 @@ func cleanupCommand(c *call) *cli.Command {
 		jsonFlag(&json))
 }
 
-// untilTerminated returns what ends by SIGTERM, and by SIGINT and SIGHUP unless
-// they are ignored, as under nohup.
+// untilTerminated returns a context that SIGTERM ends, and SIGINT and SIGHUP too unless
+// they are ignored, as under nohup(1).
 func untilTerminated() (context.Context, context.CancelFunc) {
 	signals := []os.Signal{unix.SIGTERM}
 	for _, s := range []os.Signal{unix.SIGINT, unix.SIGHUP} {
@@ -62,7 +62,7 @@ func (c *call) showProgress(s store.Swept) {
 	fmt.Fprintf(c.stderr, "\rseen %d, removed %d\x1b[K", s.Seen, s.Removed)
 }
 
-// printSwept prints a sweep's summary.
+// printSwept prints the result of a sweep, as a line or as JSON.
 func printSwept(out *output, s store.Swept, took time.Duration, json bool) {
 	if !json {
 		fmt.Fprintf(out, "seen %d, removed %d, busy %d, kept %d, corrupt %d, bytes %d, seconds %.2f, %s\n",
@@ -94,6 +94,7 @@ func doneWord(done bool) string {
 	return "stopped early"
 }
 
+// parseCount accepts a number from 1 up.
 func parseCount(text string) (int64, error) {
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 1 {

@@ -7,15 +7,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A descriptor is read and written around os.File, by which Go ends the program on
-// a broken pipe to stdout or stderr before it could say so in its exit code, and
-// which closes what is only lent.
+// A descriptor is read and written without os.File, for two reasons: on a broken pipe
+// of stdout or stderr an os.File ends the program by SIGPIPE (os/signal), so that the
+// exit code would not tell of it; and it closes its descriptor when it is collected,
+// here the caller's.
 type descriptor int
 
 func stderr() descriptor { return descriptor(os.Stderr.Fd()) }
 
-// Read reads as io.Reader has it. It leaves the descriptor open, also once nothing
-// refers to it any more.
+// Read implements io.Reader. It waits for a descriptor that does not block.
 func (d descriptor) Read(text []byte) (int, error) {
 	for {
 		n, err := unix.Read(int(d), text)
@@ -33,6 +33,7 @@ func (d descriptor) Read(text []byte) (int, error) {
 	}
 }
 
+// Write implements io.Writer. It waits for a descriptor that does not block.
 func (d descriptor) Write(text []byte) (written int, err error) {
 	for written < len(text) {
 		n, err := unix.Write(int(d), text[written:])
@@ -49,8 +50,8 @@ func (d descriptor) Write(text []byte) (written int, err error) {
 	return written, nil
 }
 
-// handedDown reports whether a descriptor is the caller's: those that the Go
-// runtime opens, at numbers which the caller left free, are closed at an exec.
+// handedDown reports whether a descriptor is open and came from the caller. The Go
+// runtime opens some too, at numbers that the caller left free, but with FD_CLOEXEC.
 func handedDown(fd int) bool {
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 	return err == nil && flags&unix.FD_CLOEXEC == 0

@@ -9,11 +9,11 @@ import (
 	"cgisession/store"
 )
 
-// What the program exits with. 64 to 78 are those of sysexits.h.
+// The exit codes. Those from 64 to 78 are from sysexits.h.
 const (
 	exitOK          = 0
 	exitNo          = 1  // absent key, no session to read, check failed
-	exitGone        = 10 // the session ended under this request, or a log-in came by an id in its grace
+	exitGone        = 10 // the session ended during this request, or a log-in came by an id in its grace
 	exitConflict    = 11 // --if-version: another version is stored
 	exitUsage       = 64 // EX_USAGE: bad flag, argument or variable
 	exitData        = 65 // EX_DATAERR: bad JSON, too much data, corrupt file
@@ -24,14 +24,14 @@ const (
 	exitUnsafe      = 77 // EX_NOPERM: unsafe path or no permission
 	exitConfig      = 78 // EX_CONFIG: configuration or key file
 
-	exitNotExecutable = 126 // COMMAND of run, lock or edit, as a shell has it
-	exitNotFound      = 127
+	exitNotExecutable = 126 // as a shell: COMMAND cannot be executed
+	exitNotFound      = 127 // as a shell: COMMAND is not found
 )
 
 var (
-	// errNo is an answer, not a failure: it has no message.
+	// errNo is an answer, not a failure: exit code 1 without a message.
 	errNo = errors.New("no")
-	// errProblems is that of doctor, which has said what they are.
+	// errProblems is doctor's answer. The findings, already printed, say what they are.
 	errProblems = errors.New("problems found")
 	errGone     = errors.New("the session is gone: ended or cleaned up during this request")
 	errRotated  = errors.New("the session has got a new id, and this one is in its grace: log in by the new one")
@@ -49,7 +49,7 @@ func (e usageError) Unwrap() error { return e.err }
 
 func usagef(format string, a ...any) error { return usageError{fmt.Errorf(format, a...)} }
 
-// exitCode is the one place that turns errors into what the program exits with.
+// exitCode turns an error into the exit code. No other place does.
 func exitCode(err error) int {
 	usage, command, child := usageError{}, commandError{}, childExit{}
 	switch {

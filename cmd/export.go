@@ -5,7 +5,8 @@ import "strconv"
 // A setting is an environment variable and its value.
 type setting struct{ name, value string }
 
-// exports returns what later calls of the request are told of the session.
+// exports returns the variables that tell later calls of the request which session is
+// meant. Without a session (log-out) the id is empty: later calls have none either.
 func (r *result) exports() []setting {
 	s := r.session
 	if s == nil {
@@ -34,8 +35,9 @@ func oneOrEmpty(on bool) string {
 	return ""
 }
 
-// json returns the session as load --json prints it, with the variables that a
-// program has to set for its later calls. An empty one is as good as none.
+// json returns the object that load --json prints. Its member env has the variables
+// that the program must set for its later calls of the request; those of another
+// request are in it with an empty value, which counts as unset.
 func (c *call) json(r *result, request setting) []byte {
 	var env object
 	exports := append(r.exports(), request)

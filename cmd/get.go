@@ -35,8 +35,8 @@ func getCommand(c *call) *cli.Command {
 		c.noLockFlag())
 }
 
-// data returns the session's data; nil where there is no session, if that is
-// allowed.
+// data returns the session's data. Without a session it returns nil if allowNone is
+// set, else errNo.
 func (c *call) data(allowNone bool) (store.Data, error) {
 	how := store.Touch
 	if c.noLock {
@@ -52,14 +52,14 @@ func (c *call) data(allowNone bool) (store.Data, error) {
 	return r.session.Data, nil
 }
 
-// getForm says how values are printed.
+// getForm is how values are printed.
 type getForm struct {
 	raw, nul, sh bool
 	byDefault    store.Value // nil: none
 }
 
-// check refuses forms that exclude each other, and for --sh returns what the
-// keys name.
+// check refuses forms that exclude each other. For --sh it returns the variables to
+// set.
 func (f *getForm) check(keys []string) ([]name, error) {
 	chosen := 0
 	for _, on := range []bool{f.raw, f.nul, f.sh} {
@@ -79,7 +79,8 @@ func (f *getForm) check(keys []string) ([]name, error) {
 	return parseNames(keys)
 }
 
-// print returns what the verb prints. A single key that is absent is errNo.
+// print returns what the verb prints. A single key that is absent is errNo. Without
+// keys it is all of the data, or the default if data is nil.
 func (f *getForm) print(data store.Data, keys []string, names []name) (string, error) {
 	switch {
 	case f.sh:
@@ -106,7 +107,8 @@ func (f *getForm) print(data store.Data, keys []string, names []name) (string, e
 	return text, nil
 }
 
-// object returns an object of the keys that are there.
+// object returns a JSON object of the keys that are present, and of the others too if
+// there is a default.
 func (f *getForm) object(data store.Data, keys []string) ([]byte, error) {
 	var o object
 	for i, key := range keys {
@@ -121,6 +123,8 @@ func (f *getForm) object(data store.Data, keys []string) ([]byte, error) {
 	return o.end(), nil
 }
 
+// lookUp returns a key's value, or the default for an absent key, and whether there
+// is either.
 func (f *getForm) lookUp(data store.Data, key string) (store.Value, bool, error) {
 	v, ok, err := data.Get(key)
 	if !ok && err == nil && f.byDefault != nil {
@@ -129,7 +133,7 @@ func (f *getForm) lookUp(data store.Data, key string) (store.Value, bool, error)
 	return v, ok, err
 }
 
-// value returns one value with its end.
+// value returns one value as it is printed, with the NUL or line feed that ends it.
 func (f *getForm) value(v store.Value) string {
 	switch {
 	case f.nul:

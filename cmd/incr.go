@@ -10,7 +10,7 @@ import (
 
 func incrCommand(c *call) *cli.Command {
 	by := "1"
-	return c.valueCommand("incr", "KEY", "add to a number and print the sum; an absent one counts as 0", func(args []string) (string, error) {
+	return c.valueCommand("incr", "KEY", "add to a number and print the sum; an absent key counts as 0", func(args []string) (string, error) {
 		key, err := oneKey(args)
 		if err != nil {
 			return "", err
@@ -25,6 +25,7 @@ func incrCommand(c *call) *cli.Command {
 		&cli.GenericFlag{Name: "by", Usage: "add `N`, a JSON number", DefaultText: "1", Value: parsed(&by, parseNumber)})
 }
 
+// parseNumber accepts a number that incr can add.
 func parseNumber(text string) (string, error) {
 	if _, _, err := store.Empty.Add("", text); err != nil {
 		return "", errors.New("must be a JSON number such as 1, -2 or 0.5, of at most 10000 digits")

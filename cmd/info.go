@@ -11,7 +11,7 @@ import (
 
 func infoCommand(c *call) *cli.Command {
 	var showID bool
-	return c.sessionCommand("info", "", "print what is known of the session as a JSON object", func(args []string) error {
+	return c.sessionCommand("info", "", "print what is known about the session as a JSON object", func(args []string) error {
 		if err := noArguments(args); err != nil {
 			return err
 		}
@@ -30,8 +30,8 @@ func infoCommand(c *call) *cli.Command {
 		c.noLockFlag())
 }
 
-// info returns the session's members. Times are in Unix seconds, spans in
-// seconds, null for none.
+// info returns the JSON object that info prints. Times are Unix seconds; timeout and
+// lifetime are seconds, or null for none.
 func (c *call) info(r *result, showID bool) []byte {
 	var o object
 	if showID {

@@ -9,8 +9,8 @@ import (
 	"cgisession/store"
 )
 
-// readLimited reads all of r, or says that it is larger than limit bytes, not
-// counting one line feed at its end.
+// readLimited reads all of r. Over limit bytes it returns ErrTooLarge; one line feed
+// at the end does not count.
 func readLimited(r io.Reader, limit int) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(r, int64(limit)+2))
 	if err == nil && len(bytes.TrimSuffix(text, []byte("\n"))) > limit {
@@ -19,7 +19,8 @@ func readLimited(r io.Reader, limit int) ([]byte, error) {
 	return text, plain(err)
 }
 
-// readData reads the JSON object on standard input, before any lock is taken.
+// readData reads the JSON object on standard input. Call it before a lock is taken:
+// the input may be slow to come.
 func (c *call) readData() (store.Data, error) {
 	if c.id.onStdin() {
 		return nil, usagef("--id-fd 0: standard input holds the data; give the token on another descriptor")
@@ -35,8 +36,7 @@ func (c *call) readData() (store.Data, error) {
 	return data, nil
 }
 
-// readValueFile reads the file of an assignment, whole, its last line feed
-// included.
+// readValueFile reads the file of KEY@=FILE. Its last line feed is part of the value.
 func (c *call) readValueFile(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -10,14 +10,14 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// printJSON prints JSON for an operator, on a line of its own, so that no stored
-// text can steer the terminal or turn the order of what it shows.
+// printJSON prints JSON for an operator, on one line. Stored text can neither steer
+// the terminal nor reverse the order of what it shows.
 func (o *output) printJSON(text []byte) {
 	o.text = append(appendVisible(o.text, text), '\n')
 }
 
-// appendVisible appends JSON without whitespace, with every character that is not
-// printable, which only strings hold, as the escape for it (RFC 8259 §7).
+// appendVisible appends JSON text that has no whitespace outside of strings. It
+// escapes every character that is not printable (RFC 8259 §7); only strings hold any.
 func appendVisible(dst, text []byte) []byte {
 	for len(text) > 0 {
 		r, n := utf8.DecodeRune(text)
@@ -31,7 +31,7 @@ func appendVisible(dst, text []byte) []byte {
 	return dst
 }
 
-// appendEscape appends \uXXXX, or two of them beyond U+FFFF.
+// appendEscape appends \uXXXX, or a surrogate pair of them beyond U+FFFF.
 func appendEscape(dst []byte, r rune) []byte {
 	if high, low := utf16.EncodeRune(r); r > 0xffff {
 		return appendEscape(appendEscape(dst, high), low)
@@ -40,9 +40,10 @@ func appendEscape(dst []byte, r rune) []byte {
 	return append(dst, '\\', 'u', digits[r>>12], digits[r>>8&0xf], digits[r>>4&0xf], digits[r&0xf])
 }
 
-// object writes a JSON object member by member.
+// object writes a JSON object member by member. The zero value is empty.
 type object struct{ text []byte }
 
+// raw adds a member whose value is JSON text.
 func (o *object) raw(name string, value []byte) {
 	separator := byte(',')
 	if len(o.text) == 0 {
@@ -63,7 +64,7 @@ func (o *object) bool(name string, value bool) { o.raw(name, strconv.AppendBool(
 
 func (o *object) int(name string, value int64) { o.raw(name, strconv.AppendInt(nil, value, 10)) }
 
-// end returns the object's text.
+// end returns the object's text. Nothing can be added after it.
 func (o *object) end() []byte {
 	if len(o.text) == 0 {
 		return []byte("{}")

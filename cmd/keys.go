@@ -12,9 +12,9 @@ import (
 	"cgisession/store"
 )
 
-// readKeys returns the keys that sign ids: those of the secret file, or the one
-// of CGISESSION_SECRET, or none if neither is set. A key that cannot be
-// trusted is an error; ids never go unsigned for want of a key.
+// readKeys returns the keys that sign ids: those of the secret file, else those of
+// CGISESSION_SECRET, else nil, and then ids are not signed. A key that is empty, too
+// short or unsafe is an error (ErrConfig), never a reason not to sign.
 func readKeys(file string, lookup func(string) (string, bool)) (cookie.Keys, error) {
 	if set, ok := lookup("CGISESSION_SECRET_FILE"); file == "" && ok && set == "" {
 		return nil, fmt.Errorf("%w: CGISESSION_SECRET_FILE is set but empty; name a key file or unset it", store.ErrConfig)
@@ -48,13 +48,12 @@ func readKeyFile(file string) (cookie.Keys, error) {
 	return cookie.ParseKeys(text)
 }
 
-// readSecretFile reads a file that only this user, and root, can have written
-// or read.
+// readSecretFile reads a file that no user but this one and root can read or write.
 func readSecretFile(file string) ([]byte, error) {
 	return readRegular(file, unix.O_NOFOLLOW, maxKeyFile, func(st *unix.Stat_t) error {
 		switch {
 		case !trusted(st):
-			return fmt.Errorf("belongs to user %d; it must be root's or that of who runs this", st.Uid)
+			return fmt.Errorf("belongs to user %d; it must be root's or the caller's", st.Uid)
 		case st.Mode&0o077 != 0:
 			return fmt.Errorf("mode %#o lets other users read it; chmod 600 it, and make a new key", st.Mode&0o777)
 		}
@@ -62,8 +61,8 @@ func readSecretFile(file string) ([]byte, error) {
 	})
 }
 
-// readRegular reads a regular file of at most so many bytes, unless check refuses it.
-// It waits for nothing, as it would for the writer of a FIFO.
+// readRegular reads a regular file of at most so many bytes. check may refuse it. A
+// FIFO in its place is refused without waiting for a writer (O_NONBLOCK, open(2)).
 func readRegular(file string, flags, most int, check func(*unix.Stat_t) error) ([]byte, error) {
 	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK|flags, 0)
 	if err != nil {

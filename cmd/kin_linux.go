@@ -14,8 +14,8 @@ import (
 // processor that Go knows (times(2), proc_pid_stat(5)).
 const tick = 1e9 / 100
 
-// sinceBoot returns the time in clock ticks since boot. /proc uses the same clock for
-// the start of a process, also in a time namespace.
+// sinceBoot returns the time since boot, in ticks, or 0 if it is not known. /proc gives
+// the start of a process by the same clock, also in a time namespace.
 func sinceBoot() int64 {
 	var now unix.Timespec
 	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) != nil {
@@ -24,12 +24,12 @@ func sinceBoot() int64 {
 	return now.Nano() / tick
 }
 
-// maxAncestors bounds how far up ancestors are looked at, should processes that
-// end meanwhile lead in a circle.
+// maxAncestors bounds how many ancestors kin looks at. Numbers of processes that end
+// and are given anew meanwhile could lead it in a circle.
 const maxAncestors = 10000
 
-// kin returns what process pid is to this one. One that started after the time
-// by, in clock ticks since boot, is another process under the same number.
+// kin returns how process pid is related to this one. by is a time, in ticks since
+// boot: a process that started later only has the number of the one that is meant.
 func kin(pid int, by int64) cgi.Kin {
 	at := os.Getppid()
 	if pid == os.Getpid() {
@@ -53,9 +53,9 @@ func kin(pid int, by int64) cgi.Kin {
 	return cgi.NoKin
 }
 
-// processStat returns a process's parent, and when it started, in clock ticks
-// since boot: fields 4 and 22 of /proc/PID/stat (proc_pid_stat(5)). Field 2, the
-// program's name in parentheses, may hold blanks and parentheses.
+// processStat returns a process's parent and its start, in ticks since boot: fields 4
+// and 22 of /proc/PID/stat (proc_pid_stat(5)). Field 2, the program's name in
+// parentheses, may hold blanks and parentheses itself.
 func processStat(pid int) (parent int, started int64, ok bool) {
 	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {

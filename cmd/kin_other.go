@@ -4,8 +4,9 @@ package cmd
 
 import "cgisession/cgi"
 
-// sinceBoot returns 0: no start of a process is compared with it here.
+// sinceBoot returns 0: kin compares it with nothing here.
 func sinceBoot() int64 { return 0 }
 
-// kin returns what process pid is to this one. Ancestors are not known here.
+// kin returns how process pid is related to this one: only by its process group, since
+// this system does not show ancestors in /proc.
 func kin(pid int, _ int64) cgi.Kin { return groupKin(pid) }

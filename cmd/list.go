@@ -41,7 +41,8 @@ func printListed(out *output, s *store.Session, state store.State, json bool) {
 	fmt.Fprintf(out, "%s %s %s %d %d %s%s\n", s.Handle, dateOrNone(created(s)), dateOrNone(s.Accessed), s.Size, s.Version, state, user)
 }
 
-// created returns when the session was, the zero time if that is not known.
+// created returns when the session was created: the zero time if no version of it can
+// be read, and so its creation is unknown.
 func created(s *store.Session) time.Time {
 	if s.Version == 0 {
 		return time.Time{}
@@ -56,7 +57,7 @@ func dateOrNone(t time.Time) string {
 	return date(t)
 }
 
-// listed returns the members of a session that operators see.
+// listed returns the members that list --json and show print.
 func listed(s *store.Session, state store.State) *object {
 	var o object
 	o.string("handle", s.Handle)
@@ -76,5 +77,5 @@ func unixOrNull(t time.Time) []byte {
 	return strconv.AppendInt(nil, t.Unix(), 10)
 }
 
-// date returns a time as operators read it.
+// date returns a time in UTC, as RFC 3339 writes it.
 func date(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -13,12 +13,13 @@ import (
 	"cgisession/store"
 )
 
-// The log. A line is written to a file that nobody but this user and root can
-// have put there, and no call waits for the one that reads it.
+// The log file must be safe: nobody but this user and root can have put it, or a
+// directory or link on the way to it, where it is. No call waits for the log's
+// reader.
 
-// log appends one line about an event to the log file, if there is one. It
-// holds the session's handle, never its id. That the log cannot be written is
-// said once a call, and stops nothing.
+// log appends a line about an event to the log file, if there is one. It holds the
+// session's handle, never its id. A log that cannot be written stops nothing: a call
+// reports it once, on stderr.
 func (c *call) log(event, handle string) {
 	if c.logFile == "" {
 		return
@@ -33,14 +34,14 @@ func (c *call) log(event, handle string) {
 	}
 }
 
-// isStderr reports whether the log is standard error. Where that is a socket,
-// as systemd makes it, none of its names can be opened.
+// isStderr reports whether the log file is a name of standard error, which is then
+// not opened by it: where it is a socket, as under systemd, open(2) fails.
 func isStderr(file string) bool {
 	return file == "-" || file == "/dev/stderr" || file == "/dev/fd/2" || file == "/proc/self/fd/2"
 }
 
-// appendLine adds a line to the file, which is opened anew each time so that
-// it can be rotated. To a FIFO that is full it is not added.
+// appendLine opens the file and appends a line. It opens it for each line, so that
+// the log can be rotated. A FIFO that is full drops the line.
 func appendLine(file, line string) error {
 	fd, err := openLog(file)
 	if err != nil {
@@ -61,8 +62,8 @@ func appendLine(file, line string) error {
 	return nil
 }
 
-// writeNow writes the text if it can be written without waiting, though the
-// descriptor may be one that waits: others have it too, so it stays as it is.
+// writeNow writes the text if that takes no waiting, else not. It sets no O_NONBLOCK
+// on the descriptor, which would hold for all processes that share it (fcntl(2)).
 func writeNow(fd int, text string) {
 	var st unix.Stat_t
 	ready, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, 0)
@@ -71,28 +72,29 @@ func writeNow(fd int, text string) {
 	}
 	write := unix.Write
 	if kind := st.Mode & unix.S_IFMT; kind == unix.S_IFIFO || kind == unix.S_IFSOCK {
-		write = writeNoWait // another process may have filled it meanwhile
+		write = writeNoWait // another process may have filled it since poll
 	}
 	write(fd, []byte(text))
 }
 
-// openLog opens the log file, or makes it.
+// openLog opens the log file, or creates it with mode 0600.
 func openLog(file string) (fd int, err error) {
 	dir, name, err := openParent(file)
 	if err != nil {
 		return -1, err
 	}
 	defer unix.Close(dir)
-	// A FIFO that nobody reads is an error at once; a terminal stays another's.
+	// O_NONBLOCK: a FIFO without a reader is an error at once (fifo(7)).
+	// O_NOCTTY: a terminal does not become that of this process.
 	const how = unix.O_WRONLY | unix.O_APPEND | unix.O_NONBLOCK | unix.O_NOCTTY
 	fd, err = openat(dir, name, how, 0)
 	if err == unix.ENOENT {
 		fd, err = openat(dir, name, how|unix.O_CREAT|unix.O_EXCL, 0o600)
 		if err == nil {
-			err = unix.Fchmod(fd, 0o600) // whatever the mask is
+			err = unix.Fchmod(fd, 0o600) // whatever the umask is
 		}
 	}
-	if err == unix.EEXIST { // another call just made it
+	if err == unix.EEXIST { // another call created it since
 		fd, err = openat(dir, name, how, 0)
 	}
 	if err != nil {
@@ -101,8 +103,7 @@ func openLog(file string) (fd int, err error) {
 	return checked(fd, checkLog)
 }
 
-// openat opens what is no symbolic link. If a signal interrupts that, it is
-// repeated.
+// openat opens a file that is no symbolic link, and again if a signal interrupts it.
 func openat(dir int, name string, flags int, mode uint32) (fd int, err error) {
 	for err = unix.EINTR; err == unix.EINTR; {
 		fd, err = unix.Openat(dir, name, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
@@ -110,7 +111,7 @@ func openat(dir int, name string, flags int, mode uint32) (fd int, err error) {
 	return fd, err
 }
 
-// checked returns the descriptor unless check refuses the file; then it closes it.
+// checked returns the descriptor, or closes it if check refuses the file.
 func checked(fd int, check func(st *unix.Stat_t) error) (int, error) {
 	var st unix.Stat_t
 	err := unix.Fstat(fd, &st)
@@ -124,15 +125,15 @@ func checked(fd int, check func(st *unix.Stat_t) error) (int, error) {
 	return fd, nil
 }
 
-// checkLog refuses a file that belongs to another user, or that others can write.
-// A device may be anybody's to write to, as /dev/null is.
+// checkLog refuses a file that belongs to another user or that others can write to.
+// Everybody may write to a device, as to /dev/null.
 func checkLog(st *unix.Stat_t) error {
 	kind := st.Mode & unix.S_IFMT
 	switch {
 	case kind != unix.S_IFREG && kind != unix.S_IFIFO && kind != unix.S_IFCHR:
 		return fmt.Errorf("%w: not a file, a FIFO or a character device", store.ErrUnsafe)
 	case !trusted(st):
-		return fmt.Errorf("%w: belongs to user %d; it must be root's or that of who runs this", store.ErrUnsafe, st.Uid)
+		return fmt.Errorf("%w: belongs to user %d; it must be root's or the caller's", store.ErrUnsafe, st.Uid)
 	case kind == unix.S_IFCHR:
 	case st.Mode&0o022 != 0:
 		return fmt.Errorf("%w: mode %#o lets other users write to it; chmod go-w it", store.ErrUnsafe, st.Mode&0o777)
@@ -142,15 +143,15 @@ func checkLog(st *unix.Stat_t) error {
 	return nil
 }
 
-// A walk goes along a path from directory to directory. It goes through those and
-// follows those symbolic links by which no other user can lead it elsewhere.
+// A walk resolves a path, one name at a time. It refuses a directory or a symbolic
+// link that another user could have put there to lead it elsewhere.
 type walk struct {
-	dir   int      // descriptor of the directory that it has come to
+	dir   int      // descriptor of the directory reached so far
 	ahead []string // the names that are left
-	links int      // that were followed
+	links int      // how many symbolic links were followed
 }
 
-// maxLinks bounds how many symbolic links are followed, as Linux does
+// maxLinks bounds how many symbolic links a walk follows, as Linux does
 // (path_resolution(7)).
 const maxLinks = 40
 
@@ -173,8 +174,8 @@ func openParent(path string) (dir int, last string, err error) {
 	return w.dir, cmp.Or(w.ahead[0], "."), nil
 }
 
-// prepend puts a path before the names that are left, and goes to where that
-// begins.
+// prepend puts a path before the names that are left, and enters the directory where
+// the path begins, if that is not the one reached so far.
 func (w *walk) prepend(path string) error {
 	w.ahead = append(strings.Split(path, "/"), w.ahead...)
 	switch {
@@ -186,7 +187,7 @@ func (w *walk) prepend(path string) error {
 	return nil
 }
 
-// enter goes to a directory.
+// enter opens a directory, checks it, and makes it the one reached.
 func (w *walk) enter(at int, name string) error {
 	fd, err := openat(at, name, searchOnly|unix.O_DIRECTORY, 0)
 	if err == nil {
@@ -199,19 +200,19 @@ func (w *walk) enter(at int, name string) error {
 	return err
 }
 
-// checkWay refuses a directory in which another user can rename what others
-// made.
+// checkWay refuses a directory in which another user could rename files that are not
+// that user's own. With the sticky bit, as in /tmp, nobody can (unlink(2)).
 func checkWay(st *unix.Stat_t, name string) error {
 	switch {
 	case !trusted(st):
-		return fmt.Errorf("%w: directory %s belongs to user %d; it must be root's or that of who runs this", store.ErrUnsafe, name, st.Uid)
+		return fmt.Errorf("%w: directory %s belongs to user %d; it must be root's or the caller's", store.ErrUnsafe, name, st.Uid)
 	case st.Mode&0o022 != 0 && st.Mode&unix.S_ISVTX == 0:
 		return fmt.Errorf("%w: mode %#o of directory %s lets other users write to it; chmod go-w it", store.ErrUnsafe, st.Mode&0o777, name)
 	}
 	return nil
 }
 
-// step goes on by a name: to a directory, or along a symbolic link.
+// step enters the directory of this name, or follows the symbolic link of this name.
 func (w *walk) step(name string) error {
 	err := w.enter(w.dir, name)
 	var st unix.Stat_t
@@ -220,7 +221,7 @@ func (w *walk) step(name string) error {
 		return err
 	}
 	if !trusted(&st) {
-		return fmt.Errorf("%w: symbolic link %s belongs to user %d; it must be root's or that of who runs this", store.ErrUnsafe, name, st.Uid)
+		return fmt.Errorf("%w: symbolic link %s belongs to user %d; it must be root's or the caller's", store.ErrUnsafe, name, st.Uid)
 	}
 	if w.links++; w.links > maxLinks {
 		return unix.ELOOP

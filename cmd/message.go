@@ -67,8 +67,8 @@ func (s *secrets) hide(message string) string {
 	return message
 }
 
-// secretTexts returns what hideSecrets replaces, the longest first, since one may
-// begin as another does.
+// secretTexts returns the texts that hide replaces, the longest first: one may be the
+// beginning of another.
 func secretTexts() []string {
 	args, _ := splitLine(os.Args)
 	var texts []string
@@ -82,8 +82,8 @@ func secretTexts() []string {
 	return slices.Compact(texts)
 }
 
-// shownAs returns the forms in which a message may hold the text: in quotes, and cut
-// by short.
+// shownAs returns the forms in which a message may hold the text: as it is, quoted
+// (%q), and each of them cut by short.
 func shownAs(text string) (forms []string) {
 	for _, form := range []string{text, text[:min(len(text), mostShown)]} {
 		quoted := strconv.Quote(form)
@@ -93,7 +93,7 @@ func shownAs(text string) (forms []string) {
 }
 
 // maybeSecrets returns the parts of a command line and an environment that may be
-// secret. A handle is none where a verb takes one.
+// secret. A handle is no secret on the command line of a verb that takes one.
 func maybeSecrets(args, env []string) []string {
 	var texts []string
 	for _, arg := range args {
@@ -119,10 +119,10 @@ func maybeSecrets(args, env []string) []string {
 	})
 }
 
-// maybeSecret reports whether text may be an id, a token or a password: it is as
-// long as an id, also between the slashes, dots and colons of paths, domains, dates
-// and tokens. What begins as a path does is none, nor are names of variables, and
-// what ends as --redis-prefix mostly does.
+// maybeSecret reports whether text may be an id, a token or a password: a part of it
+// between slashes, dots and colons is as long as an id. Paths are not, nor are the
+// names of reserved variables, nor what ends in a colon, as most values of
+// --redis-prefix do.
 func maybeSecret(text string) bool {
 	if isPath(text) || cgi.IsReserved(text) || strings.HasSuffix(text, ":") {
 		return false
@@ -131,8 +131,8 @@ func maybeSecret(text string) bool {
 	return slices.ContainsFunc(strings.FieldsFunc(text, isEnd), func(part string) bool { return len(part) >= store.MinID })
 }
 
-// ids returns the parts of a text that have the form of an id that this program
-// made: PATH_INFO and a JSON Pointer have them after a slash, as paths have names.
+// ids returns the parts of a text that look like an id of this program. In PATH_INFO
+// and in a JSON Pointer an id stands after a slash, where maybeSecret sees a path.
 func ids(text string) []string {
 	isEnd := func(r rune) bool {
 		return !strings.ContainsRune("-_", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
@@ -148,7 +148,8 @@ func isFlag(name string) bool {
 	return slices.ContainsFunc(allFlags(), func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
 }
 
-// mostShown is how much of an argument a message shows, in bytes; store has the same.
+// mostShown is how much of an argument a message shows, in bytes. The messages of
+// package store show as much.
 const mostShown = 64
 
 // short returns the beginning of an argument, for a message.
@@ -159,8 +160,8 @@ func short(text string) string {
 	return text
 }
 
-// plain returns what the system said, without the operation and the path: the
-// caller's message has them.
+// plain returns the system's error without its operation and path, which the caller's
+// message has already.
 func plain(err error) error {
 	if path, ok := err.(*os.PathError); ok {
 		if path.Err == unix.ELOOP {

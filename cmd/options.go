@@ -18,11 +18,11 @@ import (
 	"cgisession/store/file"
 )
 
-// options are what flags and variables set, each bound in flags.
+// options are what flags and variables set. storeFlags and cookieFlags bind each.
 type options struct {
 	dataDir, storeType string
 	cookieName         string
-	id                 clientToken // an empty one is one, too
+	id                 clientToken // also an empty one, if it is given
 	adoptID            string
 	useCookies         bool
 	timeout, lifetime  time.Duration
@@ -36,12 +36,12 @@ type options struct {
 	logFile            string
 	redis              redisOptions
 
-	anyLock     bool  // CGISESSION_LOCK_FD may be on another session than the verb's
+	anyLock     bool  // CGISESSION_LOCK_FD may hold the lock of another session than the verb's
 	asOwner     bool  // root becomes the owner of the data directory
-	badVariable error // the first one's
+	badVariable error // of the first variable with a bad value
 }
 
-// redisOptions say where the servers are that have the sessions.
+// redisOptions say which server has the sessions, and how to reach it.
 type redisOptions struct{ url, passwordFile, caFile, prefix string }
 
 func defaults() options {
@@ -60,8 +60,8 @@ func defaults() options {
 // sessionFlags binds the options of the verbs that work on the request's session.
 func (o *options) sessionFlags() []cli.Flag { return append(o.storeFlags(), o.cookieFlags()...) }
 
-// storeFlags binds the options that say where sessions are and what becomes of
-// them: name, variable, default and unit of each, here and nowhere else.
+// storeFlags binds the options of the store. The name, variable, default and unit of
+// each option stand here and in cookieFlags, and nowhere else.
 func (o *options) storeFlags() []cli.Flag {
 	return []cli.Flag{
 		o.option("data-dir", "`DIR` that holds the sessions", "$TMPDIR/cgisession-UID", text(&o.dataDir)),
@@ -72,21 +72,22 @@ func (o *options) storeFlags() []cli.Flag {
 		o.option("redis-prefix", "`PREFIX` of all keys", "cgisession:", text(&o.redis.prefix)),
 		o.option("timeout", "longest `TIME` between accesses, as 1800 (seconds), 30m or 7d; 0: no limit", "0", duration(&o.timeout)),
 		o.option("lifetime", "longest `TIME` since the session was created; 0: no limit", "0", duration(&o.lifetime)),
-		o.switchOn("invalidate-corrupt", "take a corrupt session for a timed-out one, instead of failing", &o.invalidateCorrupt),
+		o.switchOn("invalidate-corrupt", "treat a corrupt session as a timed-out one, instead of failing", &o.invalidateCorrupt),
 		o.option("lock-timeout", "longest `TIME` to wait for a session that is locked; 0: do not wait", "10s", duration(&o.lockTimeout)),
-		o.switchOn("durable", "sync each save to the disk before it is reported; the same for all who use the directory", &o.durable),
-		o.option("max-size", "most `BYTES` of data in a session", "1048576", size(&o.maxSize)),
+		o.switchOn("durable", "sync each save to the disk before it is reported; set it alike for all that use the directory", &o.durable),
+		o.option("max-size", "largest data of a session, in `BYTES`", "1048576", size(&o.maxSize)),
 		o.option("log-file", "append events to `FILE`; - is standard error", "none", text(&o.logFile)),
 	}
 }
 
-// cookieFlags binds the options that say how a request names its session.
+// cookieFlags binds the options that say how a request names its session: the
+// cookie, the token or id in place of it, and the keys.
 func (o *options) cookieFlags() []cli.Flag {
-	flags := o.id.flags("id", "`TOKEN` that the client sent by another way than a cookie, judged as a cookie would be; other users see the command line",
-		"the same, with the token read from descriptor `N`, 0 being standard input")
+	flags := o.id.flags("id", "`TOKEN` that the client sent in a form field or URL, checked as a cookie is; other users can see the command line",
+		"the same, with the token read from descriptor `N`; 0: standard input")
 	return append(flags,
 		o.option("cookie-name", "`NAME` of the cookie; sessions of other names are never seen", "cgisession_id", text(&o.cookieName), "key"),
-		o.option("adopt-id", "the script's own `ID` for a session, which is made if there is none", "", adopted(&o.adoptID)),
+		o.option("adopt-id", "the script's own `ID` for a session, which is created if there is none", "", adopted(&o.adoptID)),
 		o.option("use-cookies", "read and print cookies: `true|false`", "true", boolean(&o.useCookies)),
 		o.option("cookie-expires", "when the browser drops the cookie: true (when it is closed), false (never: 400 days), a `TIME`, or a date such as 2027-01-31T00:00:00Z", "true", expires(&o.cookie.Expires)),
 		o.option("cookie-path", "`PATH` of the URLs that the cookie is sent to", "/", text(&o.cookie.Path)),
@@ -98,12 +99,13 @@ func (o *options) cookieFlags() []cli.Flag {
 		o.option("secret-file", "`FILE` of keys that sign ids, one a line, the first for new ones; or set CGISESSION_SECRET", "", text(&o.secretFile)))
 }
 
-// noLockFlag is the option of the verbs that only read.
+// noLockFlag binds the option of the verbs that only read.
 func (o *options) noLockFlag() cli.Flag {
 	return o.switchOn("no-lock", "read a recent version without waiting for the lock, and mark no access", &o.noLock)
 }
 
-// variable returns the name of the environment variable that sets an option.
+// variable returns the name of the environment variable that sets an option:
+// CGISESSION_DATA_DIR for data-dir.
 func variable(name string) string {
 	text := []byte("CGISESSION_" + name)
 	for i, c := range text {
@@ -117,21 +119,21 @@ func variable(name string) string {
 	return string(text)
 }
 
-// option sets an option from its variable, and makes the flag that goes before
-// that. The flag's EnvVars are for the help.
+// option sets an option from its variable and returns the flag, which overrides the
+// variable when it is parsed. The flag's EnvVars only show in the help.
 func (o *options) option(name, usage, byDefault string, v *value, aliases ...string) cli.Flag {
 	o.readVariable(name, v)
 	return &cli.GenericFlag{Name: name, Aliases: aliases, EnvVars: []string{variable(name)}, Usage: usage, DefaultText: byDefault, Value: v}
 }
 
-// switchOn is option for what is off unless it is named.
+// switchOn is option for a switch that is off by default.
 func (o *options) switchOn(name, usage string, on *bool) cli.Flag {
 	o.readVariable(name, boolean(on))
 	return &cli.BoolFlag{Name: name, EnvVars: []string{variable(name)}, Usage: usage, Destination: on}
 }
 
-// readVariable reads an option's variable. An empty one is as good as none. What
-// it holds is not repeated, for it may be a password.
+// readVariable sets an option from its variable, unless that is unset or empty. The
+// message for a bad value does not repeat it: it may be a password.
 func (o *options) readVariable(name string, v *value) {
 	text := os.Getenv(variable(name))
 	if text == "" {
@@ -142,8 +144,7 @@ func (o *options) readVariable(name string, v *value) {
 	}
 }
 
-// value is an option that takes a value: how to read it, and the text that was
-// read last.
+// value is the value of an option: how its text is parsed, and the text last set.
 type value struct {
 	set  func(text string) error
 	text string
@@ -153,7 +154,7 @@ func (v *value) Set(text string) error { v.text = text; return v.set(text) }
 func (v *value) String() string        { return v.text }
 func (v *value) Get() any              { return v.text }
 
-// parsed makes an option of a function that reads its text.
+// parsed returns a value that parse parses and to receives.
 func parsed[T any](to *T, parse func(string) (T, error)) *value {
 	return &value{set: func(text string) (err error) {
 		*to, err = parse(text)
@@ -161,7 +162,7 @@ func parsed[T any](to *T, parse func(string) (T, error)) *value {
 	}}
 }
 
-// text is any text but none, on one line.
+// text accepts one line that is not empty.
 func text(to *string) *value {
 	return parsed(to, func(text string) (string, error) {
 		switch {
@@ -174,6 +175,7 @@ func text(to *string) *value {
 	})
 }
 
+// choice accepts one of the words.
 func choice(to *string, words ...string) *value {
 	return parsed(to, func(text string) (string, error) {
 		if !slices.Contains(words, text) {
@@ -183,6 +185,7 @@ func choice(to *string, words ...string) *value {
 	})
 }
 
+// boolean accepts what strconv.ParseBool does: true, false, 1, 0 and so on.
 func boolean(to *bool) *value {
 	return parsed(to, func(text string) (bool, error) {
 		on, err := strconv.ParseBool(text)
@@ -199,9 +202,10 @@ func expires(to *cookie.Expires) *value { return parsed(to, cookie.ParseExpires)
 
 func sameSite(to *cookie.SameSite) *value { return parsed(to, cookie.ParseSameSite) }
 
-// maxSize bounds --max-size, so that a session's file is read in one piece.
+// maxSize bounds --max-size, in bytes: a session is read into memory whole.
 const maxSize = 1 << 30
 
+// size accepts a number of bytes, from that of the empty object up.
 func size(to *int) *value {
 	return parsed(to, func(text string) (int, error) {
 		n, err := strconv.Atoi(text)
@@ -212,7 +216,8 @@ func size(to *int) *value {
 	})
 }
 
-// adopted is an id, which prepare judges: the library's message would hold it.
+// adopted accepts any text; prepare validates it, since the library would print the
+// id.
 func adopted(to *string) *value {
 	return parsed(to, func(text string) (string, error) {
 		if text == "" {
@@ -229,7 +234,9 @@ func (o *options) attributes(https bool) cookie.Attributes {
 	return a
 }
 
-// directory returns the directory that holds the sessions.
+// directory returns the directory that holds the sessions: --data-dir, or else one of
+// this user's below the directory for temporary files or, in memory, below that for
+// runtime files.
 func (o *options) directory(env cgi.Env) string {
 	own := "cgisession-" + strconv.Itoa(os.Geteuid())
 	switch {
@@ -243,7 +250,8 @@ func (o *options) directory(env cgi.Env) string {
 	return filepath.Join("/dev/shm", own)
 }
 
-// open returns the store that the options name.
+// open opens the store that the options name. The descriptor or token in env holds
+// a lock that this call may use.
 func (o *options) open(env cgi.Env, log func(event, handle string)) (store.Backend, error) {
 	opts := store.Options{
 		Timeout: o.timeout, Lifetime: o.lifetime, LockTimeout: o.lockTimeout, MaxSize: o.maxSize,

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// output collects what a call prints on stdout, so that nothing is printed
-// before the change is stored, and nothing at all if it failed.
+// output collects what a call prints on stdout. It is written once the change is
+// stored, and not at all if the call failed.
 type output struct{ text []byte }
 
 func (o *output) Write(p []byte) (int, error) {
@@ -15,15 +15,14 @@ func (o *output) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// print is Write for a string. It does not go through io.Writer, which would
-// first ask the output what else it can do.
+// print is Write for a string.
 func (o *output) print(text string) { o.text = append(o.text, text...) }
 
-// streamAt is how much is collected of what streams, in bytes.
+// streamAt is how much stream collects before it writes, in bytes.
 const streamAt = 64 << 10
 
-// stream writes out what was collected once it is enough. It is for verbs whose
-// answer has no bound, and which only read.
+// stream writes what was collected if that is streamAt bytes or more. Only verbs that
+// change nothing and whose answer has no bound call it.
 func (o *output) stream() error {
 	if len(o.text) < streamAt {
 		return nil
@@ -31,7 +30,7 @@ func (o *output) stream() error {
 	return o.flush()
 }
 
-// flush writes all of it to stdout.
+// flush writes what was collected to stdout.
 func (o *output) flush() error {
 	n, err := descriptor(unix.Stdout).Write(o.text)
 	o.text = o.text[n:]
@@ -41,8 +40,8 @@ func (o *output) flush() error {
 	return nil
 }
 
-// printHeaders writes the answer of a header verb: the lines themselves, or
-// with --sh code for eval that prints them and exports the session.
+// printHeaders prints the answer of a header verb: the header lines, or with --sh
+// shell code for eval that prints them and exports the session.
 func (c *call) printHeaders(r *result, sh bool) {
 	if sh {
 		c.stdout.print(shellHeaders(r.headers) + c.shellExports(r))

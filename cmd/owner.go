@@ -15,10 +15,10 @@ import (
 	"cgisession/store"
 )
 
-// becomeOwner has an operator's verb give up root for the owner of the data
-// directory, before anything else is opened, so that what is planted there or
-// beside it is met with no more than the owner's rights. Sessions on a server
-// have no owner.
+// becomeOwner makes root the owner of the data directory, for an operator's verb and
+// before any other file is opened. So a file that the owner, or somebody who broke
+// into the owner's account, has planted there is opened with the owner's rights only.
+// Sessions in Redis have no owner.
 func (c *call) becomeOwner() error {
 	if !c.asOwner || c.storeType == "redis" {
 		return nil
@@ -35,11 +35,11 @@ func (c *call) becomeOwner() error {
 	return err
 }
 
-// become gives up all that root has for a user and the user's primary group; for
-// a user whom /etc/passwd does not have, for the group of the directory.
+// become changes the process to this user and the user's primary group, for good. A
+// user who is not in /etc/passwd gets group instead, which must not be root's.
 //
-// Package syscall changes all threads of the process, which package unix does
-// not: to Linux each thread has groups, ids and capabilities of its own (nptl(7)).
+// To Linux each thread has its own groups, ids and capabilities (nptl(7)). Package
+// syscall changes those of all threads, package unix those of one.
 func become(uid, group int) error {
 	if primary, ok := primaryGroup(uid); ok {
 		group = primary
@@ -48,7 +48,7 @@ func become(uid, group int) error {
 	}
 	err := syscall.Setgroups([]int{group})
 	if err == nil {
-		err = syscall.Setregid(group, group) // and the saved one (setreuid(2))
+		err = syscall.Setregid(group, group) // sets the saved id too (setreuid(2))
 	}
 	if err == nil {
 		err = syscall.Setreuid(uid, uid)
@@ -62,7 +62,7 @@ func become(uid, group int) error {
 	return err
 }
 
-// has reports whether the process has this user and this group and no others.
+// has reports whether the process has this user and this group, and no others.
 func has(uid, gid int) bool {
 	groups, err := syscall.Getgroups()
 	return err == nil && os.Getuid() == uid && os.Geteuid() == uid && os.Getgid() == gid && os.Getegid() == gid &&
@@ -72,8 +72,8 @@ func has(uid, gid int) bool {
 // maxPasswd bounds what is read of /etc/passwd, in bytes.
 const maxPasswd = 16 << 20
 
-// primaryGroup returns the group that a user has in /etc/passwd (passwd(5)). To
-// ask the system's other directories would take its C library.
+// primaryGroup returns the group that a user has in /etc/passwd (passwd(5)). Other
+// sources of users, such as LDAP, can only be asked through the C library.
 func primaryGroup(uid int) (gid int, ok bool) {
 	f, err := os.Open("/etc/passwd")
 	if err != nil {

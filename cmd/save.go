@@ -32,7 +32,7 @@ func saveCommand(c *call) *cli.Command {
 		&cli.GenericFlag{Name: "if-version", Usage: "only if version `N` is stored, else exit 11; 0: nothing yet", Value: parsed(&expected, parseVersion)})
 }
 
-// expectedVersion is the version that must be stored before a save.
+// expectedVersion is the version that must be stored for a save to replace it.
 type expectedVersion struct {
 	given bool
 	n     uint64

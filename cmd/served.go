@@ -9,15 +9,15 @@ import (
 	"cgisession/cgi"
 )
 
-// served reports whether a web server took the program itself for the script, and
-// may have made its arguments of the query string (RFC 3875, section 4.4): the
-// script's file is the program's, or the arguments are the query string.
+// served reports whether a web server runs this program itself as a CGI script. Its
+// arguments may then be the client's query string (RFC 3875, section 4.4). The signs:
+// the script's file is the program's, or the arguments are the query string.
 func served(script cgi.Script, program string, args []string) bool {
 	return isScript(script.Path, program) || script.Request && script.IsQuery(args) && !calledByScript(script)
 }
 
-// isScript reports whether the script's file is the program's or, where that
-// cannot be looked at, has its name.
+// isScript reports whether the script's file is the program's or, if one of the two
+// cannot be looked at, has the program's name.
 func isScript(path, program string) bool {
 	if path == "" {
 		return false
@@ -26,11 +26,11 @@ func isScript(path, program string) bool {
 	return own || !known && filepath.Base(path) == filepath.Base(program)
 }
 
-// calledByScript reports whether another script made this call: one is named, and
-// the parent process was started in this request, as a script's shell is and a web
-// server is not. Else a link with the query string "regenerate" would keep a script
-// from what it does at log-in. Where /proc does not show the parent, nothing tells
-// that it is no web server.
+// calledByScript reports whether another script made this call, by its own arguments:
+// the request names a script, and the parent process has the request's variables,
+// which a script's shell has and a web server has not. Without this, a link with the
+// query string "regenerate" would stop a script's own call of regenerate at log-in.
+// Where /proc does not show the parent it may be a web server, so the answer is false.
 func calledByScript(script cgi.Script) bool {
 	if script.Path == "" {
 		return false // no server leaves SCRIPT_NAME out (RFC 3875, section 4.1.13)
@@ -48,7 +48,8 @@ func calledByScript(script cgi.Script) bool {
 	return request && query && name
 }
 
-// isOwn reports whether a file is that of this program, if both can be looked at.
+// isOwn reports whether a file is this program's own; known is false if one of the two
+// cannot be looked at.
 func isOwn(path string) (own, known bool) {
 	file, err := os.Stat(path)
 	if err != nil {

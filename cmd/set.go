@@ -35,13 +35,13 @@ func setCommand(c *call) *cli.Command {
 			return c.change(policy{create: true}, editAll(edits))
 		},
 		&cli.BoolFlag{Name: "stdin", Usage: "first merge the JSON object on standard input (RFC 7396); also if there is no assignment", Destination: &stdin},
-		textFlag(&text, 0, "all that follows are keys and values, each as it stands; a KEY is no JSON Pointer"))
+		textFlag(&text, 0, "all arguments after it are keys and values, taken literally; a KEY is no JSON Pointer"))
 }
 
 // An edit is one step of a change to the data.
 type edit func(store.Data) (store.Data, error)
 
-// editAll makes one change of the edits.
+// editAll returns the change that makes all edits, or none if one fails.
 func editAll(edits []edit) store.Change {
 	return func(s *store.Session) (store.Outcome, error) {
 		for _, e := range edits {
@@ -55,8 +55,8 @@ func editAll(edits []edit) store.Change {
 	}
 }
 
-// parseAssignments reads what follows set: the key goes up to the first "=",
-// and what stands before that says how the rest is read.
+// parseAssignments parses the arguments of set. The key ends at the first "=". A ":"
+// before that means JSON, a "@" a file, and ":@" a file of JSON.
 func (c *call) parseAssignments(args []string) ([]edit, error) {
 	var edits []edit
 	for i, arg := range args {
@@ -82,8 +82,8 @@ func (c *call) parseAssignments(args []string) ([]edit, error) {
 	return edits, nil
 }
 
-// parsePairs reads what follows set --text: keys and values by turns, all of them
-// text that a client may have sent, so that no message repeats them.
+// parsePairs parses the arguments of set --text: KEY VALUE KEY VALUE and so on. A
+// client may have sent any of them, so no message repeats one.
 func parsePairs(args []string) ([]edit, error) {
 	if len(args) == 0 || len(args)%2 != 0 {
 		return nil, usagef("%d arguments; after --text write KEY VALUE, each in its own argument", len(args))
@@ -103,6 +103,7 @@ func parsePairs(args []string) ([]edit, error) {
 	return edits, nil
 }
 
+// parseAssigned returns the value that text stands for: the JSON, or the string.
 func parseAssigned(text string, isJSON bool) (store.Value, error) {
 	if isJSON {
 		return store.ParseValue([]byte(text))

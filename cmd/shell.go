@@ -7,7 +7,8 @@ import (
 	"cgisession/store"
 )
 
-// shellExports returns shell code that exports the session.
+// shellExports returns shell code that exports the session, and unsets the variables
+// of another request that would count beside it.
 func (c *call) shellExports(r *result) string {
 	code := ""
 	exports := r.exports()
@@ -17,9 +18,9 @@ func (c *call) shellExports(r *result) string {
 	return code + "export" + shellWords(exports) + " " + cgi.RequestVariable + "=" + c.binding(0).ShellWord() + "\n"
 }
 
-// shellHeaders returns shell code that prints the header lines. The format has a
-// line feed rather than a backslash, which yash's printf takes for a currency
-// sign under SHIFT_JIS and JOHAB.
+// shellHeaders returns shell code that prints the header lines. Its printf format
+// holds a line feed instead of \n: under SHIFT_JIS and JOHAB yash's printf takes the
+// backslash for a currency sign.
 func shellHeaders(lines []string) string {
 	if len(lines) == 0 {
 		return ""
@@ -31,7 +32,7 @@ func shellHeaders(lines []string) string {
 	return code + "\n"
 }
 
-// shellWords returns the settings as words of a shell command.
+// shellWords returns the settings as words of a shell command, a space before each.
 func shellWords(settings []setting) string {
 	var words strings.Builder
 	for _, s := range settings {
@@ -40,11 +41,11 @@ func shellWords(settings []setting) string {
 	return words.String()
 }
 
-// A name is a shell variable and the key of the session that fills it.
+// A name is a shell variable and the key of the session data that it is set from.
 type name struct{ variable, key string }
 
-// parseNames reads NAME arguments: a key that is a shell name, or VAR=/pointer.
-// What is neither is not repeated, for it may be an id.
+// parseNames parses NAME arguments: a key that is a shell name, or VAR=/pointer. The
+// message for any other does not repeat it: it may be an id.
 func parseNames(args []string) ([]name, error) {
 	var names []name
 	for i, arg := range args {
@@ -69,8 +70,8 @@ func parseNames(args []string) ([]name, error) {
 	return names, nil
 }
 
-// assign returns shell code that sets each name's variable: a string's
-// characters, any other value's JSON, what is absent to byDefault.
+// assign returns shell code that sets each name's variable: to a string's characters,
+// to the JSON of any other value, and to byDefault for an absent key.
 func assign(names []name, data store.Data, byDefault store.Value) (string, error) {
 	var settings []setting
 	for _, n := range names {

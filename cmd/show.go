@@ -10,7 +10,7 @@ import (
 
 func showCommand(c *call) *cli.Command {
 	var data bool
-	return c.operatorCommand("show", "HANDLE", "print what is known of a session as a JSON object", func(args []string) error {
+	return c.operatorCommand("show", "HANDLE", "print what is known about a session as a JSON object", func(args []string) error {
 		if len(args) != 1 {
 			return usagef("%d arguments; one HANDLE is wanted", len(args))
 		}
@@ -32,7 +32,8 @@ func showCommand(c *call) *cli.Command {
 	}, &cli.BoolFlag{Name: "data", Usage: "print the data too", Destination: &data})
 }
 
-// show prints all that operators see of a session.
+// show prints a session's members and, if data is set, its data. wrong is why the
+// session cannot be read, else nil.
 func (c *call) show(s *store.Session, state store.State, wrong error, data bool) {
 	o := listed(s, state)
 	o.string("path", s.Path)
@@ -45,7 +46,8 @@ func (c *call) show(s *store.Session, state store.State, wrong error, data bool)
 	c.stdout.printJSON(o.end())
 }
 
-// findHandle returns the handle that an argument means, which may be cut short.
+// findHandle returns the handle that an argument names by its first digits, or in
+// full.
 func (c *call) findHandle(arg string) (string, error) {
 	if len(arg) < store.MinHandle || !store.IsHex(arg) || len(arg) > store.HandleSize {
 		return "", usagef("a HANDLE is %d to %d digits 0-9 a-f, as list prints them", store.MinHandle, store.HandleSize)

@@ -8,13 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// searchOnly opens a directory to go on from there, which takes no permission to
+// searchOnly opens a directory only to open files in it, which takes no permission to
 // read it (open(2), O_PATH).
 const searchOnly = unix.O_PATH
 
-// dropCapabilities drops all capabilities of all threads. A change of the user
-// does that too, unless root was started with the securebit no_setuid_fixup
-// (capabilities(7)).
+// dropCapabilities drops all capabilities of all threads. To change from root to a
+// user does that too, except under the securebit no_setuid_fixup (capabilities(7)).
 func dropCapabilities() error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var none [2]unix.CapUserData // version 3 has two
@@ -22,13 +21,13 @@ func dropCapabilities() error {
 	switch errno {
 	case 0:
 		return nil
-	case unix.ENOTSUP: // a program that was built with cgo
+	case unix.ENOTSUP: // AllThreadsSyscall in a program built with cgo
 		return checkCapabilities()
 	}
 	return os.NewSyscallError("capset", errno)
 }
 
-// checkCapabilities refuses to go on with capabilities that cannot be dropped.
+// checkCapabilities returns an error if this thread has capabilities left.
 func checkCapabilities() error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var left [2]unix.CapUserData
@@ -39,12 +38,12 @@ func checkCapabilities() error {
 	return os.NewSyscallError("capget", err)
 }
 
-// noWait is RWF_NOWAIT: for this one write the descriptor is as if it were
+// noWait is RWF_NOWAIT: this one write does not wait, whether or not the descriptor is
 // O_NONBLOCK (pwritev2(2)).
 const noWait = 0x8
 
-// writeNoWait writes to a pipe or a socket without waiting, where the system can
-// (pipes: since Linux 6.5).
+// writeNoWait writes to a pipe or a socket without waiting. An older system, for pipes
+// before Linux 6.5, may wait.
 func writeNoWait(fd int, text []byte) (int, error) {
 	n, err := unix.Pwritev2(fd, [][]byte{text}, -1, noWait)
 	if err == unix.EOPNOTSUPP || err == unix.ENOSYS {

@@ -4,11 +4,11 @@ package cmd
 
 import "golang.org/x/sys/unix"
 
-// searchOnly opens a directory to go on from there.
+// searchOnly opens a directory to open files in it.
 const searchOnly = unix.O_RDONLY
 
-// dropCapabilities has nothing to do: a change of the user drops them all.
+// dropCapabilities has nothing to do: other systems have no capabilities of threads.
 func dropCapabilities() error { return nil }
 
-// writeNoWait writes to a pipe or a socket that is ready for it.
+// writeNoWait writes to a pipe or a socket that poll found ready. It may wait.
 func writeNoWait(fd int, text []byte) (int, error) { return unix.Write(fd, text) }

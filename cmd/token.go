@@ -11,16 +11,16 @@ import (
 	"cgisession/store"
 )
 
-// clientToken is a token that a client sent: any text at all. It comes from the
+// clientToken is a token that a client sent, which may be any text. It comes from the
 // command line, which every user of the machine can see, or from a descriptor.
 type clientToken struct {
-	given bool
-	text  string
-	onFD  bool // on descriptor fd, where it waits to be read
+	given bool   // text is the token
+	text  string // perhaps empty
+	onFD  bool   // the token is still to be read from descriptor fd
 	fd    int
 }
 
-// flags returns the two flags that give the token: name and name-fd.
+// flags returns the two flags that the token comes by: name and name-fd.
 func (t *clientToken) flags(name, usage, usageFD string) []cli.Flag {
 	return []cli.Flag{
 		&cli.GenericFlag{Name: name, Usage: usage, Value: parsed(t, func(text string) (clientToken, error) {
@@ -33,8 +33,7 @@ func (t *clientToken) flags(name, usage, usageFD string) []cli.Flag {
 	}
 }
 
-// parseTokenFD reads the number of a descriptor that can be read: not stdout or
-// stderr.
+// parseTokenFD accepts the number of a descriptor, except stdout's and stderr's.
 func parseTokenFD(text string) (int, error) {
 	fd, err := cgi.ParseFD(text)
 	if err != nil && text != "0" {
@@ -43,6 +42,7 @@ func parseTokenFD(text string) (int, error) {
 	return fd, nil
 }
 
+// wanted reports whether a flag gave the token or its descriptor.
 func (t *clientToken) wanted() bool { return t.given || t.onFD }
 
 // onStdin reports whether standard input holds the token.
@@ -59,11 +59,12 @@ func (t *clientToken) check(name string) error {
 	return nil
 }
 
-// maxToken bounds what is read as a token, in bytes; none is as long.
+// maxToken bounds a token that is read from a descriptor, in bytes. No valid token is
+// as long; a longer text counts as an empty one.
 const maxToken = 4096
 
-// read returns the token, without a line feed at its end. It reads a descriptor
-// once, however often it is called.
+// read returns the token. From a descriptor it reads once, to the end, and drops one
+// line feed at the end; further calls return the same text.
 func (t *clientToken) read(name string) (string, error) {
 	if !t.onFD {
 		return t.text, nil

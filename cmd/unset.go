@@ -9,7 +9,7 @@ import (
 )
 
 func unsetCommand(c *call) *cli.Command {
-	return c.headerCommand("unset", "KEY...", "remove keys; where there are none, nothing is to be done", func(keys []string) (*result, error) {
+	return c.headerCommand("unset", "KEY...", "remove keys; absent keys are no error", func(keys []string) (*result, error) {
 		if err := someArguments(keys, "KEY"); err != nil {
 			return nil, err
 		}
@@ -29,8 +29,8 @@ func unsetCommand(c *call) *cli.Command {
 	})
 }
 
-// changeExisting changes the session if there is one; with none, nothing is to
-// be done, and the result is nil.
+// changeExisting changes the session if there is one. Without a session it does
+// nothing and returns nil.
 func (c *call) changeExisting(change store.Change) (*result, error) {
 	r, err := c.change(policy{}, change)
 	if errors.Is(err, errNo) {

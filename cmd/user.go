@@ -16,7 +16,7 @@ func userFlag(user *string, usage string) cli.Flag {
 // maxUser bounds a user's name, in bytes.
 const maxUser = 256
 
-// parseUser reads a user's name, which a session's record and a list can hold.
+// parseUser accepts a user's name that a session's record can hold.
 func parseUser(text string) (string, error) {
 	if _, err := store.StringValue(text); err != nil || text == "" || len(text) > maxUser {
 		return "", fmt.Errorf("must be 1 to %d bytes of UTF-8", maxUser)
@@ -24,7 +24,8 @@ func parseUser(text string) (string, error) {
 	return text, nil
 }
 
-// eachOfUser visits the sessions that are the user's.
+// eachOfUser visits the user's sessions. The store keeps an index of users, which may
+// be out of date: a session that is another user's by now, or gone, is left out.
 func (c *call) eachOfUser(user string, visit store.Visit) error {
 	return c.store.UserHandles(user, func(handle string) error {
 		err := c.store.Look(handle, func(s *store.Session, state store.State, wrong error) error {

@@ -10,8 +10,9 @@ import (
 	"cgisession/store"
 )
 
-// parsePrefix reads the beginning of variables' names. A key is the rest of a
-// name, and may come from the client: no name that begins so may mean anything.
+// parsePrefix accepts a prefix for the names of variables. The rest of each name is a
+// key of the data, which may come from the client. So the prefix must be one that no
+// reserved variable has.
 func parsePrefix(text string) (string, error) {
 	switch {
 	case !cgi.IsShellName(text) || cgi.IsReservedPrefix(text):
@@ -22,9 +23,9 @@ func parsePrefix(text string) (string, error) {
 	return text, nil
 }
 
-// outerVariables returns the variables of the prefix that an outer run --env made
-// for this request. Any other is an error: COMMAND could not tell it from the
-// session's.
+// outerVariables returns the variables with the prefix that an outer run --env set in
+// this request. A variable with the prefix from elsewhere is an error: COMMAND would
+// take it for the session's.
 func (c *call) outerVariables(prefix string) ([]string, error) {
 	if prefix == "" {
 		return nil, nil
@@ -43,9 +44,9 @@ func (c *call) outerVariables(prefix string) ([]string, error) {
 	return outer, nil
 }
 
-// dataVariables returns a variable for each top-level scalar whose key can name
-// one, and the list of all that run --env made, but for those of an outer run
-// that they replace.
+// dataVariables returns a variable for each top-level string, number or boolean whose
+// key can be part of a name, and CGISESSION_ENV, which lists all variables that
+// run --env has set. Those of an outer run with the same prefix are replaced.
 func (c *call) dataVariables(prefix string, data store.Data, outer []string) []setting {
 	var settings []setting
 	names := slices.DeleteFunc(slices.Clone(c.env.DataVariables), func(name string) bool { return slices.Contains(outer, name) })
@@ -62,5 +63,5 @@ func (c *call) dataVariables(prefix string, data store.Data, outer []string) []s
 // isScalar reports whether v is a string, a number or a boolean.
 func isScalar(v store.Value) bool { return !strings.ContainsRune("{[n", rune(v[0])) }
 
-// withoutNUL leaves out what no variable can hold.
+// withoutNUL removes NUL characters, which no variable can hold.
 func withoutNUL(text string) string { return strings.ReplaceAll(text, "\x00", "") }
