@@ -8,29 +8,30 @@ import (
 	"strings"
 )
 
-// What browsers take at most, in bytes (RFC 6265bis §5.6).
+// The limits of browsers, in bytes (RFC 6265bis §5.6).
 const (
-	maxPair      = 4096 // name and value together; a longer cookie is dropped
-	maxAttribute = 1024 // an attribute's value; a longer one is ignored
+	maxPair      = 4096 // name and value together; browsers drop a longer cookie
+	maxAttribute = 1024 // an attribute's value; browsers ignore a longer one
 )
 
-// Check reports the first thing in a cookie that a browser would drop, or that
-// would let text break out of its place in the header line:
+// Check returns an error for a cookie that a browser would drop or change, and for
+// text that would break out of its place in the header line:
 //
-//   - a name that is no token (RFC 9110 §5.6.2), a value with anything but
-//     cookie-octets (RFC 6265 §4.1.1), or over 4096 bytes of both together;
-//   - a Path that does not begin with '/', or holds a character that browsers do
-//     not send as it is in a URL's path, so that the two would never be equal
-//     (the path percent-encode set of the URL Standard, ';', '\' and '|'), or a
-//     segment . or .., which they resolve;
-//     a Domain that is no host name or IPv4 address; either of them over 1024
-//     bytes;
-//   - a name that begins with __Secure-, __Host- (RFC 6265bis §4.1.3), __Http-
-//     or __Host-Http- (draft-ietf-httpbis-layered-cookies), in any letter case,
-//     without the attributes which that prefix stands for;
+//   - a name that is no token (RFC 9110 §5.6.2), a value with anything but cookie-octets
+//     (RFC 6265 §4.1.1), or name and value together over 4096 bytes;
+//   - a Path that does not begin with '/';
+//   - a Path with a character that browsers encode in a URL's path (the path
+//     percent-encode set of the URL Standard, and '|'), with ';' or '\', or with a
+//     segment "." or "..", which browsers resolve: it would match no request;
+//   - a Domain that is no host name or IPv4 address;
+//   - a Path or a Domain over 1024 bytes;
+//   - a name that begins with __Secure-, __Host- (RFC 6265bis §4.1.3), __Http- or
+//     __Host-Http- (draft-ietf-httpbis-layered-cookies), in any letter case, without
+//     the attributes that the prefix requires;
 //   - SameSite=None or Partitioned without Secure.
 //
-// An empty value is fine.
+// An empty value is no error. The message says which option to change, and never
+// holds the value.
 func Check(name, value string, a Attributes) error {
 	return cmp.Or(
 		checkPair(name, value),
@@ -86,8 +87,8 @@ func checkDomain(domain string) error {
 	return nil
 }
 
-// checkPrefix takes a name in any letter case, as browsers do to protect
-// servers that do not tell the cases apart.
+// checkPrefix ignores the letter case of the name, as browsers do to protect servers
+// that ignore it (RFC 6265bis §5.7).
 func checkPrefix(name string, a Attributes) error {
 	lower := strings.ToLower(name)
 	host := strings.HasPrefix(lower, "__host-")
@@ -126,6 +127,8 @@ func tooLong(option, text string) error {
 		strconv.Itoa(maxAttribute) + ": shorten it")
 }
 
+// isHost reports whether host is labels with dots between them. A label may hold '_',
+// as hosts of intranets do.
 func isHost(host string) bool {
 	for label := range strings.SplitSeq(host, ".") {
 		if label == "" || strings.ContainsFunc(label, notLabel) {
@@ -135,27 +138,32 @@ func isHost(host string) bool {
 	return true
 }
 
+// notToken reports whether a token may not hold r (RFC 9110 §5.6.2).
 func notToken(r rune) bool {
 	return !isAlphanumeric(r) && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
 }
 
+// notCookieOctet reports whether a cookie's value may not hold r (RFC 6265 §4.1.1).
+// Bytes beyond ASCII are not allowed.
 func notCookieOctet(r rune) bool {
 	return r <= ' ' || r >= 0x7f || strings.ContainsRune(`",;\`, r)
 }
 
+// notPath reports whether a Path may not hold r: browsers send it in another form, or
+// take it for the end of the attribute or of the path.
 func notPath(r rune) bool {
 	return r <= ' ' || r >= 0x7f || strings.ContainsRune("\"#;<>?\\^`{|}", r)
 }
 
-// isDots reports whether browsers resolve a segment of a path: "." or "..", also
-// percent-encoded.
+// isDots reports whether a segment of a path is "." or "..", also percent-encoded.
+// Browsers resolve these in a URL (URL Standard, "single-dot URL path segment").
 func isDots(segment string) bool {
 	plain := strings.ReplaceAll(strings.ToLower(segment), "%2e", ".")
 	return plain == "." || plain == ".."
 }
 
 func notLabel(r rune) bool {
-	return !isAlphanumeric(r) && r != '-' && r != '_' // which intranets have
+	return !isAlphanumeric(r) && r != '-' && r != '_'
 }
 
 func isAlphanumeric(r rune) bool {

@@ -8,29 +8,30 @@ import (
 	"time"
 )
 
-// maxLifetime is what browsers cut a cookie's lifetime to (RFC 6265bis §5.5).
+// maxLifetime is the longest lifetime of a cookie. Browsers cut a longer one to it
+// (RFC 6265bis §5.5).
 const maxLifetime = 400 * 24 * time.Hour
 
-// Expires says how long a browser keeps a cookie: until it is closed (the zero
-// value), for a time counted from each Set-Cookie line, or until a fixed date.
-// The unit is a second.
+// Expires says how long a browser keeps a cookie: until the browser is closed (the zero
+// value), for a time that begins with each Set-Cookie line, or until a fixed date. Both
+// are whole seconds.
 type Expires struct {
 	persistent bool
 	after      time.Duration // 0: until at
 	at         time.Time
 }
 
-// ParseExpires reads
+// ParseExpires accepts
 //
 //   - "true": the cookie expires when the browser is closed;
-//   - "false": it never expires, which is 400 days (34560000 seconds) after it
-//     was last set, since no browser keeps one longer;
-//   - a duration above zero as ParseDuration has it, a part of a second counting
-//     as a second, and 400 days at most;
-//   - a date of RFC 3339 up to the year 9999, "2027-01-31T00:00:00Z", or
-//     "2027-01-31" for midnight UTC. Whether it is over is for Set to say.
+//   - "false": it never expires, which means 400 days (34560000 seconds) after it was
+//     last set, the longest that browsers allow;
+//   - a duration above zero, as [ParseDuration] accepts, rounded up to whole seconds and
+//     cut to 400 days;
+//   - a date up to the year 9999, "2027-01-31T00:00:00Z" (RFC 3339), or "2027-01-31" for
+//     midnight UTC; a part of a second is dropped. It may be past: then [Set] fails.
 //
-// Anything else is an error.
+// The words may have any letter case. Anything else is an error.
 func ParseExpires(text string) (Expires, error) {
 	switch strings.ToLower(text) {
 	case "true":
@@ -50,12 +51,11 @@ func ParseExpires(text string) (Expires, error) {
 	return Expires{persistent: true, after: time.Duration(seconds) * time.Second}, nil
 }
 
-// Persistent reports whether the cookie outlives the browser, and so has an
-// expiry date.
+// Persistent reports whether the cookie outlives the browser, and so has an expiry date.
 func (e Expires) Persistent() bool { return e.persistent }
 
-// end returns when a cookie that is set now ends, and in how many seconds, at
-// least 1.
+// end returns when a persistent cookie that is set now ends, and in how many seconds: at
+// least 1, at most 400 days. A date that is not after now is an error.
 func (e Expires) end(now time.Time) (time.Time, int64, error) {
 	left := e.after
 	if left == 0 {
@@ -68,7 +68,7 @@ func (e Expires) end(now time.Time) (time.Time, int64, error) {
 	return now.Add(left), ceilSeconds(left), nil
 }
 
-// parseDate drops the part of a second, which an Expires attribute cannot have.
+// parseDate returns a date in UTC and in whole seconds, as the Expires attribute has it.
 func parseDate(text string) (time.Time, bool) {
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {
@@ -82,10 +82,10 @@ func ceilSeconds(d time.Duration) int64 {
 	return int64((d + time.Second - 1) / time.Second)
 }
 
-// ParseDuration reads a number of seconds ("1800", "0.5") or numbers with units
-// as time.ParseDuration has them ("30m", "1h30m", "500ms"), before which days of
-// 24 hours may stand ("7d", "1d12h"). "0" is zero. A sign, a space, anything
-// else that is no such number and over 292 years are errors.
+// ParseDuration accepts a number of seconds ("1800", "0.5"), or numbers with the units
+// of [time.ParseDuration] ("30m", "1h30m", "500ms"). Days of 24 hours may stand before
+// them ("7d", "1d12h"). Anything else is an error, a sign and a space too, and so is
+// more than 106751 days (292 years), the longest [time.Duration].
 func ParseDuration(text string) (time.Duration, error) {
 	if d, ok := parseDuration(text); ok {
 		return d, nil
@@ -105,8 +105,8 @@ func parseDuration(text string) (time.Duration, bool) {
 	if !isNumber(days) {
 		return 0, false
 	}
-	// As "h", days share the one number grammar. "0s" lets the rest be empty,
-	// and makes a sign or a bare number there an error.
+	// Days are parsed as hours, so that both have the same grammar. "0s" before the rest
+	// allows an empty rest, and makes a sign or a number without a unit an error.
 	whole, err := time.ParseDuration(days + "h")
 	part, partErr := time.ParseDuration("0s" + rest)
 	if err != nil || partErr != nil || whole > (math.MaxInt64-part)/24 {
@@ -115,8 +115,8 @@ func parseDuration(text string) (time.Duration, bool) {
 	return 24*whole + part, true
 }
 
-// isNumber reports whether text has only digits and dots; time.ParseDuration
-// judges the rest.
+// isNumber reports whether text has only digits and dots. time.ParseDuration checks
+// their order.
 func isNumber(text string) bool {
 	return strings.Trim(text, "0123456789.") == ""
 }

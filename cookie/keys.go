@@ -10,18 +10,17 @@ import (
 	"strings"
 )
 
-// minKey is the least size of a key in bytes: that of the hash (RFC 2104 §3).
+// minKey is the smallest size of a key, in bytes: the size of the hash (RFC 2104 §3).
 const minKey = sha256.Size
 
-// Keys sign the ids in cookies. The first key signs and all verify, so that
-// a new first line in the key file takes over without logging anybody out.
+// Keys sign the ids in cookies. The first key signs; all verify. So a new first line in
+// the key file takes over without ending a session. nil means that ids are not signed.
 type Keys [][]byte
 
-// ParseKeys reads a key file: one key a line, which is the line's bytes without
-// its LF or CRLF. Empty lines and those that begin with '#' are skipped, and
-// so is a byte order mark, lest it turn a comment into a key. A key
-// under 32 bytes and a file without any key are errors, which hold no byte of
-// the file.
+// ParseKeys parses a key file. Each line is a key: its bytes without the LF or CRLF.
+// Empty lines and lines that begin with '#' are skipped. So is a byte order mark at the
+// beginning of the file: it would make a key of a comment. A key under 32 bytes is an
+// error, and so is a file without a key. No error holds a byte of the file.
 func ParseKeys(text []byte) (Keys, error) {
 	var keys Keys
 	number := 0
@@ -43,18 +42,18 @@ func ParseKeys(text []byte) (Keys, error) {
 	return keys, nil
 }
 
-// Sign returns the token "id.mac" for the cookie called name, where mac is the
-// first key's HMAC-SHA-256 (RFC 2104) over name, a NUL and id, as 43 characters
-// of base64url without padding (RFC 4648 §5). It panics without a key, for an
-// unsigned id must never pass for a signed one.
+// Sign returns the token "id.mac" for the cookie called name. mac is the HMAC-SHA-256
+// (RFC 2104) under the first key of name, a NUL and id: 43 characters of base64url
+// without padding (RFC 4648 §5). Without a key Sign panics: an unsigned id must never
+// pass for a signed one.
 func (k Keys) Sign(name, id string) string {
 	return id + "." + mac(k[0], name, id)
 }
 
-// Verify takes a token apart at its last '.'. It returns the id and ok if one
-// of the keys made exactly this token for the cookie called name; newest says
-// that it was the first key. Otherwise, and always without a key, it returns
-// zero values. The id is not looked at: any text could have been signed.
+// Verify splits a token at its last '.'. If one of the keys made exactly this token for
+// the cookie called name, it returns the id and ok; newest reports whether that was the
+// first key. Otherwise, and always without a key, it returns zero values. The token may
+// be any text. Verify does not check the form of the id: any text can be signed.
 func (k Keys) Verify(name, token string) (id string, newest, ok bool) {
 	dot := strings.LastIndexByte(token, '.')
 	if dot < 0 {
@@ -62,8 +61,8 @@ func (k Keys) Verify(name, token string) (id string, newest, ok bool) {
 	}
 	id, got := token[:dot], []byte(token[dot+1:])
 	for i, key := range k {
-		// The texts are compared, not what they decode to, so that a
-		// MAC has one spelling. hmac.Equal takes constant time.
+		// The texts are compared, not what they decode to: base64 has several
+		// spellings of the same bytes. hmac.Equal takes constant time.
 		if hmac.Equal(got, []byte(mac(key, name, id))) {
 			return id, i == 0, true
 		}
@@ -71,7 +70,8 @@ func (k Keys) Verify(name, token string) (id string, newest, ok bool) {
 	return "", false, false
 }
 
-// mac is unambiguous because a cookie's name has no NUL.
+// mac returns the HMAC of a name and an id. A cookie's name has no NUL, so no two pairs
+// give the same text.
 func mac(key []byte, name, id string) string {
 	return base64.RawURLEncoding.EncodeToString(hmacOf(key, name+"\x00"+id))
 }

@@ -5,24 +5,27 @@ import (
 	"strings"
 )
 
-// What Variants returns at most. A web server's buffer for all header lines may
-// be no more than 4 KiB.
+// The limits of Variants. A web server's buffer for all header lines of an answer may
+// have only 4 KiB.
 const (
-	maxVariants     = 12
-	maxVariantBytes = 1500 // with the line ends
+	maxVariants     = 12   // lines
+	maxVariantBytes = 1500 // of all lines, each with CRLF
 )
 
-// Variants returns header lines, without line ends, that delete cookies called
-// name which a browser may keep beside the one that Set stores with a. A browser
-// keeps one cookie for each Path and Domain (RFC 6265 §5.3), and sends all that fit.
-// The others come from former settings, or were planted by another page or host.
+// Variants returns header lines, without line ends, that delete other cookies called
+// name than the one that [Set] stores with a. A browser keeps one cookie for each Path
+// and Domain (RFC 6265 §5.3) and sends all that fit a request. Others come from former
+// options, or another page or host has planted them.
 //
-// The likeliest come first: without a Domain and with each that is known, at "/"
-// and a.Path, then in the directories of script, the path in the script's URL.
-// The known domains are a.Domain, host, which is the server's name, and the
-// parents of both. A host that is no name of two labels or more, such as an IP
-// address, is left out. So is what browsers would drop (see [Check]), and the
-// cookie of a itself.
+// host is the server's name and script the path of the script's URL; either may be
+// empty or wrong. The lines are for all combinations of these:
+//
+//   - no Domain, a.Domain, host, and the parent domains of both. A host is left out if
+//     it is no name of two labels or more, such as an IP address.
+//   - the Paths "/" and a.Path, then the directories of script.
+//
+// The likeliest come first, at most 12 lines and 1500 bytes. Cookies that browsers would
+// drop (see [Check]) are left out, and the one that Set stores.
 func Variants(name string, a Attributes, host, script string) (lines []string) {
 	own := hostName(strings.TrimPrefix(a.Domain, "."))
 	room := maxVariantBytes
@@ -40,10 +43,10 @@ func Variants(name string, a Attributes, host, script string) (lines []string) {
 	return lines
 }
 
-// A variant is what browsers tell cookies of one name apart by.
+// A variant is what distinguishes cookies of one name in a browser.
 type variant struct{ path, domain string }
 
-// variants returns all combinations, the likeliest first.
+// variants returns all combinations of paths and domains, the likeliest first.
 func variants(path, own, host, script string) (all []variant) {
 	domains, dirs := variantDomains(own, host), directories(script)
 	for _, path := range slices.Compact([]string{"/", path}) {
@@ -61,8 +64,8 @@ func variants(path, own, host, script string) (all []variant) {
 	return all
 }
 
-// variantDomains returns the Domain of each variant, empty for a cookie without
-// one. Those that do not fit into maxVariants lines are left out.
+// variantDomains returns the domains to combine, at most maxVariants: empty for a cookie
+// without a Domain, the two given ones, and their parents.
 func variantDomains(own, host string) []string {
 	domains := []string{""}
 	add := func(domain string) {
@@ -82,9 +85,9 @@ func variantDomains(own, host string) []string {
 	return domains
 }
 
-// directories returns the directories of a script, the nearest first: without a
-// slash at the end, as in a cookie that was set without a Path (RFC 6265 §5.1.4),
-// and then with one. Those that do not fit into maxVariants lines are left out.
+// directories returns the directories of a script, the nearest first, at most
+// maxVariants: all without a slash at the end, which is the default of a cookie that is
+// set without a Path (RFC 6265 §5.1.4), then all with one.
 func directories(script string) (dirs []string) {
 	for _, end := range []string{"", "/"} {
 		path := script[:min(len(script), maxAttribute+1)] // browsers ignore a longer one
@@ -98,8 +101,8 @@ func directories(script string) (dirs []string) {
 	return dirs
 }
 
-// hostName returns name in lower case, or "" if it is no host name of two labels
-// or more (RFC 1123 §2.1; '_' is what intranets have). A name whose last label is
+// hostName returns name in lower case, or "" if it is no host name of two labels or more
+// (RFC 1123 §2.1, and '_', which intranets use). To browsers a name whose last label is
 // a number is an IPv4 address (URL Standard, "ends in a number checker").
 func hostName(name string) string {
 	labels := strings.Split(name, ".")
@@ -112,6 +115,8 @@ func hostName(name string) string {
 	return strings.ToLower(name)
 }
 
+// notHostLabel reports whether label cannot be part of a host name (RFC 1035 §2.3.4: at
+// most 63 bytes; RFC 952: no '-' at either end).
 func notHostLabel(label string) bool {
 	return label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' || strings.ContainsFunc(label, notLabel)
 }
