@@ -5,25 +5,27 @@ import (
 	"strings"
 )
 
-// IsReserved reports whether a variable of this name means something to a
-// shell, to the system's libraries, to other programs or to CGI, so that
-// session data must not set it: what is assigned to it may be run, as
-// arithmetic (mksh's USER_ID) or as a command (yash's YASH_AFTER_CD).
+// IsReserved reports whether a variable of this name has a meaning to a shell, a library
+// of the system, another program or CGI. Session data must not set it: a shell may run
+// what is assigned, as arithmetic (USER_ID in mksh) or as a command (YASH_AFTER_CD in
+// yash), and a program may load it (LD_PRELOAD, ld.so(8)). The comparison is byte for
+// byte.
 func IsReserved(name string) bool {
 	return slices.Contains(reserved, name) ||
 		slices.ContainsFunc(reservedPrefixes, func(p string) bool { return strings.HasPrefix(name, p) })
 }
 
-// IsReservedPrefix reports whether a name that begins with prefix can be a
-// reserved one.
+// IsReservedPrefix reports whether any name that begins with prefix is reserved: run
+// --env puts a prefix before keys, which may come from a client.
 func IsReservedPrefix(prefix string) bool {
 	begins := func(name string) bool { return strings.HasPrefix(name, prefix) }
 	return IsReserved(prefix) || slices.ContainsFunc(reserved, begins) || slices.ContainsFunc(reservedPrefixes, begins)
 }
 
 var (
-	// Families of variables. Where only one or two of a family are known, or its
-	// beginning is a common word, they are in reserved.
+	// reservedPrefixes are the beginnings of families of variables. Where only one or two
+	// names of a family are known, or its beginning is a common word, its names are in
+	// reserved instead.
 	reservedPrefixes = []string{
 		// Shells: bash(1), ksh93(1), mksh(1), yash(1), zshparam(1), zshmodules(1).
 		"BASH", "COMP_", "READLINE_", "KSH", "YASH_", "ZFTP_", "ZLE_", "ZLS_", "ZSH_", "zsh_", "zle_", "ZCURSES_",
@@ -54,11 +56,12 @@ var (
 		"MSAN_", "TSAN_", "UBSAN_", "LLVM_", "GCC_", "GCOV_", "CCACHE_", "DISTCC_", "MAKE", "CMAKE_", "VALGRIND_", "STRACE_",
 		"LTRACE_", "GMON_", "ARGP_", "ALSA_", "PULSE_", "SDL_", "VK_", "EGL_", "GBM_", "LIBVA_", "VDPAU_", "OCL_", "OPENCL_",
 		"GEGL_", "BABL_", "LADSPA_", "FREI0R_", "IMLIB2_",
-		// CGI and web servers: RFC 3875, section 4.1.18; mod_ssl, mod_rewrite, FastCGI.
+		// CGI and web servers: RFC 3875 §4.1.18; mod_ssl, mod_rewrite, FastCGI.
 		"HTTP_", "REDIRECT_", "AUTH_", "AUTHENTICATE_", "SUEXEC_", "APACHE_", "NGINX_", "FCGI_", "UWSGI_",
 		"CGISESSION_",
 	}
 
+	// reserved are single names.
 	reserved = []string{
 		// Shells: POSIX.1-2024, XCU 2.5.3, and dash(1).
 		"PATH", "IFS", "ENV", "HOME", "PS1", "PS2", "PS3", "PS4", "PWD", "OLDPWD", "PPID", "CDPATH", "MAIL", "MAILPATH",
@@ -110,7 +113,7 @@ var (
 		"ZSTD_CLEVEL", "TMUX_TMPDIR", "JQ_COLORS", "PGPASSFILE", "PGSERVICEFILE", "PGOPTIONS", "PGSYSCONFDIR", "PSQLRC",
 		"WGETRC", "MANPAGER", "MANOPT", "MAILRC", "NETRC", "GNUPGHOME", "HGRCPATH", "EXINIT", "VIMINIT", "AWKPATH",
 		"AWKLIBPATH", "GOPATH", "GOROOT", "CGI_HTTP_PROXY", "WWW_HOME", "OUTPUT_CHARSET",
-		// RFC 3875, section 4.1, and what web servers add.
+		// RFC 3875 §4.1, and what web servers add.
 		"CONTENT_LENGTH", "CONTENT_TYPE", "GATEWAY_INTERFACE", "PATH_INFO", "PATH_TRANSLATED", "QUERY_STRING",
 		"REMOTE_ADDR", "REMOTE_HOST", "REMOTE_IDENT", "REMOTE_PORT", "REMOTE_USER", "REQUEST_METHOD", "REQUEST_SCHEME",
 		"REQUEST_URI", "SCRIPT_FILENAME", "SCRIPT_NAME", "SERVER_ADDR", "SERVER_ADMIN", "SERVER_NAME", "SERVER_PORT",

@@ -5,19 +5,18 @@ import (
 	"strings"
 )
 
-// Script is what a request says of the script that serves it. A call reads it to
-// see that the web server did not take this program for the script.
+// Script is what a request says about the script that serves it. A call reads it to
+// refuse to be the script itself: then a client would choose its arguments.
 type Script struct {
-	Request bool   // GATEWAY_INTERFACE is set: a web server began this (RFC 3875, section 4.1.4)
-	Name    string // SCRIPT_NAME
-	Path    string // the script's file, or where it should be; empty: not said
-	Query   string // QUERY_STRING
+	Request bool   // GATEWAY_INTERFACE is set: this is a CGI request (RFC 3875 §4.1.4)
+	Name    string // SCRIPT_NAME: the path of its URL (RFC 3875 §4.1.13)
+	Path    string // its file, or where it should be; empty: unknown
+	Query   string // QUERY_STRING, as the client encoded it (RFC 3875 §4.1.7)
 }
 
-// ReadScript reads the environment through lookup, which is os.LookupEnv or
-// behaves like it. The path is SCRIPT_FILENAME; without that DOCUMENT_ROOT and
-// SCRIPT_NAME; without both SCRIPT_NAME below the working directory, which is
-// where Python's http.server has its document root.
+// ReadScript reads the environment. Path is SCRIPT_FILENAME, else SCRIPT_NAME below
+// DOCUMENT_ROOT, else SCRIPT_NAME below the working directory, which is the document
+// root of Python's http.server. An empty variable counts as unset, except for Request.
 func ReadScript(lookup func(string) (string, bool)) (s Script) {
 	get := func(name string) string {
 		text, _ := lookup(name)
@@ -38,10 +37,10 @@ func ReadScript(lookup func(string) (string, bool)) (s Script) {
 	return s
 }
 
-// IsQuery reports whether arguments are the query string, as servers make them of
-// it: whole or in words, which "+" parts; decoded or not; with or without a
-// backslash before what a shell treats as special (RFC 3875, sections 4.4 and 7.2).
-// So white space, "+" and "\" do not count.
+// IsQuery reports whether arguments are the query string in one of the forms that
+// servers pass it in (RFC 3875 §4.4 and §7.2): whole, or split into words at each "+";
+// decoded or not; with or without a backslash before the characters that are special to
+// a shell. So white space, "+" and "\" are ignored.
 func (s Script) IsQuery(args []string) bool {
 	text := squeeze(strings.Join(args, ""))
 	if text == squeeze(s.Query) {
@@ -56,11 +55,12 @@ func (s Script) IsQuery(args []string) bool {
 	return text == squeeze(decoded.String())
 }
 
+// squeeze removes what IsQuery ignores.
 func squeeze(text string) string {
 	return strings.NewReplacer(" ", "", "\t", "", "\n", "", "\r", "", "+", "", `\`, "").Replace(text)
 }
 
-// unescape decodes %XX, and leaves a "%" that begins no such thing.
+// unescape decodes %XX (RFC 3986 §2.1). A "%" without two hexadecimal digits stays.
 func unescape(text string) string {
 	var decoded strings.Builder
 	for i := 0; i < len(text); i++ {

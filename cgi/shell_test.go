@@ -61,6 +61,28 @@ func FuzzQuote(f *testing.F) {
 	})
 }
 
+func TestIsShellName(t *testing.T) {
+	for _, name := range []string{"a", "Z", "_", "__", "name", "NAME_2", "_1", "a0", "z9Z", strings.Repeat("a", 1000)} {
+		if !cgi.IsShellName(name) {
+			t.Errorf("%q is refused", name)
+		}
+	}
+	for _, name := range []string{"", "1", "9a", "-", "a-b", "a b", " a", "a ", "a\n", "\na", "a=", "a=b", "a.b", "a[0]", "a\x00", "$a", "a;b", "`a`", "é", "aé", "\xff", "a\xff", "@", "`", "[", "{", "/", ":", "ａ"} {
+		if cgi.IsShellName(name) {
+			t.Errorf("%q is allowed", name)
+		}
+	}
+	for c := range 256 { // each byte, first and later, by the words of XBD 3.216
+		text := string([]byte{byte(c)})
+		letter := strings.Contains("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_", text)
+		digit := strings.Contains("0123456789", text)
+		if cgi.IsShellName(text) != letter || cgi.IsShellName("x"+text) != (letter || digit) || cgi.IsShellName("x"+text+"y") != (letter || digit) {
+			t.Errorf("byte %#x", c)
+		}
+	}
+}
+
+// Letter case counts, and a reserved name inside of another one does not.
 func TestIsReserved(t *testing.T) {
 	for _, name := range strings.Fields(`name user email count cart id n visits title User_Name x_PATH last_login items total page lang theme error message
 		csrf role step seats date login password file dir key value keys data index list size type color state result reply NAME COUNT APP_id App_PATH`) {
