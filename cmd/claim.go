@@ -5,89 +5,152 @@ import (
 	"slices"
 	"strings"
 
+	"cgisession/cgi"
 	"cgisession/cookie"
 	"cgisession/store"
 )
 
-// named is the session that a request refers to, and who vouches for it.
-type named struct {
-	id      string // empty: none
-	bound   bool   // by an earlier call of this request: this session or exit 10
-	adopted bool   // by the script's --adopt-id
-	minted  bool   // by this request, and to be stored with the first change
-	resign  bool   // the token was signed by an older key
-	ended   bool   // another session was there, and this one takes its place
+// A claim is the session that a request refers to, and who vouches for it.
+type claim struct {
+	id     string // empty: no session
+	origin origin
+	resign bool // the client's token was signed by an older key
 }
 
-// identify finds out which session the request means. What a client sent is
-// judged, and never an error.
-func (c *call) identify() (named, error) {
-	if request := c.env.Request; request.Named {
-		if request.ID != "" && !store.ValidID(request.ID) {
-			return named{}, usagef("CGISESSION_ID holds no session id; export what load --sh printed")
-		}
-		return named{id: request.ID, bound: true, minted: request.Minted && request.ID != ""}, nil
-	}
-	switch {
+// An origin is who vouches for a claim's id. What follows from it stands in rules.
+type origin int
+
+const (
+	originNone    origin = iota // nobody: the request refers to no session
+	originClient                // the client, by a cookie or by --id
+	originAdopted               // the script, by --adopt-id
+	originRequest               // an earlier call of this request; without an id, that call ended the session
+	originLazy                  // an earlier load --lazy of this request: perhaps nothing is stored yet
+	originFresh                 // this call, which made the id
+)
+
+// newClaim returns the claim of a session to create under a new id.
+func newClaim() claim { return claim{id: store.NewID(), origin: originFresh} }
+
+// identify returns the request's claim. What a client sent is judged, and never an
+// error.
+func (c *call) identify() (who claim, err error) {
+	switch earlier := c.env.Request; {
+	case earlier.Named:
+		return requestClaim(earlier)
 	case c.adoptID != "":
-		return named{id: c.adoptID, adopted: true}, nil
+		return claim{id: c.adoptID, origin: originAdopted}, nil
 	case c.id.wanted():
 		token, err := c.id.read("id")
 		if err != nil {
-			return named{}, err
+			return claim{}, err
 		}
-		return c.choose([]string{token})
-	case c.useCookies:
-		return c.choose(cookie.Values(c.env.Cookie, c.cookieName))
+		who, _, err = c.tokens([]string{token}).choose()
+		return who, err
 	}
-	return named{}, nil
+	who, c.ambiguous, err = c.cookies().choose()
+	return who, err
 }
 
-// choose returns the session that the client's tokens name. A single claim is
-// judged by the verb itself, when it comes to the session.
-func (c *call) choose(tokens []string) (named, error) {
-	claims, refused := c.claims(tokens)
-	c.logSome("refused token", refused)
+// requestClaim returns the claim that an earlier call of the request exported.
+func requestClaim(earlier cgi.Request) (claim, error) {
+	switch {
+	case earlier.ID == "":
+		return claim{origin: originRequest}, nil
+	case !store.ValidID(earlier.ID):
+		return claim{}, usagef("CGISESSION_ID holds no session id; export what load --sh printed")
+	case earlier.Minted:
+		return claim{id: earlier.ID, origin: originLazy}, nil
+	}
+	return claim{id: earlier.ID, origin: originRequest}, nil
+}
+
+// handle returns the handle of the session id.
+func (o *options) handle(id string) string { return store.Handle(o.cookieName, id) }
+
+// tokens are what a client sent, and what it takes to judge and follow them.
+type tokens struct {
+	sent       []string
+	cookieName string
+	keys       cookie.Keys // nil: ids are not signed
+	store      store.Store
+	log        func(event, handle string)
+}
+
+func (c *call) tokens(sent []string) tokens {
+	return tokens{sent, c.cookieName, c.keys, c.store, c.log}
+}
+
+// cookies returns the tokens in the request's cookies.
+func (c *call) cookies() tokens {
+	if !c.useCookies {
+		return c.tokens(nil)
+	}
+	return c.tokens(cookie.Values(c.env.Cookie, c.cookieName))
+}
+
+func (t tokens) handle(id string) string { return store.Handle(t.cookieName, id) }
+
+// verify returns the claim that a token makes, and reports whether it counts: its
+// signature is right, and its id is well formed. The claim has an id in any case, for
+// the log.
+func (t tokens) verify(token string) (claim, bool) {
+	who := claim{id: token, origin: originClient}
+	if t.keys == nil {
+		return who, store.ValidID(token)
+	}
+	id, newest, ok := t.keys.Verify(t.cookieName, token)
+	if !ok {
+		id, _, _ = strings.Cut(token, ".")
+	}
+	who.id, who.resign = id, !newest
+	return who, ok && store.ValidID(id)
+}
+
+// choose returns the claim of the client's tokens. Whether a single one leads to a
+// session is left to the verb. ambiguous means that several do.
+func (t tokens) choose() (who claim, ambiguous bool, err error) {
+	claims, refused := t.claims()
+	t.logSome("refused token", refused)
 	switch len(claims) {
 	case 0:
-		return named{}, nil
+		return claim{}, false, nil
 	case 1:
-		return claims[0], nil
+		return claims[0], false, nil
 	}
-	return c.chooseLive(claims)
+	return t.chooseLive(claims)
 }
 
-// claims returns the ids that tokens claim, each once, and the handles of the
-// tokens that claim nothing.
-func (c *call) claims(tokens []string) (claims []named, refused []string) {
+// claims returns the claims that count, one for each id, and the handles of the
+// tokens that do not count.
+func (t tokens) claims() (claims []claim, refused []string) {
 	known := make(map[string]bool)
-	for _, token := range tokens {
-		claim, ok := c.judge(token)
+	for _, token := range t.sent {
+		who, ok := t.verify(token)
 		switch {
 		case !ok:
-			refused = append(refused, c.handle(claim.id))
-		case !known[claim.id]:
-			known[claim.id] = true
-			claims = append(claims, claim)
+			refused = append(refused, t.handle(who.id))
+		case !known[who.id]:
+			known[who.id] = true
+			claims = append(claims, who)
 		}
 	}
 	return claims, refused
 }
 
 // chooseLive returns the one of several claims that leads to a session. Claims
-// that lead nowhere do not count, however many. Claims that lead to two sessions
-// count as none, so a planted cookie opens nothing. Errors of other claims are
-// ignored once one leads to a session.
-func (c *call) chooseLive(claims []named) (named, error) {
-	handles := c.handles(claims)
-	at, err := c.store.Live(handles, 2)
+// that lead nowhere do not count, however many. Two live claims count as none, so a
+// planted cookie gains nothing. Errors of the other claims are ignored once one leads
+// to a session.
+func (t tokens) chooseLive(claims []claim) (who claim, ambiguous bool, err error) {
+	handles := t.handles(claims)
+	at, err := t.store.Live(handles, 2)
 	switch {
 	case err == store.ErrTooMany:
-		c.ambiguous = true
-		c.log("too many cookies", handles[0])
-		return named{}, nil
+		t.log("too many cookies", handles[0])
+		return claim{}, true, nil
 	case at == nil:
-		return named{}, err
+		return claim{}, false, err
 	}
 	chosen := -1
 	var live []string
@@ -98,76 +161,69 @@ func (c *call) chooseLive(claims []named) (named, error) {
 		case chosen < 0, at[i] == at[chosen] && at[i] == handle: // its present id rather than an old one
 			chosen = i
 		case at[i] != at[chosen]:
-			c.ambiguous = true
+			ambiguous = true
 		}
 		live = append(live, handle)
 	}
 	switch {
 	case chosen < 0:
-		return named{}, err
-	case c.ambiguous:
-		c.logSome("ambiguous cookies", live)
-		return named{}, nil
+		return claim{}, false, err
+	case ambiguous:
+		t.logSome("ambiguous cookies", live)
+		return claim{}, true, nil
 	}
-	return claims[chosen], nil
+	return claims[chosen], false, nil
 }
 
-func (c *call) handles(claims []named) (handles []string) {
-	for _, claim := range claims {
-		handles = append(handles, c.handle(claim.id))
+func (t tokens) handles(claims []claim) (handles []string) {
+	for _, who := range claims {
+		handles = append(handles, t.handle(who.id))
 	}
 	return handles
 }
 
-// judge returns the session that a client's token claims, and whether the
-// client may claim it.
-func (c *call) judge(token string) (named, bool) {
-	if c.keys == nil {
-		return named{id: token}, store.ValidID(token)
-	}
-	id, newest, ok := c.keys.Verify(c.cookieName, token)
-	if !ok {
-		id, _, _ = strings.Cut(token, ".") // for its handle in the log
-	}
-	return named{id: id, resign: !newest}, ok && store.ValidID(id)
-}
-
-// endOthers ends the sessions that the request's cookies lead to, except the one
-// at kept, which came there from the handle from, and reports whether there were
-// any. So after a log-in no cookie that was planted, or left over, competes with
-// the session's own. It comes once the client's session has its new id, which the
-// client must learn: so it waits for no lock, and what it cannot end is logged and
-// fails nothing.
-func (c *call) endOthers(from, kept string) (ended bool) {
-	if !c.useCookies {
-		return false
-	}
-	claims, _ := c.claims(cookie.Values(c.env.Cookie, c.cookieName))
-	others := slices.DeleteFunc(c.handles(claims), func(handle string) bool { return handle == from || handle == kept })
+// endOthers ends the sessions that the tokens lead to, except the one at kept, which
+// came there from the handle from, and reports whether there were any. So after a
+// log-in no cookie that was planted, or left over, competes with the session's own.
+// By then the client's session has its new id, and the client must learn that. So
+// this waits for no lock, and only logs what it cannot end.
+func (t tokens) endOthers(from, kept string) (ended bool) {
+	claims, _ := t.claims()
+	others := slices.DeleteFunc(t.handles(claims), func(handle string) bool { return handle == from || handle == kept })
 	if len(others) == 0 {
 		return false
 	}
-	at, err := c.store.Live(others, len(others))
+	at, err := t.store.Live(others, len(others))
 	if err != nil {
-		c.log("other sessions not found: "+err.Error(), others[0])
+		t.log("other sessions not found: "+err.Error(), others[0])
 	}
 	slices.Sort(at)
 	for _, handle := range slices.Compact(at) {
 		if handle == "" || handle == kept {
 			continue
 		}
-		switch err := c.store.End(handle); {
+		switch err := t.store.End(handle); {
 		case err == nil:
-			c.log("removed", handle)
+			t.log("removed", handle)
 			ended = true
 		case !absent(err):
-			c.log("not ended: "+err.Error(), handle)
-			if errors.Is(err, store.ErrUnavailable) { // nor will be the next
+			t.log("not ended: "+err.Error(), handle)
+			if errors.Is(err, store.ErrUnavailable) { // the next would not be ended either
 				return ended
 			}
 		}
 	}
 	return ended
+}
+
+// maxLogged bounds how many lines of one kind a request's tokens add to the log.
+const maxLogged = 8
+
+// logSome logs an event for the first few of the handles.
+func (t tokens) logSome(event string, handles []string) {
+	for _, handle := range handles[:min(len(handles), maxLogged)] {
+		t.log(event, handle)
+	}
 }
 
 // variants returns the lines that delete the cookies which made this request

@@ -12,32 +12,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lookCommand finds the program of COMMAND as a shell would. What would fail or
-// never end once the session is loaded and its header lines are out is an error
-// here: an interpreter that cannot be run, and a script that leads back to itself.
-func lookCommand(args []string) (string, error) {
+// newChild returns COMMAND, and finds its program as a shell does. It refuses two
+// faults that would show only after the header lines are printed: an interpreter that
+// cannot be run, and a script that leads back to itself and never ends.
+func newChild(args []string) (*child, error) {
 	path, err := exec.LookPath(args[0])
 	if err != nil {
 		if found, ok := errors.AsType[*exec.Error](err); ok {
 			err = plain(found.Err)
 		}
-		return "", commandError{args[0], err}
+		return nil, commandError{args[0], err}
 	}
 	program, argv, err := executed(path, args)
 	if err != nil {
-		return "", commandError{args[0], err}
+		return nil, commandError{args[0], err}
 	}
 	if err := checkEnd(path, program, argv); err != nil {
-		return "", err
+		return nil, err
 	}
-	return path, nil
+	return &child{path: path, args: args}, nil
 }
 
-// executed returns what the kernel executes for a script, or for the script that
-// is its interpreter: the interpreter with the rest of the "#!" line as one
-// argument, the script's path and the script's arguments (execve(2)).
+// executed returns the program that the kernel executes for the one at path, and its
+// arguments. For a script that is its interpreter, whose arguments are the rest of the
+// "#!" line, as one, the script's path and the script's arguments; and so on if the
+// interpreter is a script (execve(2)).
 func executed(path string, args []string) (string, []string, error) {
-	const deepest = 5 // as Linux has it
+	const deepest = 5 // interpreters that are scripts, as in Linux (execve(2))
 	for range deepest {
 		name, rest := interpreter(path)
 		if name == "" {
@@ -67,12 +68,12 @@ func checkExecutable(path string) error {
 	return err
 }
 
-// interpreter returns what the program names after "#!", "" if it is no script,
-// and the rest of that line. Only blanks part them: in a script with DOS line ends
-// the CR belongs to the name, which is not found.
+// interpreter returns the name after "#!" and the rest of that line; an empty name
+// means that the program is no script. Only blanks end the name: with DOS line ends
+// the CR belongs to it, and there is no such file.
 func interpreter(path string) (name, rest string) {
 	line, _, _ := strings.Cut(firstBytes(path), "\n")
-	line, _, _ = strings.Cut(line, "\x00") // as Linux has it
+	line, _, _ = strings.Cut(line, "\x00") // as Linux does
 	line, script := strings.CutPrefix(line, "#!")
 	if !script {
 		return "", ""
@@ -87,11 +88,11 @@ func interpreter(path string) (name, rest string) {
 
 const blanks = " \t"
 
-// checkEnd reports a command that never ends because a script is reached twice
-// with nothing but "#!" lines, env(1) and this program on the way, which say what
-// comes next. Such is a script with the line "#!… run": the kernel calls run with
-// that script as COMMAND. path is what COMMAND names, program and args what the
-// kernel executes for it.
+// checkEnd refuses a command that never ends, because a script leads back to itself.
+// An example is a script with the line "#!… run", for which the kernel calls run with
+// that script as COMMAND. It follows "#!" lines, env(1) and calls of this program, and
+// no others. path is the program of COMMAND; program and args are what the kernel
+// executes for it.
 func checkEnd(path, program string, args []string) error {
 	var scripts []os.FileInfo
 	for {
@@ -111,7 +112,7 @@ func checkEnd(path, program string, args []string) error {
 			return err
 		}
 		if path, err = exec.LookPath(args[0]); err != nil {
-			return nil // the program that looks for it reports it
+			return nil // the program that executes it reports that
 		}
 		if program, args, err = executed(path, args); err != nil {
 			return nil
@@ -119,13 +120,13 @@ func checkEnd(path, program string, args []string) error {
 	}
 }
 
-// innermost returns the last call of this program that a "#!" line names, with the
-// arguments after the line, which is the first of args. Whatever stands before that
-// call there, such as env -S nice, executes it in the end. Where the line names none
-// it returns what it was given.
+// innermost returns the last call of this program in a "#!" line, with the arguments
+// after the line. The line is args[1]. Other programs before that call, such as nice
+// in "env -S nice cgisession run", are taken to execute it. If the line has no such
+// call, innermost returns its arguments.
 func innermost(program string, args []string) (string, []string) {
 	if !strings.ContainsAny(args[1], blanks+`\`) {
-		return program, args // one word, or the path of a script whose line has none
+		return program, args // a single word, or no rest of a line but the script's path
 	}
 	words := envWords(args[1])
 	for i, word := range slices.Backward(words) {
@@ -140,14 +141,14 @@ func innermost(program string, args []string) (string, []string) {
 	return program, args
 }
 
-// envWords returns the words of a text of env -S, with the values of its variables.
-// Quoted text falls into words too, so that a call in the text of sh -c is found.
+// envWords splits the text of env -S into words, and expands variables in it. Quoted
+// text is split too, so that a call in the text of sh -c is found.
 func envWords(text string) []string { return strings.Fields(unquoted.Replace(os.ExpandEnv(text))) }
 
 var unquoted = strings.NewReplacer(`"`, "", "'", "", `\_`, " ", `\`, "")
 
-// next returns the command that a program executes, if it is this program or
-// env(1); else none, since only the program knows.
+// next returns the command that this program or env(1) executes, called with args. Of
+// other programs it knows nothing, and returns none.
 func next(program string, args []string) ([]string, error) {
 	switch own, known := isOwn(program); {
 	case known && own:
@@ -158,8 +159,8 @@ func next(program string, args []string) ([]string, error) {
 	return nil, nil
 }
 
-// wrapped returns the COMMAND of a call of this program, if its verb has one.
-// Other errors than that it is missing in a "#!" line are left to that call.
+// wrapped returns the COMMAND of a call of this program, if its verb has one. The only
+// error is a COMMAND that is missing in a "#!" line; that call itself reports others.
 func wrapped(args []string) ([]string, error) {
 	args, rest := splitLine(args)
 	leading, err := leadingFlags(args)
@@ -181,8 +182,8 @@ func wrapped(args []string) ([]string, error) {
 	return p.others, nil
 }
 
-// envCommand returns the command of a call of env(1): what comes after options
-// and variables, with the text of -S in words.
+// envCommand returns the command of a call of env(1): the arguments after its options
+// and variables, with the text of -S split into words.
 func envCommand(args []string) []string {
 	for args = args[1:]; len(args) > 0; {
 		word := args[0]
@@ -204,7 +205,7 @@ func envCommand(args []string) []string {
 }
 
 // splitString reports whether a word is the option -S of env(1), and returns its
-// text, "" if that is the next word.
+// text; an empty one means that the text is the next word.
 func splitString(word string) (text string, ok bool) {
 	if text, ok = strings.CutPrefix(word, "--split-string"); !ok && strings.HasPrefix(word, "-") {
 		text, ok = strings.CutPrefix(strings.TrimLeft(word[1:], "i0v"), "S")
@@ -214,8 +215,8 @@ func splitString(word string) (text string, ok bool) {
 
 // splitLine splits the first argument at blanks if it begins with run and a blank:
 // then it is the rest of a "#!" line, which Linux passes as one argument (execve(2)).
-// rest is the number of arguments after it: the script's path and arguments, which
-// may come from a client. It is -1 if the first argument is no such line.
+// rest is the number of arguments after it, which are the script's path and arguments
+// and may come from a client. It is -1 if the first argument is not from such a line.
 func splitLine(args []string) (words []string, rest int) {
 	if len(args) < 2 || !strings.HasPrefix(args[1], "run ") && !strings.HasPrefix(args[1], "run\t") {
 		return args, -1
@@ -224,12 +225,13 @@ func splitLine(args []string) (words []string, rest int) {
 	return slices.Concat(args[:1], line, args[2:]), len(args) - 2
 }
 
-// errNoCommandInLine is an error of its own, since an option that lacks its value
-// would take the script's path for that, and a client's words for COMMAND.
+// errNoCommandInLine refuses a "#!" line without COMMAND. Otherwise an option without
+// its value would take the script's path as the value, and a client's words would be
+// COMMAND.
 var errNoCommandInLine = usagef("COMMAND missing in the #! line: write it there, as in #!/usr/local/bin/cgisession run sh")
 
-// firstBytes returns the beginning of a program as the kernel looks at it, or "" if it
-// may be run but not read.
+// firstBytes returns the first 256 bytes of a program, which the kernel looks at too
+// (execve(2)). They are "" if the program may be run but not read.
 func firstBytes(path string) string {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -239,18 +241,4 @@ func firstBytes(path string) string {
 	var text [256]byte
 	n, _ := unix.Read(fd, text[:])
 	return string(text[:max(n, 0)])
-}
-
-// shell runs a script without "#!", as execvp(3) has it.
-const shell = "/bin/sh"
-
-func shellArgs(path string, args []string) []string {
-	return append([]string{"sh", path}, args[1:]...)
-}
-
-// isText reports whether a program that the kernel does not know may be a script
-// for the shell, which a file with a NUL in its first line is not.
-func isText(path string) bool {
-	line, _, _ := strings.Cut(firstBytes(path), "\n")
-	return !strings.Contains(line, "\x00")
 }

@@ -22,23 +22,18 @@ func invalidateCommand(c *call) *cli.Command {
 		case expire:
 			return c.expired()
 		}
-		next := named{id: store.NewID(), minted: true, ended: ended}
-		return c.begin(next, policy{create: true}, func(*store.Session) (store.Outcome, error) { return store.Save, nil })
+		return c.begin(newClaim(), policy{}, ended, c.update(policy{}, saveNew))
 	},
 		&cli.BoolFlag{Name: "expire", Usage: "begin no new session, and tell the browser to drop the cookie (log out)", Destination: &expire})
 }
 
-// end removes the session, or all that the client's cookies lead to, and reports
-// whether there was one. An empty file that stands for a session to come, which
-// this request may hold locked, goes too.
+// end removes the session, or all that ambiguous cookies lead to, and reports
+// whether there was one. The empty file of a promised session, which this request may
+// hold locked, goes too.
 func (c *call) end() (bool, error) {
-	who, err := c.identify()
-	if err != nil {
-		return false, err
-	}
-	r, err := c.changeNamed(who, policy{create: who.minted}, func(*store.Session) (store.Outcome, error) { return store.Remove, nil })
+	r, err := c.change(policy{create: createPromised}, func(*store.Session) (store.Outcome, error) { return store.Remove, nil })
 	if errors.Is(err, errNo) {
-		return c.ambiguous && c.endOthers("", ""), nil
+		return c.ambiguous && c.cookies().endOthers("", ""), nil
 	}
 	if err != nil || r.session.Version == 0 {
 		return false, err
@@ -47,7 +42,7 @@ func (c *call) end() (bool, error) {
 	return true, nil
 }
 
-// expired is the result without a session, with the line that makes the browser
+// expired returns a result without a session, whose header line makes the browser
 // drop the cookie.
 func (c *call) expired() (*result, error) {
 	if !c.useCookies {

@@ -10,7 +10,7 @@ import (
 
 func loadCommand(c *call) *cli.Command {
 	var sh, json bool
-	p := policy{create: true, replace: true, slide: true}
+	p := policy{create: createAnother, slide: true}
 	return c.sessionCommand("load", "[NAME...]", "load the session, or create it, and mark the access", func(args []string) error {
 		names, err := parseNames(args)
 		switch {
@@ -21,7 +21,8 @@ func loadCommand(c *call) *cli.Command {
 		case sh && json:
 			return usagef("--sh and --json exclude each other")
 		}
-		r, err := c.load(p)
+		p.snapshot = c.noLock
+		r, err := c.change(p, saveNew)
 		if err != nil {
 			return err
 		}
@@ -43,26 +44,7 @@ func loadCommand(c *call) *cli.Command {
 		c.noLockFlag())
 }
 
-// load loads the session, or makes a new one.
-func (c *call) load(p policy) (*result, error) {
-	who, err := c.identify()
-	if err != nil {
-		return nil, err
-	}
-	if c.noLock && who.id != "" {
-		s, err := c.store.Read(c.handle(who.id), store.Snapshot)
-		switch {
-		case err == nil:
-			r := c.result(who, s)
-			return r, c.addCookie(r, c.refreshes(who, p))
-		case !absent(err):
-			return nil, err
-		}
-	}
-	return c.changeNamed(who, p, saveNew)
-}
-
-// saveNew stores a session that is not stored yet.
+// saveNew stores a session that was not stored before.
 func saveNew(s *store.Session) (store.Outcome, error) {
 	if s.Version == 0 {
 		return store.Save, nil

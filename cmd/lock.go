@@ -3,16 +3,8 @@ package cmd
 import (
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"os/signal"
-	"strconv"
-	"sync"
-	"syscall"
-	"time"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sys/unix"
 
 	"cgisession/cgi"
 	"cgisession/store"
@@ -28,7 +20,7 @@ func lockCommand(c *call) *cli.Command {
 		if err := someArguments(args, "COMMAND, or --fd N,"); err != nil {
 			return err
 		}
-		path, err := lookCommand(args)
+		command, err := newChild(args)
 		if err != nil {
 			return err
 		}
@@ -37,9 +29,11 @@ func lockCommand(c *call) *cli.Command {
 			return err
 		}
 		if closeInChild {
-			return c.runClosed(path, args, held)
+			command.give(&c.requestEnv, []setting{{held.Name, ""}}, nil)
+			return command.runClosed(held, c.warn)
 		}
-		return c.exec(path, args, c.lockSettings(held), nil, held)
+		command.give(&c.requestEnv, c.lockSettings(held), nil)
+		return command.exec(c.stdout, held.Lease, c.warn)
 	},
 		fdFlag("fd", fdUsage, &fd),
 		&cli.BoolFlag{Name: "close-in-child", Usage: "keep the lock from the command and what it leaves running; it ends with this program", Destination: &closeInChild})
@@ -71,27 +65,24 @@ func lockPathCommand(c *call) *cli.Command {
 		if err := noArguments(args); err != nil {
 			return err
 		}
-		who, err := c.present()
-		if err != nil {
-			return err
-		}
-		path, err := c.store.LockPath(c.handle(who.id), c.mayCreate(who))
-		if err != nil {
-			return c.noneToLock(who, c.descriptorsOnly(err))
-		}
-		_, err = fmt.Fprintln(c.stdout, path)
-		return err
+		return c.locking(func(handle string, create bool) error {
+			path, err := c.store.LockPath(handle, create)
+			if err == nil {
+				c.stdout.print(path + "\n")
+			}
+			return c.descriptorsOnly(err)
+		})
 	})
 }
 
 const fdUsage = "descriptor `N`, opened by: p=$(cgisession lock-path) && exec N<\"$p\""
 
-// fdFlag is an option whose value is a descriptor that the caller opened.
+// fdFlag returns an option whose value is a descriptor that the caller opened.
 func fdFlag(name, usage string, fd *int) cli.Flag {
 	return &cli.GenericFlag{Name: name, Usage: usage, Value: parsed(fd, cgi.ParseFD)}
 }
 
-// lockFD takes the lock on a descriptor that the shell keeps.
+// lockFD takes the lock on a descriptor that the shell keeps open.
 func (c *call) lockFD(fd int, args []string) error {
 	if err := noArguments(args); err != nil {
 		return err
@@ -114,87 +105,31 @@ func (c *call) descriptorsOnly(err error) error {
 	return err
 }
 
-// hold takes the session's lock, which stays with what it returns.
-func (c *call) hold() (store.Lock, error) {
-	who, err := c.present()
-	if err != nil {
-		return store.Lock{}, err
-	}
-	held, err := c.store.Hold(c.handle(who.id), c.mayCreate(who))
-	if err != nil {
-		return store.Lock{}, c.noneToLock(who, err)
-	}
-	return held, nil
-}
-
-// present returns the session that the request means; none is errNo.
-func (c *call) present() (named, error) {
-	who, err := c.identify()
-	if err == nil && who.id == "" {
-		err = errNo
-		if c.gone(who) {
-			err = errGone
-		}
-	}
-	return who, err
-}
-
-// noneToLock turns an absent session into the verb's answer.
-func (c *call) noneToLock(who named, err error) error {
-	switch {
-	case !absent(err):
+// hold takes the lock of the request's session, and returns it still held.
+func (c *call) hold() (held store.Lock, err error) {
+	err = c.locking(func(handle string, create bool) (err error) {
+		held, err = c.store.Hold(handle, create)
 		return err
-	case c.gone(who):
-		return errGone
+	})
+	return held, err
+}
+
+// locking calls take to lock the request's session, which has this handle. With
+// create, take may lock a session that is still to be stored.
+func (c *call) locking(take func(handle string, create bool) error) error {
+	who, err := c.identify()
+	if err != nil {
+		return err
 	}
-	c.logAbsent(who, err)
-	return errNo
-}
-
-// lockSettings returns the variables for COMMAND's lock. If nothing was exported
-// before, CGISESSION_REQUEST is among them, so that the lock counts in this request
-// only: a server that COMMAND starts hands its environment to all visitors' scripts.
-func (c *call) lockSettings(held store.Lock) []setting {
-	settings := []setting{lockSetting(held)}
-	if text, _ := c.lookup(cgi.RequestVariable); text == "" {
-		settings = append(settings, c.requestSetting(os.Getpid()))
+	err = c.reach(who, func(handle string) error { return take(handle, who.mayCreate(c.store)) })
+	if absent(err) {
+		err = who.absence(c.store)
 	}
-	return settings
+	return err
 }
 
-func lockSetting(held store.Lock) setting { return setting{held.Name, held.Value} }
-
-// release gives up a lock that this program would have to renew; one on a
-// descriptor ends with the program.
-func release(held store.Lock) {
-	if held.Lease != nil {
-		held.Lease.Release()
-	}
-}
-
-// childExit is how a command that was waited for ended.
-type childExit struct{ code int }
-
-func (e childExit) Error() string { return "exit status " + strconv.Itoa(e.code) }
-
-// runClosed runs the command without the lock, which this program keeps while it
-// waits.
-func (c *call) runClosed(path string, args []string, held store.Lock) error {
-	env := c.environment([]setting{{held.Name, ""}}, nil)
-	if held.Lease != nil {
-		return c.runLeased(path, args, env, held.Lease)
-	}
-	unix.CloseOnExec(held.FD)
-	return runAndWait(path, args, env)
-}
-
-// runLeased runs the command and renews the lock until that ends.
-func (c *call) runLeased(path string, args, env []string, lease *store.Lease) error {
-	return c.renewing(lease, func() error { return runAndWait(path, args, env) })
-}
-
-// underLock does something that must not be done twice: a store that makes a
-// change again where another process was faster takes the lock for it first.
+// underLock calls do, which must not make its change twice. A store that repeats a
+// change if another process was faster takes the lock first.
 func (c *call) underLock(do func() error) error {
 	if !c.store.Repeats() {
 		return do()
@@ -203,69 +138,10 @@ func (c *call) underLock(do func() error) error {
 	if err != nil {
 		return err
 	}
-	return c.renewing(held.Lease, do)
+	return renewing(held.Lease, c.warn, do)
 }
 
-// renewing does something, renews the lock meanwhile, and then releases it. A lock
-// that is lost is told of once; the store refuses what is done with it.
-func (c *call) renewing(lease *store.Lease, do func() error) error {
-	stop := make(chan struct{})
-	var renewing sync.WaitGroup
-	renewing.Go(func() {
-		tick := time.NewTicker(lease.Every)
-		defer tick.Stop()
-		for {
-			select {
-			case <-stop:
-				return
-			case <-tick.C:
-			}
-			if err := lease.Renew(); errors.Is(err, store.ErrLockLost) || errors.Is(err, store.ErrNotFound) {
-				fmt.Fprintf(c.stderr, "cgisession: %s\n", c.secrets.printable(err.Error()))
-				return
-			}
-		}
-	})
-	err := do()
-	close(stop)
-	renewing.Wait()
-	lease.Release() // else it ends by itself
-	return err
-}
-
-// runAndWait runs the command and returns how it ended. Signals that ask this
-// program to end go to the command.
-func runAndWait(path string, args, env []string) error {
-	err := runOnce(path, args, env)
-	if notRun, ok := errors.AsType[commandError](err); ok && errors.Is(notRun.err, unix.ENOEXEC) && isText(path) {
-		err = runOnce(shell, shellArgs(path, args), env)
-	}
-	return err
-}
-
-func runOnce(path string, args, env []string) error {
-	command := exec.Cmd{Path: path, Args: args, Env: env, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
-	signals := make(chan os.Signal, 1)
-	for _, s := range []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP} {
-		if !signal.Ignored(s) {
-			signal.Notify(signals, s)
-		}
-	}
-	if err := command.Start(); err != nil {
-		return commandError{args[0], plain(err)}
-	}
-	go func() {
-		for s := range signals {
-			command.Process.Signal(s)
-		}
-	}()
-	command.Wait()
-	status := command.ProcessState.Sys().(syscall.WaitStatus)
-	switch {
-	case status.Signaled():
-		return childExit{128 + int(status.Signal())}
-	case status.ExitStatus() != 0:
-		return childExit{status.ExitStatus()}
-	}
-	return nil
+// warn prints an error that does not end the call.
+func (c *call) warn(err error) {
+	fmt.Fprintf(c.stderr, "cgisession: %s\n", c.secrets.printable(err.Error()))
 }

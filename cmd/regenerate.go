@@ -25,65 +25,66 @@ func regenerateCommand(c *call) *cli.Command {
 		&cli.GenericFlag{Name: "grace", Usage: "let the old id reach the session for `TIME` more, for requests under way (never at a log-in)", Value: duration(&grace)})
 }
 
-// regenerate moves the session to a new id, or makes a new one where there is
-// none, and notes whose it is if that is said.
+// regenerate moves the session to a new id, or creates one if there is none, and
+// notes the user's name if it is given.
 func (c *call) regenerate(grace time.Duration, user string) (*result, error) {
-	who, err := c.identify()
-	if err != nil {
+	return c.do(policy{create: createMissing, renew: true}, func(who claim, create bool) (*result, error) {
+		switch who.origin {
+		case originFresh:
+			r, err := c.update(policy{}, setUser(user))(who, create)
+			if err == nil {
+				c.cookies().endOthers("", r.session.Handle)
+			}
+			return r, err
+		case originLazy: // stored first, since the lock goes with what is moved
+			if r, err := c.update(policy{}, saveNew)(who, create); err != nil {
+				return r, err
+			}
+		}
+		return c.move(who, grace, user)
+	})
+}
+
+// move moves the session to a new id, and ends the others that the request's cookies
+// lead to.
+func (c *call) move(who claim, grace time.Duration, user string) (*result, error) {
+	change := setUser(user)
+	if grace > 0 {
+		change = keepKey(c.csrfKey(who.id))
+	}
+	next := claim{id: store.NewID(), origin: who.origin}
+	from := c.handle(who.id)
+	s, err := c.store.Move(from, c.handle(next.id), grace, change)
+	switch {
+	case errors.Is(err, store.ErrMoved) && user != "":
+		return nil, errRotated
+	case errors.Is(err, store.ErrMoved): // another request was first; this one goes on with its id
+		return c.result(who, s), nil
+	case err != nil:
 		return nil, err
 	}
-	next := named{id: store.NewID(), minted: true}
-	setUser := func(s *store.Session) (store.Outcome, error) {
+	c.cookies().endOthers(from, s.Handle)
+	r := c.result(next, s)
+	return r, c.addCookie(r, true)
+}
+
+// setUser is the change that notes the user's name, unless that is empty, and stores
+// a new session.
+func setUser(user string) store.Change {
+	return func(s *store.Session) (store.Outcome, error) {
 		if user == "" && s.Version > 0 {
 			return store.Keep, nil
 		}
 		s.User = user
 		return store.Save, nil
 	}
-	if c.another(who) {
-		return nil, errGone
-	}
-	if who.minted { // not stored yet, perhaps; the lock goes with what is moved
-		if _, err := c.update(who, policy{create: true}, saveNew); err != nil && !absent(err) {
-			return nil, err
-		}
-	}
-	if who.id != "" {
-		change := setUser
-		if grace > 0 {
-			change = c.keepKey(who.id)
-		}
-		s, err := c.store.Move(c.handle(who.id), c.handle(next.id), grace, change)
-		switch {
-		case err == nil:
-			c.endOthers(c.handle(who.id), s.Handle)
-			r := c.result(named{id: next.id, bound: who.bound}, s)
-			return r, c.addCookie(r, true)
-		case errors.Is(err, store.ErrMoved) && user != "":
-			return nil, errRotated
-		case errors.Is(err, store.ErrMoved): // another request was first; this one goes on with its id
-			return c.result(who, s), nil
-		case !absent(err):
-			return nil, err
-		}
-		c.logAbsent(who, err)
-		next.ended = errors.Is(err, store.ErrInvalidated)
-	}
-	if c.gone(who) {
-		return nil, errGone
-	}
-	r, err := c.begin(next, policy{create: true}, setUser)
-	if err == nil {
-		c.endOthers("", r.session.Handle)
-	}
-	return r, err
 }
 
 // keepKey is the change of a move with a grace: forms that were printed under the
-// old id can be checked until it is over.
-func (c *call) keepKey(id string) store.Change {
+// old id, with this key, can be checked until the grace is over.
+func keepKey(key string) store.Change {
 	return func(s *store.Session) (store.Outcome, error) {
-		s.OldKeys = append(s.OldKeys, store.OldKey{Key: c.csrfKey(id)})
+		s.OldKeys = append(s.OldKeys, store.OldKey{Key: key})
 		return store.Save, nil
 	}
 }

@@ -3,6 +3,7 @@ package cmd
 import (
 	"os"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -10,10 +11,16 @@ import (
 	"cgisession/store"
 )
 
-// readEnvironment reads the environment, but for what another request exported.
-func (c *call) readEnvironment() (err error) {
-	if c.inherited, err = cgi.Inherited(os.LookupEnv, kin); err == nil {
-		c.env, err = cgi.Read(c.lookup)
+// requestEnv is the environment of this request.
+type requestEnv struct {
+	env       cgi.Env
+	inherited []string // names of another request's variables; they count as unset
+}
+
+// readEnvironment reads the environment, except what another request exported.
+func (e *requestEnv) readEnvironment() (err error) {
+	if e.inherited, err = cgi.Inherited(os.LookupEnv, kin); err == nil {
+		e.env, err = cgi.Read(e.lookup)
 	}
 	if err != nil {
 		err = usageError{err}
@@ -22,14 +29,69 @@ func (c *call) readEnvironment() (err error) {
 }
 
 // lookup is os.LookupEnv for this request.
-func (c *call) lookup(name string) (string, bool) {
-	if slices.Contains(c.inherited, name) {
+func (e *requestEnv) lookup(name string) (string, bool) {
+	if slices.Contains(e.inherited, name) {
 		return "", false
 	}
 	return os.LookupEnv(name)
 }
 
-// logInherited says in the log that another request's variables are ignored.
+// inheritedBeside returns the names of another request's variables that are not
+// exported anew. They would count again beside those that are.
+func (e *requestEnv) inheritedBeside(exports []setting) (names []string) {
+	for _, name := range e.inherited {
+		if name != cgi.RequestVariable && !sets(exports, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func sets(settings []setting, name string) bool {
+	return slices.ContainsFunc(settings, func(s setting) bool { return s.name == name })
+}
+
+// forChild returns the environment of a command: this program's with the settings,
+// except what another request exported and the variables named in without.
+func (e *requestEnv) forChild(settings []setting, without []string) []string {
+	var env []string
+	for _, variable := range os.Environ() {
+		name, _, _ := strings.Cut(variable, "=")
+		if !slices.Contains(e.inherited, name) && !slices.Contains(without, name) && !sets(settings, name) {
+			env = append(env, variable)
+		}
+	}
+	for _, s := range settings {
+		env = append(env, s.name+"="+s.value)
+	}
+	return env
+}
+
+// binding ties what is exported to this request, and to a process of its script.
+func (e *requestEnv) binding(process int) cgi.Binding {
+	return cgi.Bind(e.lookup, os.LookupEnv, sinceBoot(), process)
+}
+
+// requestSetting returns the binding as a variable.
+func (e *requestEnv) requestSetting(process int) setting {
+	return setting{cgi.RequestVariable, e.binding(process).Text()}
+}
+
+// lockSettings returns the variables that hand the lock on to COMMAND. If nothing was
+// exported before, CGISESSION_REQUEST is among them, so that the lock counts in this
+// request only: a server that COMMAND starts hands its environment to all visitors'
+// scripts.
+func (e *requestEnv) lockSettings(held store.Lock) []setting {
+	settings := []setting{lockSetting(held)}
+	if text, _ := e.lookup(cgi.RequestVariable); text == "" {
+		settings = append(settings, e.requestSetting(os.Getpid()))
+	}
+	return settings
+}
+
+func lockSetting(held store.Lock) setting { return setting{held.Name, held.Value} }
+
+// logInherited logs that another request's variables are ignored.
 func (c *call) logInherited() {
 	if c.inherited == nil {
 		return
@@ -41,29 +103,8 @@ func (c *call) logInherited() {
 	c.log("ignored the variables of another request", handle)
 }
 
-// inheritedBeside returns the names of another request's variables that are not
-// exported anew. They would count again beside those that are.
-func (c *call) inheritedBeside(exports []setting) (names []string) {
-	for _, name := range c.inherited {
-		if name != cgi.RequestVariable && !slices.ContainsFunc(exports, func(s setting) bool { return s.name == name }) {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-// binding ties what is exported to this request, and to a process of its script.
-func (c *call) binding(process int) cgi.Binding {
-	return cgi.Bind(c.lookup, os.LookupEnv, sinceBoot(), process)
-}
-
-// requestSetting returns the binding as a variable.
-func (c *call) requestSetting(process int) setting {
-	return setting{cgi.RequestVariable, c.binding(process).Text()}
-}
-
 // groupKin is for systems that show no ancestors: it reports whether process pid
-// is there, and in the process group of this one.
+// exists, in the process group of this one.
 func groupKin(pid int) cgi.Kin {
 	if group, err := unix.Getpgid(pid); err == nil && pid != 0 && group == unix.Getpgrp() {
 		return cgi.Group

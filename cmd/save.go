@@ -20,7 +20,7 @@ func saveCommand(c *call) *cli.Command {
 		if err != nil {
 			return nil, err
 		}
-		r, err := c.change(policy{create: expected.mayBeNew()}, func(s *store.Session) (store.Outcome, error) {
+		r, err := c.change(policy{create: expected.creation()}, func(s *store.Session) (store.Outcome, error) {
 			s.Data = data
 			return store.Save, expected.check(s.Version)
 		})
@@ -46,8 +46,13 @@ func parseVersion(text string) (expectedVersion, error) {
 	return expectedVersion{true, n}, err
 }
 
-// mayBeNew reports whether the save may create the session.
-func (e expectedVersion) mayBeNew() bool { return !e.given || e.n == 0 }
+// creation says that a save which expects a version above 0 creates no session.
+func (e expectedVersion) creation() creation {
+	if e.given && e.n > 0 {
+		return createNever
+	}
+	return createMissing
+}
 
 func (e expectedVersion) check(stored uint64) error {
 	if e.given && e.n != stored {

@@ -6,22 +6,19 @@ import (
 	"sync"
 	"time"
 
-	"cgisession/cgi"
 	"cgisession/cookie"
 	"cgisession/store"
 )
 
-// call is one call of the program: what it was told, and what that leads to.
+// call is one call of the program: its options, its environment, and what it uses.
 type call struct {
 	options
-	env cgi.Env
-	// inherited are the names of variables of another request; they count as unset.
-	inherited []string
-	keys      cookie.Keys // nil: ids are not signed
-	store     store.Backend
-	stdin     io.Reader
-	stdout    *output // help and answers; written out when all went well
-	stderr    io.Writer
+	requestEnv
+	keys   cookie.Keys // nil: ids are not signed
+	store  store.Backend
+	stdin  io.Reader
+	stdout *output // help and answers; written out when all went well
+	stderr io.Writer
 
 	logFailed sync.Once // guards that this is said once
 	secrets   secrets   // what no message may hold
@@ -29,143 +26,231 @@ type call struct {
 	ambiguous bool // the request's cookies lead to several sessions
 }
 
-// policy is what a verb does where there is no session.
-type policy struct {
-	create  bool // make one
-	replace bool // also where an earlier call of this request had one
-	lazy    bool // only think of its id: the first change stores it
-	slide   bool // send the cookie again, so that its expiry date moves on
+// A rule says what follows from the origin of a claim. rules has one for each.
+type rule struct {
+	own    bool  // a session may be created under the claim's id; else it gets a new one
+	absent error // what a change returns if the session is absent and none is created
+	reused bool  // the id may lead to another session once this one has ended
+	logged bool  // an id without a session is logged
+	bound  bool  // the variables that an earlier call exported belong to the session
 }
 
-// result is a session after a call, and what the client has to be told of it.
+// rules is the table of origins.
+var rules = [...]rule{
+	// The request has no cookie, or none that counts.
+	originNone: {absent: errNo},
+
+	// A client may claim any id, also one that it planted in another's browser. So
+	// no session is created under it (session fixation).
+	originClient: {absent: errNo, logged: true},
+
+	// The script names its sessions itself. It may use a name again for the next one.
+	originAdopted: {own: true, absent: errNo, reused: true},
+
+	// An earlier call of this request found the session, or ended it. If it is absent
+	// now, no other session may get what the script means for it.
+	originRequest: {absent: errGone, bound: true},
+
+	// load --lazy gave out the id, so it is absent until the first change.
+	originLazy: {own: true, absent: errNo, bound: true},
+
+	// The session was created by this call. If it is absent, another process ended it
+	// since.
+	originFresh: {own: true, absent: errGone},
+}
+
+// lost reports whether the session that this request locked has ended. That changes
+// the table for every id from before this call: an absent session is gone, none is
+// created under the id, and a reused id is not followed, since it may lead to another
+// session by now. Only load and run go on then, with a new session under a new id.
+func (who claim) lost(s store.Locker) bool { return who.origin != originFresh && s.LockLost() }
+
+// mayCreate reports whether a session may be created under the claim's id.
+func (who claim) mayCreate(s store.Locker) bool { return rules[who.origin].own && !who.lost(s) }
+
+// mayFollow reports whether the id can only lead to the session that is meant.
+func (who claim) mayFollow(s store.Locker) bool { return !rules[who.origin].reused || !who.lost(s) }
+
+// absence returns what a change of the absent session returns: errNo or errGone.
+func (who claim) absence(s store.Locker) error {
+	err := rules[who.origin].absent
+	if err == errNo && who.lost(s) {
+		err = errGone
+	}
+	return err
+}
+
+// A policy says when a verb creates a session, and what else it does besides its step.
+type policy struct {
+	create   creation
+	renew    bool // a new session gets a new id, even if the claim's may be used
+	lazy     bool // a new session only gets an id; the first change stores it
+	slide    bool // send the cookie again, so that its expiry date moves on
+	snapshot bool // if there is a version to read without the lock, that is enough
+}
+
+// A creation says when a verb creates a session. Each includes those before it.
+type creation int
+
+const (
+	createNever    creation = iota
+	createPromised          // if load --lazy gave out the id
+	createMissing           // if there is none
+	createAnother           // also in place of one that is gone
+)
+
+// atOnce reports whether the step itself creates the claimed session if it is absent.
+func (p policy) atOnce(who claim) bool {
+	return !p.lazy && (p.create >= createMissing || p.create == createPromised && who.origin == originLazy)
+}
+
+// successor returns the claim of the session to create in place of an absent one, or
+// the error to return if none is created. err is what the absence means.
+func (p policy) successor(who claim, err error) (claim, error) {
+	rule := rules[who.origin]
+	switch {
+	case err == errGone && (p.create < createAnother || rule.reused):
+		return claim{}, errGone
+	case p.create < createMissing:
+		return claim{}, errNo
+	case err == errGone, !rule.own, p.renew:
+		return newClaim(), nil
+	}
+	return who, nil
+}
+
+// A step does a verb's work on the claimed session, as one change of the store. It
+// returns ErrNotFound or ErrInvalidated if there is none; but with create it creates
+// the session under the claim's id.
+type step func(who claim, create bool) (*result, error)
+
+// result is a session after a call, and what the client must be told about it.
 type result struct {
 	session        *store.Session
 	id, token      string
 	isNew          bool
 	wasInvalidated bool
-	minted         bool
+	minted         bool     // not stored before its first change (load --lazy)
 	accessed       int64    // Unix seconds; what load found, through the whole request
 	headers        []string // lines without their ends
 }
 
-// change runs a verb that changes the session, from the cookie to the answer:
-// HTTP_COOKIE → id → handle → lock → load → change → save → Set-Cookie.
+// change runs a verb that changes the session in one update.
 func (c *call) change(p policy, change store.Change) (*result, error) {
+	return c.do(p, c.update(p, change))
+}
+
+// do runs a verb that changes the session, from the cookie to the answer:
+// HTTP_COOKIE → id → handle → lock → load → change → save → Set-Cookie.
+func (c *call) do(p policy, work step) (r *result, err error) {
 	who, err := c.identify()
 	if err != nil {
 		return nil, err
 	}
-	return c.changeNamed(who, p, change)
+	err = c.reach(who, func(handle string) (err error) {
+		if p.snapshot {
+			if r, err = c.read(who, p, handle); !absent(err) {
+				return err
+			}
+		}
+		if !who.mayFollow(c.store) {
+			return errGone
+		}
+		r, err = work(who, p.atOnce(who) && who.mayCreate(c.store))
+		return err
+	})
+	if !absent(err) {
+		return r, err
+	}
+	ended := errors.Is(err, store.ErrInvalidated)
+	if who, err = p.successor(who, who.absence(c.store)); err != nil {
+		return nil, err
+	}
+	return c.begin(who, p, ended, work)
 }
 
-// changeNamed is change from the id on.
-func (c *call) changeNamed(who named, p policy, change store.Change) (*result, error) {
-	if c.another(who) {
-		return nil, errGone
-	}
-	ended := false
+// reach calls work with the handle of the claimed session, and returns its error. If
+// the session is absent, it logs that; a claim without an id is ErrNotFound.
+func (c *call) reach(who claim, work func(handle string) error) error {
+	err := store.ErrNotFound
 	if who.id != "" {
-		r, err := c.update(who, p, change)
-		switch {
-		case err == nil:
-			return r, nil
-		case !absent(err):
+		err = work(c.handle(who.id))
+	}
+	if absent(err) {
+		c.logAbsent(who, err)
+	}
+	return err
+}
+
+// begin creates the session or, for load --lazy, only promises it. ended means that it
+// takes the place of one that was invalidated.
+func (c *call) begin(who claim, p policy, ended bool, work step) (r *result, err error) {
+	if p.lazy {
+		r = c.promise(who)
+	} else if r, err = work(who, who.mayCreate(c.store)); absent(err) {
+		err = rules[originFresh].absent
+	}
+	if r != nil {
+		r.wasInvalidated = r.wasInvalidated || ended
+	}
+	return r, err
+}
+
+// promise returns the session that the first change will create.
+func (c *call) promise(who claim) *result {
+	now := time.Now()
+	r := c.result(who, &store.Session{Handle: c.handle(who.id), Created: now.Unix(), Accessed: now, Data: store.Empty})
+	r.isNew, r.minted, r.headers = true, true, c.variants()
+	return r
+}
+
+// update returns the step of most verbs, which changes or creates the session.
+func (c *call) update(p policy, change store.Change) step {
+	return func(who claim, create bool) (*result, error) {
+		absent := false
+		s, err := c.store.Update(c.handle(who.id), create, func(s *store.Session) (store.Outcome, error) {
+			absent = s.Version == 0
+			return change(s)
+		})
+		if err != nil {
 			return nil, err
 		}
-		c.logAbsent(who, err)
-		ended = errors.Is(err, store.ErrInvalidated)
+		created := absent && s.Version > 0
+		if created {
+			c.log("created", s.Handle)
+		}
+		r := c.result(who, s)
+		r.isNew = r.isNew || created
+		return r, c.addCookie(r, created || c.refreshes(who, p))
 	}
-	if c.gone(who) && (!p.replace || who.adopted) {
-		return nil, errGone
-	}
-	if !p.create {
-		return nil, errNo
-	}
-	if c.gone(who) || !who.adopted && !who.minted {
-		who = named{id: store.NewID(), minted: true}
-	}
-	who.ended = ended
-	return c.begin(who, p, change)
 }
 
-// update changes the session that who names. Only one that this request or its
-// script named may be made on the way.
-func (c *call) update(who named, p policy, change store.Change) (*result, error) {
-	mayCreate := p.create && !p.lazy && c.mayCreate(who)
-	absent := false
-	s, err := c.store.Update(c.handle(who.id), mayCreate, func(s *store.Session) (store.Outcome, error) {
-		absent = s.Version == 0
-		return change(s)
-	})
+// read returns the session as load --no-lock sees it.
+func (c *call) read(who claim, p policy, handle string) (*result, error) {
+	s, err := c.store.Read(handle, store.Snapshot)
 	if err != nil {
 		return nil, err
 	}
-	created := absent && s.Version > 0
-	if created {
-		c.log("created", s.Handle)
-	}
 	r := c.result(who, s)
-	r.isNew = r.isNew || created
-	return r, c.addCookie(r, created || c.refreshes(who, p))
-}
-
-// refreshes reports whether the client is to get its cookie again: under a newer
-// key, or with a later expiry date.
-func (c *call) refreshes(who named, p policy) bool {
-	return who.resign || p.slide && !who.bound && c.cookie.Expires.Persistent()
-}
-
-// mayCreate reports whether the session of who may come into being: under an id
-// that this call made; or this request or its script, unless the session that
-// it locked was ended.
-func (c *call) mayCreate(who named) bool {
-	own := who.minted && !who.bound
-	return own || (who.minted || who.adopted) && !c.store.LockLost()
-}
-
-// another reports whether what has a script's own name by now is not the session
-// that this request locked, which has ended.
-func (c *call) another(who named) bool { return who.adopted && c.store.LockLost() }
-
-// gone reports whether an absent session of who was there earlier in this
-// request, which made it or locked it.
-func (c *call) gone(who named) bool {
-	return who.bound && !who.minted || c.store.LockLost()
-}
-
-// begin makes a new session under the id of who, or, if that is enough, only
-// says what it will be.
-func (c *call) begin(who named, p policy, change store.Change) (*result, error) {
-	if !p.lazy {
-		r, err := c.update(who, policy{create: true}, change)
-		if absent(err) { // it was removed at once
-			err = errGone
-		}
-		return r, err
-	}
-	now := time.Now()
-	s := &store.Session{Handle: c.handle(who.id), Created: now.Unix(), Accessed: now, Data: store.Empty}
-	r := c.result(who, s)
-	r.isNew, r.minted, r.headers = true, true, c.variants()
-	return r, nil
+	return r, c.addCookie(r, c.refreshes(who, p))
 }
 
 // view runs a verb that only reads the session. It creates nothing; without a
-// session it is errNo.
+// session it returns errNo, whatever the claim's origin.
 func (c *call) view(how store.Reading) (*result, error) {
 	who, err := c.identify()
 	if err != nil {
 		return nil, err
 	}
-	if who.id == "" {
+	var s *store.Session
+	err = c.reach(who, func(handle string) (err error) {
+		s, err = c.store.Read(handle, how)
+		return err
+	})
+	switch {
+	case absent(err):
 		return nil, errNo
-	}
-	s, err := c.store.Read(c.handle(who.id), how)
-	if absent(err) {
-		c.logAbsent(who, err)
-		return nil, errNo
-	}
-	if err != nil {
+	case err != nil:
 		return nil, err
 	}
 	return c.result(who, s), nil
@@ -176,9 +261,7 @@ func absent(err error) bool {
 	return errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrInvalidated)
 }
 
-func (c *call) handle(id string) string { return store.Handle(c.cookieName, id) }
-
-// token returns what the client has to send for the session id.
+// token returns the token by which a client claims the session id.
 func (c *call) token(id string) string {
 	if c.keys == nil {
 		return id
@@ -186,23 +269,31 @@ func (c *call) token(id string) string {
 	return c.keys.Sign(c.cookieName, id)
 }
 
-// result returns the session with what an earlier call of this request knew of
+// result returns the session, with what the variables of an earlier call say about
 // it.
-func (c *call) result(who named, s *store.Session) *result {
+func (c *call) result(who claim, s *store.Session) *result {
 	r := &result{session: s, id: who.id, token: c.token(who.id), accessed: s.Accessed.Unix()}
-	if who.bound {
-		r.isNew, r.wasInvalidated = c.env.Request.IsNew, c.env.Request.WasInvalidated
-		if c.env.Request.Accessed != 0 {
-			r.accessed = c.env.Request.Accessed
+	if earlier := c.env.Request; rules[who.origin].bound {
+		r.isNew, r.wasInvalidated = earlier.IsNew, earlier.WasInvalidated
+		if earlier.Accessed != 0 {
+			r.accessed = earlier.Accessed
 		}
 	}
-	r.wasInvalidated = r.wasInvalidated || who.ended
 	return r
 }
 
-// addCookie adds the header line for the session's cookie, if it is due.
+// refreshes reports whether the client gets its cookie again: signed by a newer key,
+// or with a later expiry date.
+func (o *options) refreshes(who claim, p policy) bool {
+	return who.resign || p.slide && !rules[who.origin].bound && o.cookie.Expires.Persistent()
+}
+
+// addCookie adds the header line for the session's cookie, if it is due. A client
+// that came by an id in its grace gets none: another answer has brought it the
+// cookie of the new id, which the old one would replace.
 func (c *call) addCookie(r *result, due bool) error {
-	if !due || !c.useCookies || c.inGrace(r) {
+	inGrace := r.session != nil && r.session.Handle != c.handle(r.id)
+	if !due || !c.useCookies || inGrace {
 		return nil
 	}
 	line, err := cookie.Set(c.cookieName, r.token, c.attributes(c.env.HTTPS), time.Now())
@@ -213,29 +304,13 @@ func (c *call) addCookie(r *result, due bool) error {
 	return nil
 }
 
-// inGrace reports whether the request came by an id in its grace. Its client gets
-// no cookie: another answer has brought it that of the new id, which the old one
-// would replace.
-func (c *call) inGrace(r *result) bool {
-	return r.session != nil && r.session.Handle != c.handle(r.id)
-}
-
-// logAbsent says why a session that was asked for is not there.
-func (c *call) logAbsent(who named, err error) {
+// logAbsent logs why the claimed session is absent, if the client or its limits are
+// the reason.
+func (c *call) logAbsent(who claim, err error) {
 	switch {
 	case errors.Is(err, store.ErrInvalidated):
 		c.log("timed out", c.handle(who.id))
-	case !who.bound && !who.adopted:
+	case rules[who.origin].logged:
 		c.log("refused unknown id", c.handle(who.id))
-	}
-}
-
-// maxLogged bounds how many lines of one kind a request's tokens add to the log.
-const maxLogged = 8
-
-// logSome logs an event for the first few of the handles.
-func (c *call) logSome(event string, handles []string) {
-	for _, handle := range handles[:min(len(handles), maxLogged)] {
-		c.log(event, handle)
 	}
 }

@@ -32,7 +32,7 @@ func setCommand(c *call) *cli.Command {
 				merge := func(d store.Data) (store.Data, error) { return d.Merge(patch), nil }
 				edits = append([]edit{merge}, edits...)
 			}
-			return c.change(policy{create: true}, editAll(edits))
+			return c.change(policy{create: createMissing}, editAll(edits))
 		},
 		&cli.BoolFlag{Name: "stdin", Usage: "first merge the JSON object on standard input (RFC 7396); also if there is no assignment", Destination: &stdin},
 		textFlag(&text, 0, "all arguments after it are keys and values, taken literally; a KEY is no JSON Pointer"))
