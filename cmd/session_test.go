@@ -1,0 +1,43 @@
+package cmd
+
+import (
+	"testing"
+
+	"cgisession/store"
+)
+
+// A session that another process removes as soon as it is created is gone, and no
+// other one is created for it.
+func TestRemovedAtOnce(t *testing.T) {
+	calls := 0
+	_, err := new(call).begin(newClaim(), policy{create: createMissing}, false, func(_ claim, create bool) (*result, error) {
+		if calls++; !create {
+			t.Error("the session may not be created")
+		}
+		return nil, store.ErrNotFound
+	})
+	if err != errGone || calls != 1 {
+		t.Errorf("%v after %d calls of the store, want %v after 1", err, calls, errGone)
+	}
+}
+
+// A lock may get lost while a step runs. Then load, which creates a session in place of
+// one that is gone, does not do so under a name of the script's, nor under another id
+// than the script wanted.
+func TestSuccessorOfGone(t *testing.T) {
+	for _, row := range []struct {
+		origin origin
+		want   error
+	}{
+		{originNone, nil},
+		{originClient, nil},
+		{originAdopted, errGone},
+		{originRequest, nil},
+		{originLazy, nil},
+	} {
+		next, err := policy{create: createAnother}.successor(claim{id: "an-id-from-before", origin: row.origin}, errGone)
+		if err != row.want || err == nil && next.origin != originFresh {
+			t.Errorf("origin %d: %+v, %v; want %v", row.origin, next, err, row.want)
+		}
+	}
+}
