@@ -31,7 +31,7 @@ type Sessions struct {
 type sessionCheck struct {
 	Sessions
 	repair        bool
-	found         *Findings
+	findings      *Findings
 	seen, damaged int
 	users         int   // sessions of a user
 	unindexed     int   // of them: not in the index, where that can be told
@@ -40,16 +40,16 @@ type sessionCheck struct {
 
 // CheckSessions reads every session, adds to found what is wrong, and with repair
 // mends what can be mended.
-func CheckSessions(found *Findings, of Sessions, repair bool) {
-	c := sessionCheck{Sessions: of, repair: repair, found: found}
-	if err := c.Each(c.check); err != nil {
-		found.Say(Problem, "sessions", "not all could be read: %v", err)
+func CheckSessions(findings *Findings, of Sessions, repair bool) {
+	c := sessionCheck{Sessions: of, repair: repair, findings: findings}
+	if err := c.Each(c.visit); err != nil {
+		findings.Say(Problem, "sessions", "not all could be read: %v", err)
 	}
-	found.Say(Fine, "sessions", "%d read, %d damaged", c.seen, c.damaged)
-	c.checkIndex()
+	findings.Say(Fine, "sessions", "%d read, %d damaged", c.seen, c.damaged)
+	c.reportIndex()
 }
 
-func (c *sessionCheck) check(s *Session, state State, wrong error) error {
+func (c *sessionCheck) visit(s *Session, state State, wrong error) error {
 	c.seen++
 	if unusable(state, wrong) {
 		c.damaged++
@@ -103,21 +103,21 @@ func (c *sessionCheck) report(s *Session, state State, wrong error) (mended bool
 	about := "session " + s.Handle
 	if c.Mend != nil && c.repair {
 		did, err := c.Mend(s.Handle)
-		c.found.Mended(about, wrong, did, err)
+		c.findings.Mended(about, wrong, did, err)
 		return err == nil
 	}
 	_, unread := errors.AsType[*fs.PathError](wrong) // too large, or the disk's error
 	switch {
 	case !unusable(state, wrong):
-		c.found.Say(Warning, about, "%v", wrong)
+		c.findings.Say(Warning, about, "%v", wrong)
 	case state == Unsafe:
-		c.found.Say(Problem, about, "%v: %s", wrong, s.Path)
+		c.findings.Say(Problem, about, "%v: %s", wrong, s.Path)
 	case unread:
-		c.found.Say(Problem, about, "%v", wrong)
+		c.findings.Say(Problem, about, "%v", wrong)
 	case c.Mend == nil:
-		c.found.Say(Problem, about, "%v; destroy ends it", wrong)
+		c.findings.Say(Problem, about, "%v; destroy ends it", wrong)
 	default:
-		c.found.Say(Problem, about, "%v; doctor --repair moves %s out of the way", wrong, s.Path)
+		c.findings.Say(Problem, about, "%v; doctor --repair moves %s out of the way", wrong, s.Path)
 	}
 	return false
 }
@@ -136,8 +136,8 @@ func (c *sessionCheck) index(s *Session) {
 	}
 }
 
-// checkIndex adds what is wrong with the index of users, once all sessions are read.
-func (c *sessionCheck) checkIndex() {
+// reportIndex adds what is wrong with the index of users, once all sessions are read.
+func (c *sessionCheck) reportIndex() {
 	const about = "index of users"
 	removed := 0
 	if c.repair && c.PruneIndex != nil && c.failed == nil {
@@ -145,12 +145,12 @@ func (c *sessionCheck) checkIndex() {
 	}
 	switch {
 	case c.failed != nil:
-		c.found.Say(Problem, about, "%v", c.failed)
+		c.findings.Say(Problem, about, "%v", c.failed)
 	case c.repair && c.PruneIndex != nil:
-		c.found.Say(Fine, about, "it leads to all %d sessions that are a user's: %d added; %d that led elsewhere removed", c.users, c.unindexed, removed)
+		c.findings.Say(Fine, about, "it leads to all %d sessions that are a user's: %d added; %d that led elsewhere removed", c.users, c.unindexed, removed)
 	case c.repair:
-		c.found.Say(Fine, about, "it leads to all %d sessions that are a user's", c.users)
+		c.findings.Say(Fine, about, "it leads to all %d sessions that are a user's", c.users)
 	case c.unindexed > 0:
-		c.found.Say(Warning, about, "%d of %d sessions are missing; the next access of each mends that, or doctor --repair", c.unindexed, c.users)
+		c.findings.Say(Warning, about, "%d of %d sessions are missing; the next access of each mends that, or doctor --repair", c.unindexed, c.users)
 	}
 }

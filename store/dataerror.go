@@ -58,11 +58,11 @@ func syntaxFault(message string) string {
 		if err != nil {
 			return strings.TrimSuffix(kind, " ")
 		}
-		place := strings.TrimPrefix(rest[len(quoted):], " ")
-		if strings.HasPrefix(place, literal) { // which one tells how the value begins
-			place = literal
+		where := strings.TrimPrefix(rest[len(quoted):], " ")
+		if strings.HasPrefix(where, literal) { // which one tells how the value begins
+			where = literal
 		}
-		return kind + place
+		return kind + where
 	}
 	return message
 }

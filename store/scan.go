@@ -44,15 +44,15 @@ func (s *scanner) next() bool {
 	if s.at < len(s.text) && s.text[s.at] == ',' {
 		s.at++
 	}
-	if s.over = s.over || !s.begin(); !s.over {
+	if s.over = s.over || !s.startChild(); !s.over {
 		s.child = true
 	}
 	return !s.over
 }
 
-// begin finds where the child begins that is at s.at; at the end of the object or
+// startChild finds where the child begins that is at s.at; at the end of the object or
 // array it passes that and reports false.
-func (s *scanner) begin() bool {
+func (s *scanner) startChild() bool {
 	if s.at >= len(s.text) {
 		return false
 	}
@@ -139,7 +139,7 @@ func (d Data) IsCompact() bool {
 	level := 0
 	for i := 0; i < len(d); i++ {
 		role := roles[d[i]]
-		if role == plain {
+		if role == ordinary {
 			continue
 		}
 		switch role {
@@ -166,7 +166,7 @@ var roles = [256]byte{
 }
 
 const (
-	plain = iota
+	ordinary = iota
 	blank
 	quote
 	opening

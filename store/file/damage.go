@@ -19,7 +19,7 @@ func (w wrongMode) Error() string {
 // checkMode reports a mode other than that of a file with this record.
 func checkMode(st *unix.Stat_t, r record) error {
 	want := uint32(0o600)
-	if r.moved != "" {
+	if r.movedTo != "" {
 		want = 0o400
 	}
 	if is := uint32(st.Mode) & 0o7777; is != want {
@@ -32,10 +32,10 @@ func checkMode(st *unix.Stat_t, r record) error {
 // such a move is about to finish.
 var errOrphan = errors.New("an old id that leads to itself: regenerate --grace was killed, or is under way")
 
-// wrong says what is wrong with the file, which holds this text, of which
+// defect says what is wrong with the file, which holds this text, of which
 // current said at and err: nil for nothing.
-func (e *entry) wrong(text []byte, at found, err error) error {
-	if err == nil && at.moved == e.handle {
+func (e *entry) defect(text []byte, at located, err error) error {
+	if err == nil && at.movedTo == e.handle {
 		return errOrphan
 	}
 	if wrong := damage(text, at, err); wrong != nil {
@@ -46,7 +46,7 @@ func (e *entry) wrong(text []byte, at found, err error) error {
 
 // damage says what is wrong with the text of a session's file, of which current
 // said at and err: nil for nothing.
-func damage(text []byte, at found, err error) error {
+func damage(text []byte, at located, err error) error {
 	newest := claims(text)
 	switch {
 	case err == nil && newest[0].version > at.version:

@@ -78,27 +78,27 @@ func (f *Store) openShard(handle string, create bool) (fd int, err error) {
 
 // openOrMake opens a directory; a missing one is made, for good, if create is
 // set, and else ErrNotFound.
-func openOrMake(at int, name string, create bool) (fd int, err error) {
-	fd, err = openDir(at, name)
+func openOrMake(parent int, name string, create bool) (fd int, err error) {
+	fd, err = openDir(parent, name)
 	if err != unix.ENOENT {
 		return fd, err
 	}
 	if !create {
 		return -1, store.ErrNotFound
 	}
-	if err = makeDir(at, name); err == nil {
-		err = fsync(at)
+	if err = makeDir(parent, name); err == nil {
+		err = fsync(parent)
 	}
 	if err != nil {
 		return -1, err
 	}
-	return openDir(at, name)
+	return openDir(parent, name)
 }
 
 // openDir opens a directory that is this user's alone, by no symbolic link.
 // A missing one is unix.ENOENT itself.
-func openDir(at int, name string) (fd int, err error) {
-	fd, err = openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+func openDir(parent int, name string) (fd int, err error) {
+	fd, err = openat(parent, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	switch err {
 	case nil:
 	case unix.ELOOP, unix.ENOTDIR:
@@ -133,8 +133,8 @@ func checkOwned(st *unix.Stat_t, uid int, forbidden uint32) error {
 
 // makeDir makes a directory with mode 0700; that another process just did is
 // fine.
-func makeDir(at int, name string) error {
-	err := private(func() error { return unix.Mkdirat(at, name, 0o700) })
+func makeDir(parent int, name string) error {
+	err := private(func() error { return unix.Mkdirat(parent, name, 0o700) })
 	if errors.Is(err, unix.EEXIST) {
 		return nil
 	}

@@ -16,25 +16,25 @@ func (f *Store) Examine(how store.Examination) []store.Finding {
 	x := examination{f: f, how: how}
 	x.directory()
 	if how.Deep || how.Repair {
-		store.CheckSessions(&x.found, store.Sessions{
+		store.CheckSessions(&x.findings, store.Sessions{
 			Each: f.Each, Look: f.Look, Mend: f.mend,
 			Indexed: f.indexed, PruneIndex: f.pruneIndex,
 			Index: func(s *store.Session) error { return f.addUser(s.User, s.Handle) },
 		}, how.Repair)
 	}
-	return x.found
+	return x.findings
 }
 
 // An examination is an Examine under way.
 type examination struct {
-	f     *Store
-	how   store.Examination
-	found store.Findings
+	f        *Store
+	how      store.Examination
+	findings store.Findings
 }
 
 // say adds a finding.
 func (x *examination) say(level store.Level, about, format string, a ...any) {
-	x.found.Say(level, about, format, a...)
+	x.findings.Say(level, about, format, a...)
 }
 
 // directory checks the data directory and its file system.
@@ -43,7 +43,7 @@ func (x *examination) directory() {
 	err := f.openRoot(false)
 	if x.how.Repair && errors.Is(err, store.ErrUnsafe) {
 		did, failed := f.mendRoot()
-		x.found.Mended("directory", err, did, failed)
+		x.findings.Mended("directory", err, did, failed)
 		err = f.openRoot(false)
 	}
 	switch {
@@ -98,7 +98,7 @@ func (x *examination) modes() {
 	if info, err := os.Stat(parent); err == nil && info.Mode().Perm()&0o002 != 0 && info.Mode()&os.ModeSticky == 0 {
 		x.say(store.Problem, "directory", "all users may rename it, since they may write to %s; chmod o-w %s", parent, parent)
 	}
-	for _, d := range x.f.checkDirs() {
+	for _, d := range x.f.dirFaults() {
 		wrong := d.err
 		if !x.how.Repair {
 			wrong = fmt.Errorf("%w; %s", wrong, d.effect())
@@ -119,7 +119,7 @@ func (x *examination) fault(level store.Level, name string, wrong error) {
 		return
 	}
 	did, err := x.f.mendDir(name)
-	x.found.Mended("directory", wrong, []string{did}, err)
+	x.findings.Mended("directory", wrong, []string{did}, err)
 }
 
 func (x *examination) fileSystem() {

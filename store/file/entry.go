@@ -113,14 +113,14 @@ func checkFile(st *unix.Stat_t, uid int) error {
 // load reads the session and judges it. With ErrNotFound (a file in which
 // nothing was ever stored) the session is a new one, to be created; with
 // ErrTooLarge it is all but its data.
-func (e *entry) load() (*store.Session, found, error) {
+func (e *entry) load() (*store.Session, located, error) {
 	text, err := e.read()
 	var s *store.Session
-	var at found
+	var at located
 	if err == nil {
-		s, at, err = e.judge(text)
+		s, at, err = e.sessionIn(text)
 	} else if errors.Is(err, store.ErrTooLarge) {
-		s, at, err = e.judgeUnread(err)
+		s, at, err = e.sessionUnread(err)
 	}
 	if s != nil {
 		other, failed := e.f.holdsOther(&e.stat)
@@ -134,8 +134,8 @@ func (e *entry) load() (*store.Session, found, error) {
 	return s, at, err
 }
 
-// judge makes the session of a file's text.
-func (e *entry) judge(text []byte) (*store.Session, found, error) {
+// sessionIn makes the session of a file's text.
+func (e *entry) sessionIn(text []byte) (*store.Session, located, error) {
 	now := time.Now()
 	at, err := current(text)
 	switch {
@@ -147,10 +147,10 @@ func (e *entry) judge(text []byte) (*store.Session, found, error) {
 	case err != nil:
 		e.f.opts.LogEvent("corrupt", e.handle)
 		return nil, at, e.fail("read", fmt.Errorf("%w; remove it, or set --invalidate-corrupt", err))
-	case at.moved != "" && (at.moved == e.handle || now.Unix() >= at.until):
+	case at.movedTo != "" && (at.movedTo == e.handle || now.Unix() >= at.until):
 		return nil, at, store.ErrNotFound
-	case at.moved != "":
-		return nil, at, movedError{at.moved}
+	case at.movedTo != "":
+		return nil, at, movedError{at.movedTo}
 	}
 	e.stored = true
 	s := e.session(at.record, time.Unix(e.stat.Mtim.Unix()))
@@ -159,7 +159,7 @@ func (e *entry) judge(text []byte) (*store.Session, found, error) {
 		return nil, at, store.ErrInvalidated
 	case len(at.data) > e.f.opts.MaxRead():
 		s.Data = nil
-		return s, at, e.unread()
+		return s, at, e.tooLarge()
 	}
 	return s, at, nil
 }
@@ -172,10 +172,10 @@ func (e *entry) session(r record, accessed time.Time) *store.Session {
 }
 
 // read returns the whole file, in e.text. One too large for a session of MaxRead
-// bytes, as [place] has it, is not read.
+// bytes, as [nextPlacement] has it, is not read.
 func (e *entry) read() ([]byte, error) {
 	if e.stat.Size > e.f.fileLimit() {
-		return nil, e.unread()
+		return nil, e.tooLarge()
 	}
 	if int64(cap(e.text)) < e.stat.Size {
 		e.text = make([]byte, e.stat.Size)
@@ -210,9 +210,9 @@ func (f *Store) snapshot(handle string) (*store.Session, error) {
 		}
 		var s *store.Session
 		if errors.Is(err, store.ErrTooLarge) {
-			s, _, err = e.judgeUnread(err)
+			s, _, err = e.sessionUnread(err)
 		} else if err == nil {
-			s, _, err = e.judge(text)
+			s, _, err = e.sessionIn(text)
 		}
 		return s, err
 	}
@@ -229,7 +229,7 @@ func (e *entry) stable() ([]byte, error) {
 			return nil, err
 		}
 		if try > 0 && string(text) == string(last) {
-			return text, e.stillNamed()
+			return text, e.stillLinked()
 		}
 		last, e.text, e.last = text, e.last, e.text
 		if err := fstat(e.fd, &e.stat); err != nil {
@@ -239,8 +239,8 @@ func (e *entry) stable() ([]byte, error) {
 	return nil, errReplaced
 }
 
-// stillNamed reports errReplaced unless the name leads to the open file.
-func (e *entry) stillNamed() error {
+// stillLinked reports errReplaced unless the name leads to the open file.
+func (e *entry) stillLinked() error {
 	var st unix.Stat_t
 	err := lstatat(e.shard, e.handle, &st)
 	switch {

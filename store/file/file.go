@@ -50,11 +50,11 @@ const (
 // have mode 0700 and files 0600; a directory or file that is not this user's
 // alone is ErrUnsafe.
 type Store struct {
-	dir  string
-	opts store.Options
-	mu   sync.Mutex // guards root
-	root int        // descriptor of the directory; -1 until it is needed
-	held int        // descriptor that has the lock held over several calls; 0: none
+	dir    string
+	opts   store.Options
+	mu     sync.Mutex // guards root
+	root   int        // descriptor of the directory; -1 until it is needed
+	heldFD int        // descriptor that has the lock held over several calls; 0: none
 	// stuck says why a lock of this process was not released: whatever needs one
 	// fails from then on, for it could wait for itself.
 	stuck atomic.Pointer[error]
@@ -62,7 +62,7 @@ type Store struct {
 
 // Open returns the store in dir, which is made when the first session is.
 func Open(dir string, opts store.Options) *Store {
-	return &Store{dir: dir, opts: opts, root: -1, held: opts.LockFD}
+	return &Store{dir: dir, opts: opts, root: -1, heldFD: opts.LockFD}
 }
 
 // Path returns where the file of the session with this handle is.
@@ -123,9 +123,9 @@ func (f *Store) Update(handle string, create bool, change store.Change) (*store.
 		outcome, err = change(s)
 		return outcome, err
 	}
-	at := handle
+	last := handle
 	s, err := f.follow(handle, create, func(handle string, create bool) (*store.Session, error) {
-		at = handle
+		last = handle
 		e, err := f.lock(handle, exclusive, create)
 		if err != nil {
 			return nil, err
@@ -134,15 +134,15 @@ func (f *Store) Update(handle string, create bool, change store.Change) (*store.
 		s, err := e.update(create, noted)
 		return s, e.finish(err)
 	})
-	if err == store.ErrNotFound && create && at != handle { // old handles of a session that has ended
-		s = &store.Session{Handle: at, Data: store.Empty}
+	if err == store.ErrNotFound && create && last != handle { // old handles of a session that has ended
+		s = &store.Session{Handle: last, Data: store.Empty}
 		if outcome, changed := change(s); changed != nil || outcome != store.Remove {
 			return nil, cmp.Or(changed, err)
 		}
 		f.endMoved(handle)
 		return s, nil
 	}
-	if err == nil && outcome == store.Remove && at != handle {
+	if err == nil && outcome == store.Remove && last != handle {
 		f.endMoved(handle)
 	}
 	return s, err
@@ -228,7 +228,7 @@ func (e *entry) update(create bool, change store.Change) (*store.Session, error)
 }
 
 // carryOut does what a change says.
-func (e *entry) carryOut(outcome store.Outcome, s *store.Session, at found) error {
+func (e *entry) carryOut(outcome store.Outcome, s *store.Session, at located) error {
 	if now := time.Now().Unix(); s.Created > now { // see mendCreated
 		s.Created = now
 		if outcome == store.Keep && e.stored {

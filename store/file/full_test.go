@@ -69,7 +69,7 @@ func TestOversizedFile(t *testing.T) {
 }
 
 // TestOversizedPlaces deletes the data of large sessions in each place that their
-// record can have in a file, beside a torn one, and past lines that only look like
+// head can have in a file, beside a torn one, and past lines that only look like
 // records: what is left is small, and the next version.
 func TestOversizedPlaces(t *testing.T) {
 	const size = 300_000
@@ -418,7 +418,7 @@ func TestFailedFirstSave(t *testing.T) {
 }
 
 // TestFailedSaveIsNotSeen has a save that reports a failure although all of its
-// record was written: no reader may take it for stored.
+// head was written: no reader may take it for stored.
 func TestFailedSaveIsNotSeen(t *testing.T) {
 	dir := t.TempDir()
 	f := open(t, dir, patient)

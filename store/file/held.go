@@ -25,7 +25,7 @@ const pollEvery = time.Millisecond
 // set, an empty file is made for it. LockFD on another file is ErrOtherLock.
 func (f *Store) Hold(handle string, create bool) (store.Lock, error) {
 	_, err := f.follow(handle, create, func(handle string, create bool) (*store.Session, error) {
-		e, err := f.lock(handle, kept, create)
+		e, err := f.lock(handle, lasting, create)
 		if err != nil {
 			return nil, err
 		}
@@ -43,15 +43,15 @@ func (f *Store) Hold(handle string, create bool) (store.Lock, error) {
 				return nil, err
 			}
 		}
-		f.held, e.release = e.lockFD, func() {}
+		f.heldFD, e.release = e.lockFD, func() {}
 		return s, nil
 	})
-	return store.Lock{Name: "CGISESSION_LOCK_FD", Value: strconv.Itoa(f.held), FD: f.held}, err
+	return store.Lock{Name: "CGISESSION_LOCK_FD", Value: strconv.Itoa(f.heldFD), FD: f.heldFD}, err
 }
 
 // UseFD implements [store.Locker].
 func (f *Store) UseFD(fd int) error {
-	f.held = fd
+	f.heldFD = fd
 	return f.CheckLock()
 }
 
@@ -131,10 +131,10 @@ func (f *Store) CheckLock() error {
 
 // lockStat looks at LockFD, and reports whether there is one.
 func (f *Store) lockStat() (st unix.Stat_t, ok bool, err error) {
-	if f.held == 0 {
+	if f.heldFD == 0 {
 		return st, false, nil
 	}
-	err = fstat(f.held, &st)
+	err = fstat(f.heldFD, &st)
 	return st, true, err
 }
 
@@ -144,9 +144,9 @@ func (f *Store) holdsOther(st *unix.Stat_t) (bool, error) {
 	return ok && !f.opts.LockElsewhere && held.Nlink > 0 && inodeOf(&held) != inodeOf(st), err
 }
 
-// namesHeld reports whether LockFD is on the file that the entry's name leads to.
+// isHeld reports whether LockFD is on the file that the entry's name leads to.
 // If that cannot be told, to take another lock could be to wait for one's own.
-func (e *entry) namesHeld() (bool, error) {
+func (e *entry) isHeld() (bool, error) {
 	held, ok, err := e.f.lockStat()
 	if !ok || err != nil {
 		return false, err

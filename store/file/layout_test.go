@@ -59,7 +59,7 @@ func (l *layout) file() []byte {
 // A step is one save: what it must have written, and what was there before.
 type step struct {
 	before, after []byte
-	old, next     found
+	old, next     located
 	err           error  // of the record before
 	from          int    // where the write began
 	block         []byte // what was written there, in one pwrite
@@ -89,7 +89,7 @@ func (l *layout) save(data store.Data, outcome store.Outcome) step {
 	}
 
 	line := s.after[s.next.begin:s.next.end]
-	at := place(s.old, len(line), len(s.before))
+	at := nextPlacement(s.old, len(line), len(s.before))
 	if at.begin != s.next.begin {
 		l.t.Fatalf("record at %d; place says %d", s.next.begin, at.begin)
 	}
@@ -137,7 +137,7 @@ func (s step) holds(file []byte) (old, next bool) {
 }
 
 // torn checks that the save, stopped after any number of bytes, leaves the old
-// record or, once all of it is written, the new one. all tries every number.
+// head or, once all of it is written, the new one. all tries every number.
 func (s step) torn(t *testing.T, all bool) {
 	t.Helper()
 	line := s.after[s.next.begin:s.next.end]
@@ -377,7 +377,7 @@ func TestSnapshotOfReplacedFile(t *testing.T) {
 func TestTombstoneOfItself(t *testing.T) {
 	l := newLayout(t)
 	future := time.Now().Add(time.Hour).Unix()
-	l.plant(t, append(record{version: 1, created: 1, moved: l.handle, until: future}.encode(), 'x'))
+	l.plant(t, append(record{version: 1, created: 1, movedTo: l.handle, until: future}.encode(), 'x'))
 	for _, how := range []store.Reading{store.Touch, store.Peek, store.Snapshot} {
 		if s, err := l.f.Read(l.handle, how); err != store.ErrNotFound {
 			t.Errorf("Read %d = %+v, %v; want %v", how, s, err, store.ErrNotFound)
@@ -393,11 +393,11 @@ func TestPlace(t *testing.T) {
 	lengths := []int{1, 90, 100, 101, 1365, 1366, 2047, 2048, 2049, page - 1, page, page + 1, 3 * page}
 	for _, begin := range []int{0, 1, 99, 100, 101, 2048, page - 1, page, page + 1, 2*page + 100} {
 		for _, current := range lengths {
-			at := found{record{version: 1}, begin, begin + current}
+			at := located{record{version: 1}, begin, begin + current}
 			for _, more := range []int{0, page, 3 * page} {
 				size := pages(at.end) + more
 				for _, length := range lengths {
-					p := place(at, length, size)
+					p := nextPlacement(at, length, size)
 					if p.to-p.from < length || p.from < at.end && p.to > at.begin || p.begin < p.from || p.begin+length > p.to {
 						t.Errorf("%d bytes beside %d to %d: %+v", length, at.begin, at.end, p)
 					}

@@ -9,22 +9,22 @@ import (
 
 // Live implements [store.Store]. A handle without a session costs an open(2) that
 // fails, beside that of the directory which it would be in.
-func (f *Store) Live(handles []string, places int) ([]string, error) {
-	at := make([]string, len(handles))
-	found := make(map[string]bool)
+func (f *Store) Live(handles []string, enough int) ([]string, error) {
+	now := make([]string, len(handles))
+	sessions := make(map[string]bool)
 	var failed error
 	for i, handle := range handles {
 		s, err := f.read(handle, store.Snapshot)
 		switch {
 		case err == nil, errors.Is(err, store.ErrTooLarge) && s != nil:
-			at[i] = s.Handle
-			found[s.Handle] = true
+			now[i] = s.Handle
+			sessions[s.Handle] = true
 		case !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrInvalidated):
 			failed = cmp.Or(failed, err)
 		}
-		if len(found) == places {
+		if len(sessions) == enough {
 			break
 		}
 	}
-	return at, failed
+	return now, failed
 }

@@ -22,7 +22,7 @@ func inodeOf(st *unix.Stat_t) inode { return inode{uint64(st.Dev), uint64(st.Ino
 // and what releases the lock. A busy lock is waited for until the deadline:
 // blocked in flock(2), since the kernel serves waiters in order and polling
 // starves them. Before it waits it runs check. Missing is unix.ENOENT.
-func lockPath(path string, flags int, exclusive bool, deadline time.Time, check func() error) (inode, func() error, error) {
+func lockPath(path string, flags int, exclusive bool, deadline time.Time, beforeWait func() error) (inode, func() error, error) {
 	l := flock.New(path, flock.SetFlag(flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC))
 	try, wait := l.TryRLock, l.RLock
 	if exclusive {
@@ -34,7 +34,7 @@ func lockPath(path string, flags int, exclusive bool, deadline time.Time, check 
 		return errno(err)
 	})
 	if err == nil && !locked {
-		if err = check(); err == nil {
+		if err = beforeWait(); err == nil {
 			err = waitUntil(deadline, wait, l.Unlock)
 		}
 	}
@@ -75,20 +75,20 @@ func waitUntil(deadline time.Time, wait, undo func() error) error {
 	}
 }
 
-// mode is how a session's file is locked: chosen once, since raising a shared
+// lockKind is how a session's file is locked: chosen once, since raising a shared
 // lock would drop it first.
-type mode int
+type lockKind int
 
 const (
-	shared    mode = iota
-	exclusive      // until this call is over
-	kept           // exclusive, on a descriptor that outlives this call
+	shared    lockKind = iota
+	exclusive          // until this call is over
+	lasting            // exclusive, on a descriptor that outlives this call
 )
 
 // lock opens and locks the session's file; where it is missing and create is
 // set, it makes an empty one. The lock counts only if it is on the file that
 // the name leads to once it is held.
-func (f *Store) lock(handle string, how mode, create bool) (*entry, error) {
+func (f *Store) lock(handle string, kind lockKind, create bool) (*entry, error) {
 	shard, err := f.openShard(handle, create)
 	if err != nil {
 		return nil, err
@@ -96,7 +96,7 @@ func (f *Store) lock(handle string, how mode, create bool) (*entry, error) {
 	e := &entry{f: f, handle: handle, shard: shard, fd: -1}
 	deadline := time.Now().Add(f.opts.LockTimeout)
 	for range maxTries {
-		err = e.tryLock(how, deadline)
+		err = e.tryLock(kind, deadline)
 		if err == unix.ENOENT && create {
 			err = e.make()
 		}
@@ -124,21 +124,21 @@ var errReplaced = errors.New("file replaced")
 
 // tryLock takes the lock and opens the file, for reading only if it must be:
 // on a read-only file system, or to look at a tombstone.
-func (e *entry) tryLock(how mode, deadline time.Time) error {
-	if how == shared {
-		return e.lockAndOpen(how, unix.O_RDONLY, deadline)
+func (e *entry) tryLock(kind lockKind, deadline time.Time) error {
+	if kind == shared {
+		return e.lockAndOpen(kind, unix.O_RDONLY, deadline)
 	}
-	err := e.lockAndOpen(how, unix.O_RDWR, deadline)
+	err := e.lockAndOpen(kind, unix.O_RDWR, deadline)
 	if err == unix.EROFS || err == unix.EACCES {
 		e.refused = err
-		err = e.lockAndOpen(how, unix.O_RDONLY, deadline)
+		err = e.lockAndOpen(kind, unix.O_RDONLY, deadline)
 	}
 	return err
 }
 
 // lockAndOpen takes the lock and then opens the same file for its data.
-func (e *entry) lockAndOpen(how mode, access int, deadline time.Time) error {
-	locked, release, err := e.take(how, access, deadline)
+func (e *entry) lockAndOpen(kind lockKind, access int, deadline time.Time) error {
+	locked, release, err := e.take(kind, access, deadline)
 	if err != nil {
 		return openError(err)
 	}
@@ -154,8 +154,8 @@ func (e *entry) lockAndOpen(how mode, access int, deadline time.Time) error {
 	return nil
 }
 
-// check is open without keeping the file: whether it is worth waiting for.
-func (e *entry) check() error {
+// probe is open without keeping the file: whether it is worth waiting for.
+func (e *entry) probe() error {
 	defer e.closeData()
 	if err := e.open(unix.O_RDONLY); err != unix.ENOENT {
 		return err
@@ -187,7 +187,7 @@ func (e *entry) takeBack() {
 	}
 	switch tryLock(e.fd, time.Time{}) {
 	case nil, unix.ENOLCK, unix.ENOSYS, unix.EOPNOTSUPP:
-		if fstat(e.fd, &e.stat) == nil && e.stat.Size == 0 && e.stillNamed() == nil {
+		if fstat(e.fd, &e.stat) == nil && e.stat.Size == 0 && e.stillLinked() == nil {
 			unlinkat(e.shard, e.handle)
 		}
 	}
@@ -195,8 +195,8 @@ func (e *entry) takeBack() {
 
 // take takes the lock and returns which file it is on: by LockFD where that is
 // on this file, on a descriptor to keep, or for this call alone.
-func (e *entry) take(how mode, access int, deadline time.Time) (inode, func(), error) {
-	held, err := e.namesHeld()
+func (e *entry) take(kind lockKind, access int, deadline time.Time) (inode, func(), error) {
+	held, err := e.isHeld()
 	if stuck := e.f.stuck.Load(); stuck != nil {
 		err = *stuck
 	}
@@ -204,15 +204,15 @@ func (e *entry) take(how mode, access int, deadline time.Time) (inode, func(), e
 	case err != nil:
 		return inode{}, nil, err
 	case held:
-		e.lockFD = e.f.held
+		e.lockFD = e.f.heldFD
 		return e.takeHeld(deadline)
-	case how == kept:
+	case kind == lasting:
 		return e.takeToKeep(access, deadline)
 	}
 	if err := spareDescriptors(e.shard); err != nil {
 		return inode{}, nil, err
 	}
-	locked, unlock, err := lockPath(e.f.Path(e.handle), access, how == exclusive, deadline, e.check)
+	locked, unlock, err := lockPath(e.f.Path(e.handle), access, kind == exclusive, deadline, e.probe)
 	return locked, func() {
 		if err := unlock(); err != nil {
 			e.f.stuck.Store(&err)

@@ -23,23 +23,23 @@ import (
 // damagedDir is where that goes, each under a name that is new there.
 const damagedDir = ".damaged"
 
-// moveAside moves what has the name in the directory at out of the way, and
+// setAside moves what has the name in the directory at out of the way, and
 // returns where it is now. A directory of another user cannot be moved to another
 // directory (rename(2)), so it gets another name where it is.
-func (f *Store) moveAside(at int, name, as string) (did string, err error) {
+func (f *Store) setAside(parent int, name, as string) (did string, err error) {
 	as = fmt.Sprintf("%s.%d", as, time.Now().UnixNano())
 	if name == damagedDir {
-		return "it is now " + f.dir + "/" + as, renameNew(at, name, f.root, as)
+		return "it is now " + f.dir + "/" + as, renameNew(parent, name, f.root, as)
 	}
 	dir, err := f.openDamaged()
 	if err != nil {
 		return "", err
 	}
 	defer unix.Close(dir)
-	err = renameNew(at, name, dir, as)
+	err = renameNew(parent, name, dir, as)
 	if err == unix.EACCES {
 		as = damagedDir + "." + as
-		return "it is now " + as + " in the same directory", renameNew(at, name, at, path.Join(path.Dir(name), as))
+		return "it is now " + as + " in the same directory", renameNew(parent, name, parent, path.Join(path.Dir(name), as))
 	}
 	return "it is now " + f.dir + "/" + damagedDir + "/" + as, err
 }
@@ -80,7 +80,7 @@ func (f *Store) mendOnce(handle string) (did string, err error) {
 	if err != nil {
 		return "", err
 	}
-	did, err = f.mendPlace(shard, handle)
+	did, err = f.mendByStat(shard, handle)
 	unix.Close(shard)
 	if err != nil || did != "" {
 		return did, err
@@ -96,9 +96,9 @@ func (f *Store) mendOnce(handle string) (did string, err error) {
 	return e.mend()
 }
 
-// mendPlace mends what stat(2) can tell. No session is used that is in a place
+// mendByStat mends what stat(2) can tell. No session is used that is in a place
 // with one of these faults, so that nobody has its lock.
-func (f *Store) mendPlace(shard int, handle string) (did string, err error) {
+func (f *Store) mendByStat(shard int, handle string) (did string, err error) {
 	var st unix.Stat_t
 	err = lstatat(shard, handle, &st)
 	switch {
@@ -107,7 +107,7 @@ func (f *Store) mendPlace(shard int, handle string) (did string, err error) {
 	case err != nil:
 		return "", err
 	case !isOwn(&st) || isOpen(&st):
-		return f.moveAside(shard, handle, handle)
+		return f.setAside(shard, handle, handle)
 	case st.Mode&0o077 != 0 || st.Mode&0o400 == 0:
 		return "its mode is now 0600", chmodat(shard, handle, 0o600)
 	}
@@ -124,7 +124,7 @@ func isOwn(st *unix.Stat_t) bool {
 func (e *entry) mend() (did string, err error) {
 	text, err := e.read()
 	if errors.Is(err, store.ErrTooLarge) {
-		return e.f.moveAside(e.shard, e.handle, e.handle)
+		return e.f.setAside(e.shard, e.handle, e.handle)
 	}
 	if err != nil {
 		return "", err
@@ -133,17 +133,17 @@ func (e *entry) mend() (did string, err error) {
 	mode := checkMode(&e.stat, at.record)
 	switch wrong := damage(text, at, err); {
 	case err != nil && wrong != nil:
-		return e.f.moveAside(e.shard, e.handle, e.handle)
+		return e.f.setAside(e.shard, e.handle, e.handle)
 	case len(at.data) > e.f.opts.MaxRead():
-		return e.f.moveAside(e.shard, e.handle, e.handle)
-	case at.moved == e.handle:
+		return e.f.setAside(e.shard, e.handle, e.handle)
+	case at.movedTo == e.handle:
 		return e.removeOrphan()
 	case mode != nil:
 		want := mode.(wrongMode).want
 		return fmt.Sprintf("its mode is now %#o", want), fchmod(e.fd, want)
 	case wrong != nil:
 		return e.removeDamage(text, at)
-	case at.moved == "" && at.created > time.Now().Unix():
+	case at.movedTo == "" && at.created > time.Now().Unix():
 		return e.setBackCreated(at)
 	case fromFuture(&e.stat):
 		return "its last access is now", setTime(e.shard, e.handle, time.Now())
@@ -154,7 +154,7 @@ func (e *entry) mend() (did string, err error) {
 // removeOrphan removes a tombstone that leads to itself, which holds no data. It is
 // locked here, so the move that made it is not under way any more.
 func (e *entry) removeOrphan() (did string, err error) {
-	if err := e.stillNamed(); err == errReplaced {
+	if err := e.stillLinked(); err == errReplaced {
 		return "", nil
 	} else if err != nil {
 		return "", err
@@ -164,7 +164,7 @@ func (e *entry) removeOrphan() (did string, err error) {
 
 // removeDamage puts line feeds in the place of all but the record that counts.
 // It stays where it is, so that a crash does no harm.
-func (e *entry) removeDamage(text []byte, at found) (did string, err error) {
+func (e *entry) removeDamage(text []byte, at located) (did string, err error) {
 	copied, err := e.f.copyAside(e.handle, text)
 	if err == nil {
 		err = e.blank(at.begin, at.end, len(text))
@@ -204,7 +204,7 @@ func (f *Store) copyAside(name string, text []byte) (copied string, err error) {
 }
 
 // setBackCreated stores that the session was created now.
-func (e *entry) setBackCreated(at found) (did string, err error) {
+func (e *entry) setBackCreated(at located) (did string, err error) {
 	now := time.Now()
 	accessed := modified(&e.stat)
 	if accessed.After(now) {

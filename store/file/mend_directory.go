@@ -35,8 +35,8 @@ func (d dirFault) effect() string {
 	return "the sessions in it are out of reach"
 }
 
-// checkDirs returns what is wrong with the directories in the data directory.
-func (f *Store) checkDirs() (faults []dirFault) {
+// dirFaults returns what is wrong with the directories in the data directory.
+func (f *Store) dirFaults() (faults []dirFault) {
 	names := []string{damagedDir, usersDir}
 	for n := range shards {
 		names = append(names, shardName(n))
@@ -108,19 +108,19 @@ func (f *Store) mendRoot() (did []string, err error) {
 		return nil, unix.Close(fd)
 	}
 	f.root = fd
-	moved, err := f.emptyRoot()
+	aside, err := f.emptyRoot()
 	if err != nil {
 		f.root = -1
 		unix.Close(fd)
 		return nil, err
 	}
-	return []string{fmt.Sprintf("%d directories of sessions in it are now in %s/%s", moved, f.dir, damagedDir), "its mode is now 0700"}, nil
+	return []string{fmt.Sprintf("%d directories of sessions in it are now in %s/%s", aside, f.dir, damagedDir), "its mode is now 0700"}, nil
 }
 
 // emptyRoot moves aside what the store would use in the data directory, and makes
 // that private. The index of users stays, since only the sessions say whose they
 // are.
-func (f *Store) emptyRoot() (moved int, err error) {
+func (f *Store) emptyRoot() (aside int, err error) {
 	if err = f.checkOurs(); err != nil {
 		return 0, err
 	}
@@ -133,21 +133,21 @@ func (f *Store) emptyRoot() (moved int, err error) {
 		}
 	}
 	for n := range shards {
-		switch _, err = f.moveAside(f.root, shardName(n), shardName(n)); err {
+		switch _, err = f.setAside(f.root, shardName(n), shardName(n)); err {
 		case nil:
-			moved++
+			aside++
 		case unix.ENOENT:
 		default:
-			return moved, err
+			return aside, err
 		}
 	}
-	if _, err = f.moveAside(f.root, cursorFile, cursorFile); err != nil && err != unix.ENOENT {
-		return moved, err
+	if _, err = f.setAside(f.root, cursorFile, cursorFile); err != nil && err != unix.ENOENT {
+		return aside, err
 	}
 	if err = fsync(f.root); err == nil {
 		err = fchmod(f.root, 0o700)
 	}
-	return moved, err
+	return aside, err
 }
 
 // checkOurs refuses a directory whose mode is not to be changed, such as /tmp or
@@ -183,11 +183,11 @@ func (f *Store) isShard(name string) bool {
 		return err == unix.EACCES
 	}
 	empty := true
-	found := errors.New("found")
+	errHandle := errors.New("a session's file")
 	err = eachName(fd, f.dir+"/"+name, func(name string) error {
 		empty = false
 		if store.IsHandle(name) {
-			return found
+			return errHandle
 		}
 		return nil
 	})
@@ -203,7 +203,7 @@ func (f *Store) mendDir(name string) (did string, err error) {
 	}
 	holdsSessions := name[0] != '.'
 	if !isOwnDir(&st) || holdsSessions && isOpen(&st) {
-		return f.moveAside(f.root, name, strings.ReplaceAll(name, "/", "."))
+		return f.setAside(f.root, name, strings.ReplaceAll(name, "/", "."))
 	}
 	if name == "." {
 		if err = f.checkOurs(); err != nil {
@@ -211,16 +211,16 @@ func (f *Store) mendDir(name string) (did string, err error) {
 		}
 	}
 	if isOpen(&st) && strings.HasPrefix(name, usersDir+"/") {
-		if err = f.moveStrangers(name); err != nil {
+		if err = f.setStrangersAside(name); err != nil {
 			return "", err
 		}
 	}
 	return "its mode is now 0700", chmodat(f.root, name, 0o700)
 }
 
-// moveStrangers moves aside what others made in a directory of the index of users
+// setStrangersAside moves aside what others made in a directory of the index of users
 // under the names of entries: they would be in the way of its own.
-func (f *Store) moveStrangers(name string) error {
+func (f *Store) setStrangersAside(name string) error {
 	if err := chmodat(f.root, name, closedMode); err != nil {
 		return err
 	}
@@ -234,7 +234,7 @@ func (f *Store) moveStrangers(name string) error {
 		if !store.IsHandle(handle) || lstatat(fd, entry, &st) != nil || isOwn(&st) {
 			return nil
 		}
-		_, err := f.moveAside(fd, entry, entry)
+		_, err := f.setAside(fd, entry, entry)
 		return err
 	})
 }

@@ -33,7 +33,7 @@ func (l *layout) mendable(mode os.FileMode, accessed time.Time, text []byte) {
 	}
 }
 
-// look returns what Look says of the session.
+// inspect returns what Look says of the session.
 func (l *layout) look() (s *store.Session, state store.State, wrong error) {
 	l.t.Helper()
 	err := l.f.Look(l.handle, func(found *store.Session, as store.State, what error) error {
@@ -57,7 +57,7 @@ func TestMend(t *testing.T) {
 	torn := append(record{version: 4, created: 1, data: store.Data(`{"a":2}`)}.encode()[:40], '\n')
 	born := whole
 	born.created = now.Add(time.Hour).Unix()
-	moved := record{version: 1, created: 1, moved: strings.Repeat("ab", 32), until: now.Add(time.Hour).Unix()}
+	moved := record{version: 1, created: 1, movedTo: strings.Repeat("ab", 32), until: now.Add(time.Hour).Unix()}
 	for _, c := range []struct {
 		what     string
 		mode     os.FileMode
@@ -190,7 +190,7 @@ func TestMendMovesStrangers(t *testing.T) {
 // orphan makes what a move with grace has made before its exchange.
 func (l *layout) orphan() {
 	until := time.Now().Add(time.Hour)
-	l.mendable(0o400, until, record{version: 1, created: 1, moved: l.handle, until: until.Unix()}.encode())
+	l.mendable(0o400, until, record{version: 1, created: 1, movedTo: l.handle, until: until.Unix()}.encode())
 }
 
 // An old id that leads to itself is named, and removed.

@@ -13,7 +13,7 @@ import (
 // move renames the session's file and carries out a change, under its lock: in
 // this order, so that what a log-in stores is never found by the old handle
 // alone. The index of users leads to the new handle before the session is there.
-func (e *entry) move(s *store.Session, at found, to string, grace time.Duration, change store.Change) error {
+func (e *entry) move(s *store.Session, at located, to string, grace time.Duration, change store.Change) error {
 	until := store.GraceEnd(time.Now(), grace)
 	outcome, err := change.Moving(s, until)
 	if err != nil {
@@ -41,10 +41,10 @@ func (e *entry) move(s *store.Session, at found, to string, grace time.Duration,
 		return err
 	}
 	if err = e.syncDirs(shard); err == nil {
-		moved := *e
-		moved.shard, moved.handle = shard, to
-		err = moved.finish(moved.carryOut(outcome, s, at))
-		e.fd = moved.fd
+		target := *e
+		target.shard, target.handle = shard, to
+		err = target.finish(target.carryOut(outcome, s, at))
+		e.fd = target.fd
 	}
 	if err != nil {
 		e.moveBack(shard, to, left)
@@ -60,7 +60,7 @@ func (e *entry) move(s *store.Session, at found, to string, grace time.Duration,
 // tombstone that was left.
 func (e *entry) moveBack(shard int, to string, left *entry) {
 	var err error
-	if left == nil || !left.isAt(e.shard, e.handle) {
+	if left == nil || !left.linkedAt(e.shard, e.handle) {
 		err = renameNew(shard, to, e.shard, e.handle)
 	} else if err = exchange(e.shard, e.handle, shard, to); err == nil {
 		unlinkat(shard, to)
@@ -82,21 +82,21 @@ func (e *entry) leaveTombstone(shard int, to string, until int64) (*entry, error
 	var err error
 	for range store.MaxHops {
 		t := &entry{f: e.f, handle: to, shard: shard, fd: -1, release: func() {}}
-		op, err = "make a tombstone for", t.makeTombstone(record{version: 1, created: time.Now().Unix(), moved: to, until: until})
+		op, err = "make a tombstone for", t.makeTombstone(record{version: 1, created: time.Now().Unix(), movedTo: to, until: until})
 		if err == nil {
 			op, err = "exchange", exchange(e.shard, e.handle, shard, to)
 		}
 		if err == nil {
 			return t, nil
 		}
-		if t.isAt(shard, to) {
+		if t.linkedAt(shard, to) {
 			unlinkat(shard, to)
 		}
 		t.closeData()
 		if err != unix.ENOENT {
 			break
 		}
-		if gone := e.stillNamed(); gone == errReplaced {
+		if gone := e.stillLinked(); gone == errReplaced {
 			return nil, store.ErrNotFound // the session was removed by one who takes no lock
 		} else if gone != nil {
 			return nil, gone
@@ -108,8 +108,8 @@ func (e *entry) leaveTombstone(shard int, to string, until int64) (*entry, error
 	return nil, e.fail(op, err)
 }
 
-// isAt reports whether a name in the directory leads to the open file.
-func (e *entry) isAt(dir int, name string) bool {
+// linkedAt reports whether a name in the directory leads to the open file.
+func (e *entry) linkedAt(dir int, name string) bool {
 	var own, there unix.Stat_t
 	return fstat(e.fd, &own) == nil && lstatat(dir, name, &there) == nil && inodeOf(&own) == inodeOf(&there)
 }
@@ -186,10 +186,10 @@ func (f *Store) removeTombstone(handle string) (next string, err error) {
 		return "", err
 	}
 	at, err := current(text)
-	if err != nil || at.moved == "" || at.moved == handle {
+	if err != nil || at.movedTo == "" || at.movedTo == handle {
 		return "", nil
 	}
-	return at.moved, e.remove()
+	return at.movedTo, e.remove()
 }
 
 // End implements [store.Store]. It is one unlink(2), which is safe at any moment: a

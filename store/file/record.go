@@ -15,7 +15,7 @@ import (
 	"cgisession/store"
 )
 
-// A record is one line of a session's file:
+// A head is one line of a session's file:
 //
 //	{"crc":"<8 hex>","version":12,"created":1764000000,"data":{…}}
 //
@@ -28,7 +28,7 @@ type record struct {
 	version uint64
 	created int64  // Unix seconds
 	user    string // who logged in; empty: nobody
-	moved   string // a tombstone's: the handle where the session is now
+	movedTo string // a tombstone's: the handle where the session is now
 	until   int64  // a tombstone's: Unix seconds at which it is over
 	old     []store.OldKey
 	data    store.Data
@@ -41,7 +41,7 @@ const (
 
 // encode returns the record's line.
 func (r record) encode() []byte {
-	b := make([]byte, 0, pages(len(r.data)+len(r.moved)+128)) // with room for padding
+	b := make([]byte, 0, pages(len(r.data)+len(r.movedTo)+128)) // with room for padding
 	b = append(b, `{"crc":"01234567","version":`...)
 	b = strconv.AppendUint(b, r.version, 10)
 	b = append(b, `,"created":`...)
@@ -53,8 +53,8 @@ func (r record) encode() []byte {
 	if len(r.old) > 0 {
 		b = append(b, `,"old":`+store.FormatOldKeys(r.old)...)
 	}
-	if r.moved != "" {
-		b = append(b, `,"moved":"`+r.moved+`","until":`...)
+	if r.movedTo != "" {
+		b = append(b, `,"moved":"`+r.movedTo+`","until":`...)
 		b = strconv.AppendInt(b, r.until, 10)
 	} else {
 		b = append(b, `,"data":`...)
@@ -81,10 +81,10 @@ func castagnoli(length int) *crc32.Table {
 	if length >= long {
 		return crc32.MakeTable(crc32.Castagnoli)
 	}
-	return plainCastagnoli()
+	return portableCastagnoli()
 }
 
-var plainCastagnoli = sync.OnceValue(func() *crc32.Table {
+var portableCastagnoli = sync.OnceValue(func() *crc32.Table {
 	t := new(crc32.Table)
 	for i := range t {
 		crc := uint32(i)
@@ -128,7 +128,7 @@ func decode(line []byte) (r record, ok bool) {
 	if _, err := d.ReadToken(); err != nil || int(d.InputOffset()) != len(line) {
 		return r, false
 	}
-	return r, (r.data == nil) != (r.moved == "")
+	return r, (r.data == nil) != (r.movedTo == "")
 }
 
 // setMember takes over one member. It reports false if the value is not of
@@ -146,8 +146,8 @@ func (r *record) setMember(name string, value []byte) bool {
 		r.user = store.Value(value).Text()
 		return value[0] == '"'
 	case "moved":
-		r.moved = store.Value(value).Text()
-		return store.IsHandle(r.moved)
+		r.movedTo = store.Value(value).Text()
+		return store.IsHandle(r.movedTo)
 	case "data":
 		r.data = store.Data(value)
 		return value[0] == '{' && r.data.IsCompact()
@@ -174,8 +174,8 @@ func lineVersion(line []byte) uint64 {
 	return version
 }
 
-// A found record and where its line begins and ends in the file.
-type found struct {
+// A located record and where its line begins and ends in the file.
+type located struct {
 	record
 	begin, end int
 }
@@ -183,9 +183,9 @@ type found struct {
 // current returns the record that counts in a session's file. It is
 // ErrNotFound if none was ever stored (no line is whole), and ErrCorrupt if
 // there are lines but none counts.
-func current(file []byte) (found, error) {
+func current(file []byte) (located, error) {
 	if bytes.IndexByte(file, '\n') < 0 {
-		return found{}, store.ErrNotFound
+		return located{}, store.ErrNotFound
 	}
 	for _, at := range claims(file) {
 		if r, ok := decode(file[at.begin : at.end-1]); ok {
@@ -193,12 +193,12 @@ func current(file []byte) (found, error) {
 			return at, nil
 		}
 	}
-	return found{}, store.ErrCorrupt
+	return located{}, store.ErrCorrupt
 }
 
 // claims returns the lines that begin as a record does, with no more than the
 // version that each claims, the newest first.
-func claims(file []byte) (lines []found) {
+func claims(file []byte) (lines []located) {
 	for begin := 0; ; {
 		next := bytes.IndexByte(file[begin:], '{') // past padding, most of many files
 		if next < 0 {
@@ -210,10 +210,10 @@ func claims(file []byte) (lines []found) {
 			break
 		}
 		if version := lineVersion(file[begin : begin+n]); version > 0 {
-			lines = append(lines, found{record{version: version}, begin, begin + n + 1})
+			lines = append(lines, located{record{version: version}, begin, begin + n + 1})
 		}
 		begin += n + 1
 	}
-	slices.SortStableFunc(lines, func(a, b found) int { return cmp.Compare(b.version, a.version) })
+	slices.SortStableFunc(lines, func(a, b located) int { return cmp.Compare(b.version, a.version) })
 	return lines
 }

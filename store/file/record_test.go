@@ -56,7 +56,7 @@ func goldens(t testing.TB) (all []golden) {
 }
 
 // verdict says what current found, as want.txt does.
-func verdict(at found, err error) string {
+func verdict(at located, err error) string {
 	switch {
 	case err == store.ErrNotFound:
 		return "none"
@@ -64,8 +64,8 @@ func verdict(at found, err error) string {
 		return "corrupt"
 	case err != nil:
 		return err.Error()
-	case at.moved != "":
-		return fmt.Sprintf("moved %s %d", at.moved, at.until)
+	case at.movedTo != "":
+		return fmt.Sprintf("moved %s %d", at.movedTo, at.until)
 	case at.user != "":
 		return fmt.Sprintf("version %d %s of %s", at.version, at.data, at.user)
 	}
@@ -109,7 +109,7 @@ func TestGoldenStored(t *testing.T) {
 			}
 			for _, how := range []store.Reading{store.Peek, store.Snapshot, store.Touch} {
 				s, err := f.Read(h, how)
-				if !errors.Is(err, wantErr) || err == nil && verdict(found{record: record{version: s.Version, user: s.User, data: s.Data}}, nil) != g.want {
+				if !errors.Is(err, wantErr) || err == nil && verdict(located{record: record{version: s.Version, user: s.User, data: s.Data}}, nil) != g.want {
 					t.Errorf("%s, invalidate %v: Read %d = %+v, %v; want %s", g.name, invalidate, how, s, err, g.want)
 				}
 				if wantErr != nil && err == nil {
@@ -159,7 +159,7 @@ func TestEncodeIsStable(t *testing.T) {
 			version: 3, created: 1764000000, user: "ann", data: store.Data(`{"a":1}`),
 			old: []store.OldKey{{Key: "abcdefghijklmnopqrstuvwxyz0123456789ABC-_DE", Until: 1764000060}, {Key: "other", Until: 4102444800}},
 		}, "old.session"},
-		{record{version: 1, created: 1764000000, moved: "ab" + strings.Repeat("0123456789", 6) + "cd", until: 1764000061}, "tombstone.session"},
+		{record{version: 1, created: 1764000000, movedTo: "ab" + strings.Repeat("0123456789", 6) + "cd", until: 1764000061}, "tombstone.session"},
 	} {
 		want, err := os.ReadFile(filepath.Join(goldenDir, tt.name))
 		if err != nil {
@@ -213,7 +213,7 @@ func sampleFiles() (files [][]byte, versions map[string]uint64) {
 	}, versions
 }
 
-// check compares what the decoder says of a damaged file with the rule.
+// probe compares what the decoder says of a damaged file with the rule.
 func check(t *testing.T, file []byte, versions map[string]uint64, what string, a ...any) {
 	t.Helper()
 	at, err := current(file)
@@ -347,7 +347,7 @@ func FuzzCurrent(f *testing.F) {
 			t.Fatalf("record at %d to %d is no line", at.begin, at.end)
 		}
 		again, ok := decode(bytes.TrimSuffix(at.encode(), []byte("\n")))
-		if !ok || verdict(found{record: again}, nil) != verdict(at, nil) || again.created != at.created || !slices.Equal(again.old, at.old) {
+		if !ok || verdict(located{record: again}, nil) != verdict(at, nil) || again.created != at.created || !slices.Equal(again.old, at.old) {
 			t.Fatalf("%+v encoded decodes as %+v, %v", at.record, again, ok)
 		}
 		if at.data == nil {
@@ -392,7 +392,7 @@ func FuzzDecode(f *testing.F) {
 		if ok != counts {
 			t.Fatalf("decode(%q) = %+v, %v; want %v", line, r, ok, counts)
 		}
-		if ok && (verdict(found{record: r}, nil) != verdict(found{record: want}, nil) || r.created != want.created || !sameKeys(r.old, want.old)) {
+		if ok && (verdict(located{record: r}, nil) != verdict(located{record: want}, nil) || r.created != want.created || !sameKeys(r.old, want.old)) {
 			t.Fatalf("decode(%q) = %+v; want %+v", line, r, want)
 		}
 		if line[8] ^= 1; ok {
@@ -451,8 +451,8 @@ func oracleDecode(line []byte) (r record, ok bool) {
 		return r, false
 	}
 	if isTombstone {
-		err := json.Unmarshal(moved, &r.moved)
-		return r, err == nil && len(r.moved) == 64 && strings.Trim(r.moved, "0123456789abcdef") == ""
+		err := json.Unmarshal(moved, &r.movedTo)
+		return r, err == nil && len(r.movedTo) == 64 && strings.Trim(r.movedTo, "0123456789abcdef") == ""
 	}
 	var compact bytes.Buffer
 	if json.Compact(&compact, data) != nil || !bytes.Equal(compact.Bytes(), data) || data[0] != '{' {

@@ -12,16 +12,16 @@ import (
 
 // save stores the session as the next version beside the record at, which
 // stays whole. If it fails, no reader will ever see the new one.
-func (e *entry) save(s *store.Session, at found, outcome store.Outcome) error {
+func (e *entry) save(s *store.Session, at located, outcome store.Outcome) error {
 	if err := e.f.opts.CheckSize(at.data, s.Data); err != nil {
 		return err
 	}
 	line := record{version: at.version + 1, created: s.Created, user: s.User, old: s.OldKeys, data: s.Data}.encode()
-	spot := place(at, len(line), int(e.stat.Size))
-	if err := e.write(spot, line); err != nil {
+	p := nextPlacement(at, len(line), int(e.stat.Size))
+	if err := e.write(p, line); err != nil {
 		return err
 	}
-	begin, total := spot.begin, max(spot.to, int(e.stat.Size))
+	begin, total := p.begin, max(p.to, int(e.stat.Size))
 	if e.f.opts.Durable || total > page || outcome == store.Wipe {
 		if err := e.sync(begin); err != nil {
 			return err
@@ -56,7 +56,7 @@ func (e *entry) save(s *store.Session, at found, outcome store.Outcome) error {
 // offset from up to to is written in one pwrite, line feeds around the record.
 type placement struct{ begin, from, to int }
 
-// place finds the place of the next record in a file of so many bytes. It goes to
+// nextPlacement finds the place of the next record in a file of so many bytes. It goes to
 // the start, if it fits before the current one; else to the end of the file's last
 // page, if it fits behind the current one; else the file grows, and it goes to the
 // new end. The first ever goes to the start.
@@ -65,7 +65,7 @@ type placement struct{ begin, from, to int }
 // leaves is in one piece: two records in a row that fit into the file's pages
 // together need no more of them, on a full disk either. The file never grows beyond
 // three times its largest record and a page.
-func place(at found, length, size int) placement {
+func nextPlacement(at located, length, size int) placement {
 	room := pages(size)
 	switch {
 	case at.end == 0:
@@ -90,10 +90,10 @@ func padded(before int, line []byte, after int) []byte {
 }
 
 // write puts the record's line where it belongs. If that fails, the record is spoilt.
-func (e *entry) write(at placement, line []byte) error {
-	text := padded(at.begin-at.from, line, at.to-at.begin-len(line))
-	if err := pwriteAll(e.fd, text, int64(at.from)); err != nil {
-		e.spoil(at.begin)
+func (e *entry) write(p placement, line []byte) error {
+	text := padded(p.begin-p.from, line, p.to-p.begin-len(line))
+	if err := pwriteAll(e.fd, text, int64(p.from)); err != nil {
+		e.spoil(p.begin)
 		if e.refused != nil {
 			err = e.refused
 		}

@@ -18,16 +18,16 @@ import (
 // listed, ended, and its data deleted. For that its file is gone through in pieces,
 // so that no more than these are in memory.
 
-// fileLimit returns how large a file with MaxRead bytes of data can get; see place.
+// fileLimit returns how large a file with MaxRead bytes of data can get; see nextPlacement.
 func (f *Store) fileLimit() int64 { return 3*(int64(f.opts.MaxRead())+page) + page }
 
-// unread is the error of a session whose data is not read.
-func (e *entry) unread() error {
+// tooLarge is the error of a session whose data is not read.
+func (e *entry) tooLarge() error {
 	return e.fail("read", fmt.Errorf("file of %d bytes: %w allows; raise that, or remove the file", e.stat.Size, store.ErrTooLarge))
 }
 
-// judgeUnread is judge for a file that is not read as a whole, as tooLarge says.
-func (e *entry) judgeUnread(tooLarge error) (*store.Session, found, error) {
+// sessionUnread is judge for a file that is not read as a whole, as tooLarge says.
+func (e *entry) sessionUnread(tooLarge error) (*store.Session, located, error) {
 	at, err := e.skim()
 	switch {
 	case errors.Is(err, store.ErrCorrupt) && e.f.opts.InvalidateCorrupt:
@@ -45,8 +45,8 @@ func (e *entry) judgeUnread(tooLarge error) (*store.Session, found, error) {
 	return s, at, tooLarge
 }
 
-// lookUnread is what an operator sees of such a file.
-func (e *entry) lookUnread(s *store.Session, tooLarge error) (*store.Session, store.State, error) {
+// inspectUnread is what an operator sees of such a file.
+func (e *entry) inspectUnread(s *store.Session, tooLarge error) (*store.Session, store.State, error) {
 	at, err := e.skim()
 	if err != nil {
 		return s, store.Corrupt, err
@@ -68,13 +68,13 @@ const (
 
 // skim finds the record that counts in a file of any size, without its data: by the
 // checksums alone. It is ErrCorrupt if there is none.
-func (e *entry) skim() (best found, err error) {
-	var line skimmed
+func (e *entry) skim() (best located, err error) {
+	var line longLine
 	piece := make([]byte, skimSize)
 	for offset := 0; ; {
 		n, err := preadAll(e.fd, piece, int64(offset))
 		if err != nil {
-			return found{}, e.fail("read", err)
+			return located{}, e.fail("read", err)
 		}
 		if n == 0 {
 			break
@@ -87,44 +87,44 @@ func (e *entry) skim() (best found, err error) {
 				continue
 			}
 			offset++
-			if r, ok := line.record(); ok && r.version > best.version {
-				best = found{r, offset - line.length - 1, offset}
+			if r, ok := line.head(); ok && r.version > best.version {
+				best = located{r, offset - line.length - 1, offset}
 			}
-			line = skimmed{head: line.head[:0]}
+			line = longLine{start: line.start[:0]}
 		}
 	}
 	if best.version == 0 {
-		return found{}, e.fail("read", fmt.Errorf("%w; remove it, or set --invalidate-corrupt", store.ErrCorrupt))
+		return located{}, e.fail("read", fmt.Errorf("%w; remove it, or set --invalidate-corrupt", store.ErrCorrupt))
 	}
 	return best, nil
 }
 
-// skimmed is a line of which only the beginning is kept.
-type skimmed struct {
-	head   []byte
+// longLine is a line of which only the beginning is kept.
+type longLine struct {
+	start  []byte
 	length int
 	crc    uint32 // of what follows the checksum's own member
 }
 
 // add adds a piece of the line.
-func (l *skimmed) add(part []byte) {
-	l.head = append(l.head, part[:min(len(part), headSize-len(l.head))]...)
+func (l *longLine) add(part []byte) {
+	l.start = append(l.start, part[:min(len(part), headSize-len(l.start))]...)
 	summed := part[min(len(part), max(0, recordStart-l.length)):]
 	l.crc = crc32.Update(l.crc, crc32.MakeTable(crc32.Castagnoli), summed)
 	l.length += len(part)
 }
 
-// record returns what the line has before its data. It reports false if the checksum
+// head returns what the line has before its data. It reports false if the checksum
 // is wrong, or that is no record's.
-func (l *skimmed) record() (r record, ok bool) {
-	if len(l.head) < recordStart || lineVersion(l.head) == 0 {
+func (l *longLine) head() (r record, ok bool) {
+	if len(l.start) < recordStart || lineVersion(l.start) == 0 {
 		return r, false
 	}
-	sum, err := strconv.ParseUint(string(l.head[crcStart:crcStart+8]), 16, 32)
+	sum, err := strconv.ParseUint(string(l.start[crcStart:crcStart+8]), 16, 32)
 	if err != nil || uint32(sum) != l.crc {
 		return r, false
 	}
-	d := jsontext.NewDecoder(bytes.NewBuffer(l.head))
+	d := jsontext.NewDecoder(bytes.NewBuffer(l.start))
 	if _, err := d.ReadToken(); err != nil {
 		return r, false
 	}

@@ -135,7 +135,7 @@ func (w *sweep) cursor() int { return max(0, int(w.stopped.Load())-1) % shards }
 
 func (w *sweep) sweepShard(n int, e *entry) error {
 	return w.f.eachInShard(shardName(n), e, func(e *entry) error {
-		if err := w.look(e); err != nil {
+		if err := w.visit(e); err != nil {
 			return err
 		}
 		return w.pause()
@@ -165,8 +165,8 @@ func (w *sweep) pause() error {
 // a directory seen to its end, would be to begin with the same files for ever.
 func (w *sweep) late() bool { return w.how.MaxTime > 0 && time.Now().After(w.until) }
 
-// look removes the file if it is too old and nobody uses it.
-func (w *sweep) look(e *entry) error {
+// inspect removes the file if it is too old and nobody uses it.
+func (w *sweep) visit(e *entry) error {
 	err := e.statName()
 	if err == unix.ENOENT {
 		return nil
@@ -246,7 +246,7 @@ func (w *sweep) setBack(e *entry) {
 		return
 	}
 	w.kept.Add(1)
-	if !fromFuture(&e.stat) || w.judge(e).tombstone {
+	if !fromFuture(&e.stat) || w.assess(e).tombstone {
 		return
 	}
 	if err := setTime(e.shard, e.handle, time.Now()); err != nil && err != unix.ENOENT {
@@ -259,8 +259,8 @@ func (w *sweep) remove(e *entry) error {
 	if !w.claim(e) {
 		return nil
 	}
-	found := w.judge(e)
-	if e.stat.Nlink != 1 || !found.over {
+	v := w.assess(e)
+	if e.stat.Nlink != 1 || !v.removable {
 		w.kept.Add(1)
 		return nil
 	}
@@ -276,26 +276,26 @@ func (w *sweep) remove(e *entry) error {
 			w.failed(e.fail("remove", err))
 			return nil
 		}
-		w.f.dropUser(found.user, e.handle)
-		w.f.opts.LogEvent(found.event(), e.handle)
+		w.f.dropUser(v.user, e.handle)
+		w.f.opts.LogEvent(v.event(), e.handle)
 	}
 	w.bytes.Add(e.stat.Size)
-	if found.corrupt {
+	if v.corrupt {
 		w.corrupt.Add(1)
 	}
 	return nil
 }
 
-// A judgement is what the locked file holds, and whether it may go.
-type judgement struct {
-	over      bool
+// A assessment is what the locked file holds, and whether it may go.
+type assessment struct {
+	removable bool
 	tombstone bool
 	corrupt   bool   // no whole record
 	oversize  bool   // too large to be read
 	user      string // whose session it is
 }
 
-func (j judgement) event() string {
+func (j assessment) event() string {
 	if j.oversize {
 		return "removed, too large to be read"
 	}
@@ -306,17 +306,17 @@ func (j judgement) event() string {
 // memory is flat however many sweepers meet large ones.
 const manyBytes = 64 << 10
 
-// judge reads the locked file. Only a tombstone's record says that it may go
+// sessionIn reads the locked file. Only a tombstone's record says that it may go
 // before the file is old: one that is being made is still empty, and one that
 // was just made has not yet its time.
-func (w *sweep) judge(e *entry) judgement {
+func (w *sweep) assess(e *entry) assessment {
 	if e.stat.Size > manyBytes {
 		w.large.Lock()
 		defer w.large.Unlock()
 		e.text, w.text = w.text, e.text
 		defer func() { e.text, w.text = w.text, e.text }()
 	}
-	j := judgement{over: modified(&e.stat).Before(w.before)}
+	j := assessment{removable: modified(&e.stat).Before(w.before)}
 	text, err := e.read()
 	if errors.Is(err, store.ErrTooLarge) {
 		at, err := e.skim()
@@ -327,23 +327,23 @@ func (w *sweep) judge(e *entry) judgement {
 		j.corrupt = true
 		return j
 	}
-	if plain, size := isPlain(text); plain {
+	if anonymous, size := isWholeAnonymous(text); anonymous {
 		j.oversize = size > w.f.opts.MaxRead()
 		return j
 	}
 	at, err := current(text)
 	j.corrupt, j.user, j.oversize = err != nil, at.user, len(at.data) > w.f.opts.MaxRead()
-	if at.moved != "" {
+	if at.movedTo != "" {
 		j.tombstone = true
-		j.over = at.moved == e.handle || time.Now().Unix() >= at.until
+		j.removable = at.movedTo == e.handle || time.Now().Unix() >= at.until
 	}
 	return j
 }
 
-// isPlain reports whether the newest record of a file is whole by its checksum, and
+// isWholeAnonymous reports whether the newest record of a file is whole by its checksum, and
 // is a session's without a user. That is all that there is to know of a file that
 // goes, and decode takes four times as long. With that goes the size of its data.
-func isPlain(text []byte) (plain bool, size int) {
+func isWholeAnonymous(text []byte) (ok bool, size int) {
 	lines := claims(text)
 	if len(lines) == 0 {
 		return false, 0
@@ -366,8 +366,8 @@ func (w *sweep) sweepUsers(n int) error {
 		case w.how.DryRun:
 		case fromFuture(&u.stat):
 			setTime(u.dir, u.name, time.Now())
-		case w.tooOld(&u.stat) && !w.f.named(u.handle):
-			u.remove(w.f.named)
+		case w.tooOld(&u.stat) && !w.f.fileExists(u.handle):
+			u.remove(w.f.fileExists)
 		}
 		return w.pause()
 	})

@@ -12,13 +12,13 @@ import (
 	"cgisession/store"
 )
 
-// A trial is a file that the checks below make and remove.
-const trial = ".doctor-"
+// A trialPrefix is a file that the checks below make and remove.
+const trialPrefix = ".doctor-"
 
 // makeTrial makes an empty file in the data directory, under a name that is new:
 // process numbers come again, on another machine or in a container at once.
 func (f *Store) makeTrial() (string, error) {
-	name := fmt.Sprintf("%s%d-%d", trial, os.Getpid(), time.Now().UnixNano())
+	name := fmt.Sprintf("%s%d-%d", trialPrefix, os.Getpid(), time.Now().UnixNano())
 	return name, touchat(f.root, name)
 }
 
@@ -33,7 +33,7 @@ func (f *Store) removeTrials() {
 	}
 	eachName(fd, f.dir, func(name string) error {
 		var st unix.Stat_t
-		if strings.HasPrefix(name, trial) && lstatat(f.root, name, &st) == nil &&
+		if strings.HasPrefix(name, trialPrefix) && lstatat(f.root, name, &st) == nil &&
 			isOwn(&st) && st.Size == 0 && time.Since(modified(&st)) > trialsOver {
 			unlinkat(f.root, name)
 		}

@@ -105,11 +105,11 @@ type userEntry struct {
 
 // remove removes the entry, of which counts just said no. If a session has come
 // to be there meanwhile, so does the entry.
-func (u userEntry) remove(counts func(handle string) bool) bool {
+func (u userEntry) remove(leads func(handle string) bool) bool {
 	if unlinkat(u.dir, u.name) != nil {
 		return false
 	}
-	if counts(u.handle) {
+	if leads(u.handle) {
 		touchat(u.dir, u.name)
 		return false
 	}
@@ -140,9 +140,9 @@ func (f *Store) eachUserEntry(n int, visit func(userEntry) error) error {
 	})
 }
 
-// named reports whether there is a file in a session's place, as far as can be
+// fileExists reports whether there is a file in a session's place, as far as can be
 // told.
-func (f *Store) named(handle string) bool {
+func (f *Store) fileExists(handle string) bool {
 	var st unix.Stat_t
 	err := lstatat(f.root, handle[:2]+"/"+handle, &st)
 	return err != unix.ENOENT && err != unix.ENOTDIR

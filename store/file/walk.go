@@ -17,7 +17,7 @@ import (
 func (f *Store) Each(visit store.Visit) error {
 	return f.eachEntry(func(e *entry) error {
 		defer e.closeData()
-		s, state, wrong := e.look()
+		s, state, wrong := e.inspect()
 		if wrong == unix.ENOENT {
 			return nil
 		}
@@ -34,7 +34,7 @@ func (f *Store) Look(handle string, visit store.Visit) error {
 	}
 	e := &entry{f: f, handle: handle, shard: shard, fd: -1, release: func() {}}
 	defer e.close()
-	s, state, wrong := e.look()
+	s, state, wrong := e.inspect()
 	if wrong == unix.ENOENT {
 		return store.ErrNotFound
 	}
@@ -47,25 +47,25 @@ func (f *Store) Find(prefix string) (string, error) {
 	if err := f.openRoot(false); err != nil {
 		return "", err
 	}
-	found := ""
+	match := ""
 	err := f.eachInShard(prefix[:2], f.closedEntry(), func(e *entry) error {
 		if e.handle[:len(prefix)] != prefix {
 			return nil
 		}
-		if found != "" {
+		if match != "" {
 			return store.ErrAmbiguous
 		}
-		found = e.handle
+		match = e.handle
 		return nil
 	})
-	if err == nil && found == "" {
+	if err == nil && match == "" {
 		err = store.ErrNotFound
 	}
-	return found, err
+	return match, err
 }
 
-// look reads the entry's file without its lock. A missing one is unix.ENOENT.
-func (e *entry) look() (*store.Session, store.State, error) {
+// inspect reads the entry's file without its lock. A missing one is unix.ENOENT.
+func (e *entry) inspect() (*store.Session, store.State, error) {
 	s := &store.Session{Handle: e.handle, Path: e.f.Path(e.handle)}
 	err := e.open(unix.O_RDONLY | noAtime)
 	if err == unix.EPERM { // another user's
@@ -83,15 +83,15 @@ func (e *entry) look() (*store.Session, store.State, error) {
 		return nil, "", unix.ENOENT
 	}
 	if errors.Is(err, store.ErrTooLarge) {
-		return e.lookUnread(s, err)
+		return e.inspectUnread(s, err)
 	}
 	if err != nil {
 		return s, store.Corrupt, err
 	}
 	at, err := current(text)
-	wrong := e.wrong(text, at, err)
+	wrong := e.defect(text, at, err)
 	switch {
-	case err == nil && at.moved != "": // its times are no session's
+	case err == nil && at.movedTo != "": // its times are no session's
 		s.Accessed = time.Time{}
 	case err == nil:
 		s = e.session(at.record, s.Accessed)
@@ -99,7 +99,7 @@ func (e *entry) look() (*store.Session, store.State, error) {
 	state := e.f.state(s, at.record, err)
 	if state == store.Live && len(at.data) > e.f.opts.MaxRead() {
 		s.Data = nil
-		return s, store.Oversize, e.unread()
+		return s, store.Oversize, e.tooLarge()
 	}
 	return s, state, wrong
 }
@@ -112,9 +112,9 @@ func (f *Store) state(s *store.Session, r record, err error) store.State {
 		return store.Unused
 	case err != nil:
 		return store.Corrupt
-	case r.moved != "" && now.Unix() >= r.until:
+	case r.movedTo != "" && now.Unix() >= r.until:
 		return store.Over
-	case r.moved != "":
+	case r.movedTo != "":
 		return store.Moved
 	}
 	return f.opts.State(s, now)
