@@ -296,6 +296,16 @@ func (d Data) walk(steps []string) spot {
 	return at
 }
 
+// arrayIndex returns the index that a step of a JSON Pointer stands for, -1 for
+// none: one with a sign or leading zeros is none (RFC 6901 §4).
+func arrayIndex(step string) int {
+	n, err := strconv.Atoi(step)
+	if err != nil || strconv.Itoa(n) != step {
+		return -1
+	}
+	return n
+}
+
 // nest returns v inside of an object for each step, the first outermost.
 func nest(steps []string, v Value) ([]byte, error) {
 	var text []byte

@@ -39,6 +39,11 @@ type Operator interface {
 	Examine(how Examination) []Finding
 }
 
+// A Visit is told of a session's file, its state, and what is wrong with it, in
+// words for an operator; nil for nothing. What cannot be read has no more than
+// its Handle and Path. Data, where it was read, is there until it returns.
+type Visit func(s *Session, state State, wrong error) error
+
 // A State is what has become of a session's file.
 type State string
 
@@ -60,16 +65,11 @@ func States() []State {
 	return []State{Live, Idle, Old, Moving, Moved, Over, Unused, Corrupt, Oversize, Unsafe}
 }
 
-// ErrAmbiguous says that a short handle fits several sessions.
-var ErrAmbiguous = errors.New("fits several handles; give more digits")
-
 // MinHandle is the least number of digits that a handle may be cut short to.
 const MinHandle = 4
 
-// A Visit is told of a session's file, its state, and what is wrong with it, in
-// words for an operator; nil for nothing. What cannot be read has no more than
-// its Handle and Path. Data, where it was read, is there until it returns.
-type Visit func(s *Session, state State, wrong error) error
+// ErrAmbiguous says that a short handle fits several sessions.
+var ErrAmbiguous = errors.New("fits several handles; give more digits")
 
 // Count is how many sessions there are.
 type Count struct {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -85,16 +84,6 @@ func (s *scanner) leave(end int) { s.at, s.child = end, false }
 // isObject reports whether the child's value is an object.
 func (s *scanner) isObject() bool { return s.value < len(s.text) && s.text[s.value] == '{' }
 
-// arrayIndex returns the index that a step of a JSON Pointer stands for, -1 for
-// none: one with a sign or leading zeros is none (RFC 6901 §4).
-func arrayIndex(step string) int {
-	n, err := strconv.Atoi(step)
-	if err != nil || strconv.Itoa(n) != step {
-		return -1
-	}
-	return n
-}
-
 // skipValue returns the offset past the value at text[i].
 func skipValue(text []byte, i int) int {
 	end, _ := measure(text, i)
@@ -131,6 +120,11 @@ func measure(text []byte, i int) (end, levels int) {
 		i++
 	}
 	return len(text), levels
+}
+
+func (v Value) depth() int {
+	_, levels := measure(v, 0)
+	return levels
 }
 
 // IsCompact reports whether data has no whitespace and no more than MaxDepth
@@ -204,9 +198,4 @@ func unquote(quoted []byte) string {
 	var buf [128]byte
 	text, _ := jsontext.AppendUnquote(buf[:0], quoted)
 	return string(text)
-}
-
-func (v Value) depth() int {
-	_, levels := measure(v, 0)
-	return levels
 }

@@ -41,7 +41,7 @@ func (f *Store) readCursor() string {
 	if err != nil {
 		return ""
 	}
-	defer unix.Close(fd)
+	defer closeFD(fd)
 	text := make([]byte, 128)
 	n, _ := preadAll(fd, text, 0)
 	return string(text[:n])
@@ -55,7 +55,7 @@ func (f *Store) writeCursor(next int, done store.Swept) error {
 	fd, err := createat(f.root, cursorFile, unix.O_TRUNC|unix.O_NONBLOCK, 0o600)
 	if err == nil {
 		err = pwriteAll(fd, []byte(text), 0)
-		unix.Close(fd)
+		closeFD(fd)
 	}
 	if err != nil {
 		return &dirError{f.dir, fmt.Errorf("write %s: %w", cursorFile, err)}

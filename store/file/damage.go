@@ -2,35 +2,13 @@ package file
 
 import (
 	"bytes"
-	"cgisession/store"
 	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"cgisession/store"
 )
-
-// A wrongMode is a mode that a file should have.
-type wrongMode struct{ is, want uint32 }
-
-func (w wrongMode) Error() string {
-	return fmt.Sprintf("mode %#o, not %#o; chmod it", w.is, w.want)
-}
-
-// checkMode reports a mode other than that of a file with this record.
-func checkMode(st *unix.Stat_t, r record) error {
-	want := uint32(0o600)
-	if r.movedTo != "" {
-		want = 0o400
-	}
-	if is := uint32(st.Mode) & 0o7777; is != want {
-		return wrongMode{is, want}
-	}
-	return nil
-}
-
-// errOrphan is what a crash leaves in the middle of a move with grace, or what
-// such a move is about to finish.
-var errOrphan = errors.New("an old id that leads to itself: regenerate --grace was killed, or is under way")
 
 // defect says what is wrong with the file, which holds this text, of which
 // current said at and err: nil for nothing.
@@ -43,6 +21,10 @@ func (e *entry) defect(text []byte, at located, err error) error {
 	}
 	return checkMode(&e.stat, at.record)
 }
+
+// errOrphan is what a crash leaves in the middle of a move with grace, or what
+// such a move is about to finish.
+var errOrphan = errors.New("an old id that leads to itself: regenerate --grace was killed, or is under way")
 
 // damage says what is wrong with the text of a session's file, of which current
 // said at and err: nil for nothing.
@@ -63,3 +45,22 @@ func damage(text []byte, at located, err error) error {
 
 // lastLine returns what follows the last line feed.
 func lastLine(text []byte) []byte { return text[bytes.LastIndexByte(text, '\n')+1:] }
+
+// checkMode reports a mode other than that of a file with this record.
+func checkMode(st *unix.Stat_t, r record) error {
+	want := uint32(0o600)
+	if r.movedTo != "" {
+		want = 0o400
+	}
+	if is := uint32(st.Mode) & 0o7777; is != want {
+		return wrongMode{is, want}
+	}
+	return nil
+}
+
+// A wrongMode is a mode that a file should have.
+type wrongMode struct{ is, want uint32 }
+
+func (w wrongMode) Error() string {
+	return fmt.Sprintf("mode %#o, not %#o; chmod it", w.is, w.want)
+}

@@ -1,7 +1,7 @@
 package file
 
 import (
-	"errors"
+	"encoding/hex"
 	"fmt"
 	"io/fs"
 	"os"
@@ -19,22 +19,8 @@ type dirError struct {
 }
 
 func (e *dirError) Error() string { return "data directory " + e.dir + ": " + e.err.Error() }
-func (e *dirError) Unwrap() error { return e.err }
 
-// CheckMemory reports as ErrConfig that dir is on no file system in memory.
-func CheckMemory(dir string) error {
-	ok, err := inMemory(dir)
-	if err == unix.ENOENT { // it will be made there
-		ok, err = inMemory(filepath.Dir(dir))
-	}
-	if err == nil && !ok {
-		err = fmt.Errorf("%w: not on a file system in memory (tmpfs); choose another --data-dir or --type file", store.ErrConfig)
-	}
-	if err != nil {
-		return &dirError{dir, err}
-	}
-	return nil
-}
+func (e *dirError) Unwrap() error { return e.err }
 
 // openRoot opens the data directory once; where it is missing and create is
 // set, it is made. Missing without create is ErrNotFound.
@@ -111,32 +97,37 @@ func openDir(parent int, name string) (fd int, err error) {
 		err = checkOwned(&st, os.Geteuid(), 0o022)
 	}
 	if err != nil {
-		unix.Close(fd)
+		closeFD(fd)
 		return -1, err
 	}
 	return fd, nil
 }
 
-// checkOwned refuses what belongs to another user than uid, or has a mode with any
-// of the forbidden bits.
-func checkOwned(st *unix.Stat_t, uid int, forbidden uint32) error {
-	switch {
-	case int(st.Uid) != uid:
-		return fmt.Errorf("%w: belongs to user %d, not to %d, who runs this", store.ErrUnsafe, st.Uid, uid)
-	case uint32(st.Mode)&forbidden&0o022 != 0:
-		return fmt.Errorf("%w: mode %#o lets other users in; run cgisession doctor --repair", store.ErrUnsafe, st.Mode&0o777)
-	case uint32(st.Mode)&forbidden != 0:
-		return fmt.Errorf("%w: mode %#o lets other users in; chmod go-rwx it", store.ErrUnsafe, st.Mode&0o777)
+// makeDir makes a directory with mode 0700; that another process just did is
+// fine.
+func makeDir(parent int, name string) error {
+	if err := mkdirat(parent, name, 0o700); err != unix.EEXIST {
+		return err
 	}
 	return nil
 }
 
-// makeDir makes a directory with mode 0700; that another process just did is
-// fine.
-func makeDir(parent int, name string) error {
-	err := private(func() error { return unix.Mkdirat(parent, name, 0o700) })
-	if errors.Is(err, unix.EEXIST) {
-		return nil
+// shards is how many directories sessions are in.
+const shards = 256
+
+func shardName(n int) string { return hex.EncodeToString([]byte{byte(n)}) }
+
+// CheckMemory reports as ErrConfig that dir is on no file system in memory.
+func CheckMemory(dir string) error {
+	ok, err := inMemory(dir)
+	if err == unix.ENOENT { // it will be made there
+		ok, err = inMemory(filepath.Dir(dir))
 	}
-	return err
+	if err == nil && !ok {
+		err = fmt.Errorf("%w: not on a file system in memory (tmpfs); choose another --data-dir or --type file", store.ErrConfig)
+	}
+	if err != nil {
+		return &dirError{dir, err}
+	}
+	return nil
 }

@@ -1,7 +1,6 @@
 package file
 
 import (
-	"cgisession/store"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"cgisession/store"
 )
 
 // Examine implements [store.Operator].
@@ -30,11 +31,6 @@ type examination struct {
 	f        *Store
 	how      store.Examination
 	findings store.Findings
-}
-
-// say adds a finding.
-func (x *examination) say(level store.Level, about, format string, a ...any) {
-	x.findings.Say(level, about, format, a...)
 }
 
 // directory checks the data directory and its file system.
@@ -122,25 +118,6 @@ func (x *examination) fault(level store.Level, name string, wrong error) {
 	x.findings.Mended("directory", wrong, []string{did}, err)
 }
 
-func (x *examination) fileSystem() {
-	s, _ := space(x.f.dir)
-	switch {
-	case s.System == "", s.System == "memory" && x.how.InMemory:
-	case s.System == "memory":
-		x.say(store.Warning, "file system", "it is in memory: sessions end when the machine does; that is what --type memory is for")
-	default:
-		x.say(store.Warning, "file system", "it is %s: locks and syncs are only as good as its server's; a local disk is better", s.System)
-	}
-	if err := x.f.checkLocks(x.how.TryLock); err != nil {
-		x.say(store.Problem, "locks", "flock(2) does not work between processes here (%v); choose a --data-dir on a local disk", err)
-	} else {
-		x.say(store.Fine, "locks", "flock(2) works between processes")
-	}
-	if err := x.f.checkExchange(); err != nil {
-		x.say(store.Warning, "exchange", "two names cannot be exchanged here (%v); leave out regenerate --grace", err)
-	}
-}
-
 // littleRoom is how much of a file system is too little to be left, in percent.
 const littleRoom = 5
 
@@ -169,10 +146,34 @@ func (x *examination) clock() bool {
 	return true
 }
 
+func (x *examination) fileSystem() {
+	s, _ := space(x.f.dir)
+	switch {
+	case s.System == "", s.System == "memory" && x.how.InMemory:
+	case s.System == "memory":
+		x.say(store.Warning, "file system", "it is in memory: sessions end when the machine does; that is what --type memory is for")
+	default:
+		x.say(store.Warning, "file system", "it is %s: locks and syncs are only as good as its server's; a local disk is better", s.System)
+	}
+	if err := x.f.checkLocks(x.how.TryLock); err != nil {
+		x.say(store.Problem, "locks", "flock(2) does not work between processes here (%v); choose a --data-dir on a local disk", err)
+	} else {
+		x.say(store.Fine, "locks", "flock(2) works between processes")
+	}
+	if err := x.f.checkExchange(); err != nil {
+		x.say(store.Warning, "exchange", "two names cannot be exchanged here (%v); leave out regenerate --grace", err)
+	}
+}
+
 // cleanup checks that somebody cleans up.
 func (x *examination) cleanup() {
 	last, _ := x.f.lastSweep()
 	if last.At.IsZero() || time.Since(last.At) > 7*24*time.Hour {
 		x.say(store.Warning, "cleanup", "none in the last 7 days; run it from cron or a timer")
 	}
+}
+
+// say adds a finding.
+func (x *examination) say(level store.Level, about, format string, a ...any) {
+	x.findings.Say(level, about, format, a...)
 }

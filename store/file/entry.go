@@ -30,86 +30,6 @@ type entry struct {
 	text, last []byte // room to read into, for one entry after the other
 }
 
-func (e *entry) close() {
-	e.closeData()
-	unix.Close(e.shard)
-	e.release()
-}
-
-// fail says what failed on the session's file. No message holds an id; the
-// path holds the handle only.
-func (e *entry) fail(op string, err error) error {
-	return &fs.PathError{Op: op, Path: e.f.Path(e.handle), Err: err}
-}
-
-// unsafeError says why a file is ErrUnsafe. Its values are constants, so that
-// they take no time before they happen.
-type unsafeError string
-
-func (e unsafeError) Error() string { return store.ErrUnsafe.Error() + ": " + string(e) }
-func (e unsafeError) Unwrap() error { return store.ErrUnsafe }
-
-const (
-	errSymlink = unsafeError("a symbolic link stands where a session's file belongs; remove it")
-	errNotFile = unsafeError("not a regular file; remove it")
-)
-
-// openError names what stands in the place of a session's file (open(2)).
-func openError(err error) error {
-	switch err {
-	case unix.ELOOP:
-		return errSymlink
-	case unix.EISDIR, unix.ENXIO: // a directory; a socket
-		return errNotFile
-	}
-	return err
-}
-
-// open opens the file for its data and checks that it is a session's.
-func (e *entry) open(access int) error {
-	var err error
-	e.fd, err = openat(e.shard, e.handle, access|unix.O_NONBLOCK, 0)
-	if err == nil {
-		err = fstat(e.fd, &e.stat)
-	}
-	if err != nil {
-		return openError(err)
-	}
-	return checkFile(&e.stat, os.Geteuid())
-}
-
-// finish closes the file after a change.
-func (e *entry) finish(err error) error {
-	if closing := e.closeData(); err == nil && closing != nil && e.unconfirmed {
-		err = e.fail("close", closing)
-	}
-	return err
-}
-
-func (e *entry) closeData() error {
-	if e.fd < 0 {
-		return nil
-	}
-	fd := e.fd
-	e.fd = -1
-	if err := unix.Close(fd); err != unix.EINTR { // closed all the same (close(2))
-		return err
-	}
-	return nil
-}
-
-// checkFile refuses what no session's file is. The user is an argument because to ask
-// for it is a system call, as much as to look at a file.
-func checkFile(st *unix.Stat_t, uid int) error {
-	switch {
-	case st.Mode&unix.S_IFMT != unix.S_IFREG:
-		return errNotFile
-	case st.Nlink > 1:
-		return fmt.Errorf("%w: has %d hard links; remove all of them", store.ErrUnsafe, st.Nlink)
-	}
-	return checkOwned(st, uid, 0o077)
-}
-
 // load reads the session and judges it. With ErrNotFound (a file in which
 // nothing was ever stored) the session is a new one, to be created; with
 // ErrTooLarge it is all but its data.
@@ -123,7 +43,7 @@ func (e *entry) load() (*store.Session, located, error) {
 		s, at, err = e.sessionUnread(err)
 	}
 	if s != nil {
-		other, failed := e.f.holdsOther(&e.stat)
+		other, failed := e.f.heldElsewhere(&e.stat)
 		if other {
 			failed = store.ErrOtherLock
 		}
@@ -219,6 +139,10 @@ func (f *Store) snapshot(handle string) (*store.Session, error) {
 	return nil, store.ErrLocked
 }
 
+// maxTries bounds how often a session's file is opened again because
+// it was removed, moved or rewritten meanwhile.
+const maxTries = 1000
+
 // stable returns the file's text once two reads in a row were equal; if that
 // does not come about, or the name then leads elsewhere, errReplaced.
 func (e *entry) stable() ([]byte, error) {
@@ -250,4 +174,64 @@ func (e *entry) stillLinked() error {
 		return e.fail("stat", err)
 	}
 	return nil
+}
+
+// linkedAt reports whether a name in the directory leads to the open file.
+func (e *entry) linkedAt(dir int, name string) bool {
+	var own, there unix.Stat_t
+	return fstat(e.fd, &own) == nil && lstatat(dir, name, &there) == nil && inodeOf(&own) == inodeOf(&there)
+}
+
+// inode tells one file from all others.
+type inode struct{ dev, ino uint64 }
+
+func inodeOf(st *unix.Stat_t) inode { return inode{uint64(st.Dev), uint64(st.Ino)} }
+
+// open opens the file for its data and checks that it is a session's.
+func (e *entry) open(access int) error {
+	var err error
+	e.fd, err = openat(e.shard, e.handle, access|unix.O_NONBLOCK, 0)
+	if err == nil {
+		err = fstat(e.fd, &e.stat)
+	}
+	if err != nil {
+		return openError(err)
+	}
+	return checkFile(&e.stat, os.Geteuid())
+}
+
+// statName looks at the file without opening it.
+func (e *entry) statName() error {
+	return lstatat(e.shard, e.handle, &e.stat)
+}
+
+func modified(st *unix.Stat_t) time.Time { return time.Unix(st.Mtim.Unix()) }
+
+// finish closes the file after a change.
+func (e *entry) finish(err error) error {
+	if closing := e.closeData(); err == nil && closing != nil && e.unconfirmed {
+		err = e.fail("close", closing)
+	}
+	return err
+}
+
+func (e *entry) close() {
+	e.closeData()
+	closeFD(e.shard)
+	e.release()
+}
+
+func (e *entry) closeData() error {
+	if e.fd < 0 {
+		return nil
+	}
+	fd := e.fd
+	e.fd = -1
+	return closeFD(fd)
+}
+
+// fail says what failed on the session's file. No message holds an id; the
+// path holds the handle only.
+func (e *entry) fail(op string, err error) error {
+	return &fs.PathError{Op: op, Path: e.f.Path(e.handle), Err: err}
 }

@@ -35,15 +35,6 @@ import (
 	"cgisession/store"
 )
 
-const (
-	// page is the unit in which files grow and are cut, in bytes.
-	page = 4096
-
-	// maxTries bounds how often a session's file is opened again because
-	// it was removed, moved or rewritten meanwhile.
-	maxTries = 1000
-)
-
 // Store is a [store.Store] that keeps each session in a file of its own,
 // DIR/ab/<handle>, with 256 directories ab for the first two digits of the
 // handle. A file's modification time is the session's last access. Directories
@@ -74,7 +65,7 @@ func (f *Store) Close() error {
 		return nil
 	}
 	defer func() { f.root = -1 }()
-	return unix.Close(f.root)
+	return closeFD(f.root)
 }
 
 // Read implements [store.Store].
@@ -84,18 +75,6 @@ func (f *Store) Read(handle string, how store.Reading) (*store.Session, error) {
 		f.mendCreated(s)
 	}
 	return s, err
-}
-
-// mendCreated stores that a session was created now: a clock was set back, and
-// with a time in the future it would never grow old. If it cannot be stored, the
-// session is read all the same.
-func (f *Store) mendCreated(s *store.Session) {
-	mended, err := f.Update(s.Handle, false, func(*store.Session) (store.Outcome, error) { return store.Keep, nil })
-	if err != nil {
-		f.opts.LogEvent("time of creation in the future not mended: "+err.Error(), s.Handle)
-		return
-	}
-	s.Created, s.Version = mended.Created, mended.Version
 }
 
 func (f *Store) read(handle string, how store.Reading) (*store.Session, error) {
@@ -114,6 +93,35 @@ func (f *Store) read(handle string, how store.Reading) (*store.Session, error) {
 		}
 		return s, err
 	})
+}
+
+// follow runs visit on the handle and then where tombstones lead from it. What
+// a tombstone leads to is never created.
+func (f *Store) follow(handle string, create bool, visit func(string, bool) (*store.Session, error)) (*store.Session, error) {
+	for range store.MaxHops + 1 {
+		s, err := visit(handle, create)
+		if err == errReplaced {
+			continue
+		}
+		moved, ok := err.(movedError)
+		if !ok {
+			return s, err
+		}
+		handle, create = moved.to, false
+	}
+	return nil, store.ErrNotFound
+}
+
+// mendCreated stores that a session was created now: a clock was set back, and
+// with a time in the future it would never grow old. If it cannot be stored, the
+// session is read all the same.
+func (f *Store) mendCreated(s *store.Session) {
+	mended, err := f.Update(s.Handle, false, func(*store.Session) (store.Outcome, error) { return store.Keep, nil })
+	if err != nil {
+		f.opts.LogEvent("time of creation in the future not mended: "+err.Error(), s.Handle)
+		return
+	}
+	s.Created, s.Version = mended.Created, mended.Version
 }
 
 // Update implements [store.Store].
@@ -150,52 +158,6 @@ func (f *Store) Update(handle string, create bool, change store.Change) (*store.
 
 // Repeats implements [store.Store]: a change is made under the session's lock.
 func (f *Store) Repeats() bool { return false }
-
-// Move implements [store.Store].
-func (f *Store) Move(from, to string, grace time.Duration, change store.Change) (*store.Session, error) {
-	s, err := f.follow(from, false, func(from string, _ bool) (*store.Session, error) {
-		e, err := f.lock(from, exclusive, false)
-		if err != nil {
-			return nil, err
-		}
-		defer e.close()
-		s, at, err := e.load()
-		if _, moved := err.(movedError); moved {
-			return nil, store.ErrMoved
-		}
-		if err != nil {
-			return nil, e.invalidate(err)
-		}
-		if err := e.move(s, at, to, grace, change); err != nil {
-			return nil, err
-		}
-		s.Handle, s.Path = to, f.Path(to)
-		return s, nil
-	})
-	return store.MovedBefore(f, from, s, err)
-}
-
-// movedError says that a tombstone stands where the session was.
-type movedError struct{ to string }
-
-func (e movedError) Error() string { return "moved to " + e.to }
-
-// follow runs visit on the handle and then where tombstones lead from it. What
-// a tombstone leads to is never created.
-func (f *Store) follow(handle string, create bool, visit func(string, bool) (*store.Session, error)) (*store.Session, error) {
-	for range store.MaxHops + 1 {
-		s, err := visit(handle, create)
-		if err == errReplaced {
-			continue
-		}
-		moved, ok := err.(movedError)
-		if !ok {
-			return s, err
-		}
-		handle, create = moved.to, false
-	}
-	return nil, store.ErrNotFound
-}
 
 // update is one change: load, change, save.
 func (e *entry) update(create bool, change store.Change) (*store.Session, error) {
@@ -250,6 +212,37 @@ func (e *entry) carryOut(outcome store.Outcome, s *store.Session, at located) er
 	return nil
 }
 
+// touch marks the access, and nothing else. Where the file system is read-only
+// it cannot, and the session is read all the same.
+func (e *entry) touch(s *store.Session) error {
+	err := setTime(e.shard, e.handle, time.Now())
+	switch err {
+	case nil, unix.ENOENT:
+		e.markUser(s)
+		return nil
+	case unix.EROFS:
+		e.f.opts.LogEvent("access not marked: read-only file system", e.handle)
+		return nil
+	}
+	return e.fail("mark the access of", err)
+}
+
+// remove ends the session, so that not even a power cut brings it back.
+func (e *entry) remove() error {
+	if err := unlinkat(e.shard, e.handle); err != nil && err != unix.ENOENT {
+		return e.fail("remove", err)
+	}
+	e.fresh = false // from now on the name may lead to another's file
+	return e.syncDir(e.shard)
+}
+
+func (e *entry) syncDir(fd int) error {
+	if err := fsync(fd); err != nil {
+		return e.fail("sync the directory of", err)
+	}
+	return nil
+}
+
 // discard takes back a file that this call made, unless another call had the
 // lock first and stored something.
 func (e *entry) discard() {
@@ -269,41 +262,25 @@ func (e *entry) invalidate(err error) error {
 	return store.ErrInvalidated
 }
 
-// remove ends the session, so that not even a power cut brings it back.
-func (e *entry) remove() error {
-	if err := unlinkat(e.shard, e.handle); err != nil && err != unix.ENOENT {
-		return e.fail("remove", err)
+// End implements [store.Store]. It is one unlink(2), which is safe at any moment: a
+// process that has the file open works on one that no name leads to.
+func (f *Store) End(handle string) error {
+	shard, err := f.openShard(handle, false)
+	if err != nil {
+		return err
 	}
-	e.fresh = false // from now on the name may lead to another's file
-	return e.syncDir(e.shard)
-}
-
-func (e *entry) syncDir(fd int) error {
-	if err := fsync(fd); err != nil {
-		return e.fail("sync the directory of", err)
+	defer closeFD(shard)
+	s, err := f.snapshot(handle)
+	if _, moved := err.(movedError); moved {
+		err = store.ErrNotFound
 	}
+	if err != nil && s == nil {
+		return err
+	}
+	e := entry{f: f, handle: handle, shard: shard}
+	if err := e.remove(); err != nil {
+		return err
+	}
+	f.dropUser(s.User, handle)
 	return nil
-}
-
-// touch marks the access, and nothing else. Where the file system is read-only
-// it cannot, and the session is read all the same.
-func (e *entry) touch(s *store.Session) error {
-	err := setTime(e.shard, e.handle, time.Now())
-	switch err {
-	case nil, unix.ENOENT:
-		e.markUser(s)
-		return nil
-	case unix.EROFS:
-		e.f.opts.LogEvent("access not marked: read-only file system", e.handle)
-		return nil
-	}
-	return e.fail("mark the access of", err)
-}
-
-// markUser keeps the index of users as young as the session, so that what
-// removes old files leaves both or none.
-func (e *entry) markUser(s *store.Session) {
-	if err := e.f.addUser(s.User, e.handle); err != nil {
-		e.f.opts.LogEvent("user index not marked: "+err.Error(), e.handle)
-	}
 }

@@ -1,7 +1,6 @@
 package file
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"syscall"
@@ -13,10 +12,111 @@ import (
 	"cgisession/store"
 )
 
-// inode tells one file from all others.
-type inode struct{ dev, ino uint64 }
+// lockKind is how a session's file is locked: chosen once, since raising a shared
+// lock would drop it first.
+type lockKind int
 
-func inodeOf(st *unix.Stat_t) inode { return inode{uint64(st.Dev), uint64(st.Ino)} }
+const (
+	shared    lockKind = iota
+	exclusive          // until this call is over
+	lasting            // exclusive, on a descriptor that outlives this call
+)
+
+// lock opens and locks the session's file; where it is missing and create is
+// set, it makes an empty one. The lock counts only if it is on the file that
+// the name leads to once it is held.
+func (f *Store) lock(handle string, kind lockKind, create bool) (*entry, error) {
+	shard, err := f.openShard(handle, create)
+	if err != nil {
+		return nil, err
+	}
+	e := &entry{f: f, handle: handle, shard: shard, fd: -1}
+	deadline := time.Now().Add(f.opts.LockTimeout)
+	for range maxTries {
+		err = e.tryLock(kind, deadline)
+		if err == unix.ENOENT && create {
+			err = e.makeEmpty()
+		}
+		if err != errReplaced {
+			break
+		}
+	}
+	switch err {
+	case nil:
+		return e, nil
+	case unix.ENOENT:
+		err = store.ErrNotFound
+	case errReplaced, store.ErrLocked:
+		err = e.busy()
+	default:
+		err = e.fail("lock", err)
+	}
+	e.takeBack()
+	closeFD(shard)
+	return nil, err
+}
+
+// errReplaced says that the name leads to another file than before: look again.
+var errReplaced = errors.New("file replaced")
+
+// tryLock takes the lock and opens the file, for reading only if it must be:
+// on a read-only file system, or to look at a tombstone.
+func (e *entry) tryLock(kind lockKind, deadline time.Time) error {
+	if kind == shared {
+		return e.lockAndOpen(kind, unix.O_RDONLY, deadline)
+	}
+	err := e.lockAndOpen(kind, unix.O_RDWR, deadline)
+	if err == unix.EROFS || err == unix.EACCES {
+		e.refused = err
+		err = e.lockAndOpen(kind, unix.O_RDONLY, deadline)
+	}
+	return err
+}
+
+// lockAndOpen takes the lock and then opens the same file for its data.
+func (e *entry) lockAndOpen(kind lockKind, access int, deadline time.Time) error {
+	locked, release, err := e.take(kind, access, deadline)
+	if err != nil {
+		return openError(err)
+	}
+	if err = e.open(access); err == unix.ENOENT || err == nil && inodeOf(&e.stat) != locked {
+		err = errReplaced
+	}
+	if err != nil {
+		release()
+		e.closeData()
+		return err
+	}
+	e.release = release
+	return nil
+}
+
+// take takes the lock and returns which file it is on: by LockFD where that is
+// on this file, on a descriptor to keep, or for this call alone.
+func (e *entry) take(kind lockKind, access int, deadline time.Time) (inode, func(), error) {
+	held, err := e.isHeld()
+	if stuck := e.f.stuck.Load(); stuck != nil {
+		err = *stuck
+	}
+	switch {
+	case err != nil:
+		return inode{}, nil, err
+	case held:
+		e.lockFD = e.f.heldFD
+		return e.takeHeld(deadline)
+	case kind == lasting:
+		return e.takeToKeep(access, deadline)
+	}
+	if err := spareDescriptors(e.shard); err != nil {
+		return inode{}, nil, err
+	}
+	locked, unlock, err := lockPath(e.f.Path(e.handle), access, kind == exclusive, deadline, e.probe)
+	return locked, func() {
+		if err := unlock(); err != nil {
+			e.f.stuck.Store(&err)
+		}
+	}, err
+}
 
 // lockPath takes the lock of the file at path and returns which file that was
 // and what releases the lock. A busy lock is waited for until the deadline:
@@ -75,85 +175,6 @@ func waitUntil(deadline time.Time, wait, undo func() error) error {
 	}
 }
 
-// lockKind is how a session's file is locked: chosen once, since raising a shared
-// lock would drop it first.
-type lockKind int
-
-const (
-	shared    lockKind = iota
-	exclusive          // until this call is over
-	lasting            // exclusive, on a descriptor that outlives this call
-)
-
-// lock opens and locks the session's file; where it is missing and create is
-// set, it makes an empty one. The lock counts only if it is on the file that
-// the name leads to once it is held.
-func (f *Store) lock(handle string, kind lockKind, create bool) (*entry, error) {
-	shard, err := f.openShard(handle, create)
-	if err != nil {
-		return nil, err
-	}
-	e := &entry{f: f, handle: handle, shard: shard, fd: -1}
-	deadline := time.Now().Add(f.opts.LockTimeout)
-	for range maxTries {
-		err = e.tryLock(kind, deadline)
-		if err == unix.ENOENT && create {
-			err = e.make()
-		}
-		if err != errReplaced {
-			break
-		}
-	}
-	switch err {
-	case nil:
-		return e, nil
-	case unix.ENOENT:
-		err = store.ErrNotFound
-	case errReplaced, store.ErrLocked:
-		err = e.busy()
-	default:
-		err = e.fail("lock", err)
-	}
-	e.takeBack()
-	unix.Close(shard)
-	return nil, err
-}
-
-// errReplaced says that the name leads to another file than before: look again.
-var errReplaced = errors.New("file replaced")
-
-// tryLock takes the lock and opens the file, for reading only if it must be:
-// on a read-only file system, or to look at a tombstone.
-func (e *entry) tryLock(kind lockKind, deadline time.Time) error {
-	if kind == shared {
-		return e.lockAndOpen(kind, unix.O_RDONLY, deadline)
-	}
-	err := e.lockAndOpen(kind, unix.O_RDWR, deadline)
-	if err == unix.EROFS || err == unix.EACCES {
-		e.refused = err
-		err = e.lockAndOpen(kind, unix.O_RDONLY, deadline)
-	}
-	return err
-}
-
-// lockAndOpen takes the lock and then opens the same file for its data.
-func (e *entry) lockAndOpen(kind lockKind, access int, deadline time.Time) error {
-	locked, release, err := e.take(kind, access, deadline)
-	if err != nil {
-		return openError(err)
-	}
-	if err = e.open(access); err == unix.ENOENT || err == nil && inodeOf(&e.stat) != locked {
-		err = errReplaced
-	}
-	if err != nil {
-		release()
-		e.closeData()
-		return err
-	}
-	e.release = release
-	return nil
-}
-
 // probe is open without keeping the file: whether it is worth waiting for.
 func (e *entry) probe() error {
 	defer e.closeData()
@@ -165,7 +186,7 @@ func (e *entry) probe() error {
 
 // make makes the session's file, empty, for the lock to be taken on it by
 // whoever comes first: errReplaced if it is there now.
-func (e *entry) make() error {
+func (e *entry) makeEmpty() error {
 	err := touchat(e.shard, e.handle)
 	e.fresh = e.fresh || err == nil
 	if err == nil || err == unix.EEXIST {
@@ -185,95 +206,12 @@ func (e *entry) takeBack() {
 	if e.open(unix.O_RDWR) != nil {
 		return
 	}
-	switch tryLock(e.fd, time.Time{}) {
+	switch tryFlock(e.fd, time.Time{}) {
 	case nil, unix.ENOLCK, unix.ENOSYS, unix.EOPNOTSUPP:
 		if fstat(e.fd, &e.stat) == nil && e.stat.Size == 0 && e.stillLinked() == nil {
 			unlinkat(e.shard, e.handle)
 		}
 	}
-}
-
-// take takes the lock and returns which file it is on: by LockFD where that is
-// on this file, on a descriptor to keep, or for this call alone.
-func (e *entry) take(kind lockKind, access int, deadline time.Time) (inode, func(), error) {
-	held, err := e.isHeld()
-	if stuck := e.f.stuck.Load(); stuck != nil {
-		err = *stuck
-	}
-	switch {
-	case err != nil:
-		return inode{}, nil, err
-	case held:
-		e.lockFD = e.f.heldFD
-		return e.takeHeld(deadline)
-	case kind == lasting:
-		return e.takeToKeep(access, deadline)
-	}
-	if err := spareDescriptors(e.shard); err != nil {
-		return inode{}, nil, err
-	}
-	locked, unlock, err := lockPath(e.f.Path(e.handle), access, kind == exclusive, deadline, e.probe)
-	return locked, func() {
-		if err := unlock(); err != nil {
-			e.f.stuck.Store(&err)
-		}
-	}, err
-}
-
-// takeHeld makes sure that LockFD has the lock: exclusive, for reading too,
-// since a shared one would lower the caller's.
-func (e *entry) takeHeld(deadline time.Time) (inode, func(), error) {
-	err := lockWithin(e.lockFD, deadline)
-	held, _, failed := e.f.lockStat()
-	return inodeOf(&held), func() {}, cmp.Or(err, failed)
-}
-
-// lockWithin takes the exclusive lock of an open file, or returns [store.ErrLocked] at the
-// deadline.
-func lockWithin(fd int, deadline time.Time) error {
-	for {
-		err := tryLock(fd, deadline)
-		switch {
-		case err != unix.EWOULDBLOCK:
-			return err
-		case !time.Now().Before(deadline):
-			return store.ErrLocked
-		}
-		time.Sleep(pollEvery)
-	}
-}
-
-// tryLock takes the exclusive lock of an open file, or returns unix.EWOULDBLOCK.
-func tryLock(fd int, deadline time.Time) error {
-	return retryUntil(deadline, func() error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
-}
-
-// takeToKeep takes the lock on a descriptor of its own that survives exec.
-func (e *entry) takeToKeep(access int, deadline time.Time) (inode, func(), error) {
-	own := entry{f: e.f, handle: e.handle, shard: e.shard, fd: -1}
-	if err := own.open(access); err != nil {
-		own.closeData()
-		return inode{}, nil, err
-	}
-	fd := own.fd
-	err := tryLock(fd, deadline)
-	if err == unix.EWOULDBLOCK {
-		err = waitUntil(deadline,
-			func() error { return setLock(fd, unix.LOCK_EX) },
-			func() error { return unix.Close(fd) })
-		if err == store.ErrLocked {
-			own.fd = -1 // in use until the wait is over
-		}
-	}
-	if err == nil {
-		_, err = unix.FcntlInt(uintptr(own.fd), unix.F_SETFD, 0)
-	}
-	if err != nil {
-		own.closeData()
-		return inode{}, nil, err
-	}
-	e.lockFD = own.fd
-	return inodeOf(&own.stat), func() { own.closeData() }, nil
 }
 
 // busy says who holds the lock, where the system tells.
@@ -285,4 +223,54 @@ func (e *entry) busy() error {
 	}
 	e.f.opts.LogEvent("lock timeout", e.handle)
 	return e.fail("lock", fmt.Errorf("%w%s; if this request holds the lock, export CGISESSION_LOCK_FD", store.ErrLocked, who))
+}
+
+// A lock that is to be held over several calls stays on a descriptor that the
+// calls hand down. flock(2) belongs to the open file, not to the process: it
+// ends when the last process that has the descriptor closes it or dies.
+
+// pollEvery is how often a lock on a descriptor that was handed down is tried.
+// Blocking is out: if the deadline came first, the lock could still be granted
+// to the caller's descriptor afterwards.
+const pollEvery = time.Millisecond
+
+// lockWithin takes the exclusive lock of an open file, or returns [store.ErrLocked] at the
+// deadline.
+func lockWithin(fd int, deadline time.Time) error {
+	for {
+		err := tryFlock(fd, deadline)
+		switch {
+		case err != unix.EWOULDBLOCK:
+			return err
+		case !time.Now().Before(deadline):
+			return store.ErrLocked
+		}
+		time.Sleep(pollEvery)
+	}
+}
+
+// spareDescriptors reports unix.EMFILE unless some numbers above fd are free. To
+// open a file as the lock's library does starts the Go runtime's poller, which
+// ends the program if it cannot have two descriptors.
+func spareDescriptors(fd int) error {
+	const wanted = 5
+	spare, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, fd+wanted)
+	if err == unix.EINVAL { // over the limit (fcntl(2))
+		err = unix.EMFILE
+	}
+	if err == nil {
+		closeFD(spare)
+	}
+	return err
+}
+
+// CheckDescriptors is spareDescriptors for what comes before any lock, such as the
+// random source of a new id.
+func CheckDescriptors() error {
+	next, err := unix.FcntlInt(uintptr(unix.Stdin), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer closeFD(next)
+	return spareDescriptors(next)
 }

@@ -12,29 +12,6 @@ import (
 	"cgisession/store"
 )
 
-// What mends the data directory and the directories in it.
-
-// A dirFault is a directory in the data directory that has not the right mode or
-// owner.
-type dirFault struct {
-	name   string
-	err    error
-	usable bool // the store uses it all the same
-}
-
-// effect says what comes of it.
-func (d dirFault) effect() string {
-	switch {
-	case d.usable:
-		return "other users may see names in it"
-	case d.name == damagedDir:
-		return "nothing can be moved there"
-	case strings.HasPrefix(d.name, usersDir):
-		return "no session can get a user, and list --user and destroy --user fail"
-	}
-	return "the sessions in it are out of reach"
-}
-
 // dirFaults returns what is wrong with the directories in the data directory.
 func (f *Store) dirFaults() (faults []dirFault) {
 	names := []string{damagedDir, usersDir}
@@ -66,7 +43,7 @@ func (f *Store) checkDir(name string) error {
 	var st unix.Stat_t
 	if err == nil {
 		err = fstat(fd, &st)
-		unix.Close(fd)
+		closeFD(fd)
 	}
 	if err == nil && st.Mode&0o700 != 0o700 {
 		err = fmt.Errorf("mode %#o keeps its owner out; chmod 700 it", st.Mode&0o777)
@@ -77,13 +54,28 @@ func (f *Store) checkDir(name string) error {
 	return err
 }
 
-// isOwnDir reports whether it is a directory of this user's.
-func isOwnDir(st *unix.Stat_t) bool {
-	return st.Mode&unix.S_IFMT == unix.S_IFDIR && int(st.Uid) == os.Geteuid()
+// What mends the data directory and the directories in it.
+
+// A dirFault is a directory in the data directory that has not the right mode or
+// owner.
+type dirFault struct {
+	name   string
+	err    error
+	usable bool // the store uses it all the same
 }
 
-// isOpen reports whether others can write what has this mode.
-func isOpen(st *unix.Stat_t) bool { return st.Mode&0o022 != 0 }
+// effect says what comes of it.
+func (d dirFault) effect() string {
+	switch {
+	case d.usable:
+		return "other users may see names in it"
+	case d.name == damagedDir:
+		return "nothing can be moved there"
+	case strings.HasPrefix(d.name, usersDir):
+		return "no session can get a user, and list --user and destroy --user fail"
+	}
+	return "the sessions in it are out of reach"
+}
 
 // closedMode is the mode of a directory while things are moved out of it.
 // Others cannot get in, for they have no x; and the store refuses it, for the
@@ -105,13 +97,13 @@ func (f *Store) mendRoot() (did []string, err error) {
 	}
 	var st unix.Stat_t
 	if fstat(fd, &st) != nil || int(st.Uid) != os.Geteuid() || !isOpen(&st) {
-		return nil, unix.Close(fd)
+		return nil, closeFD(fd)
 	}
 	f.root = fd
 	aside, err := f.emptyRoot()
 	if err != nil {
 		f.root = -1
-		unix.Close(fd)
+		closeFD(fd)
 		return nil, err
 	}
 	return []string{fmt.Sprintf("%d directories of sessions in it are now in %s/%s", aside, f.dir, damagedDir), "its mode is now 0700"}, nil

@@ -10,6 +10,30 @@ import (
 	"cgisession/store"
 )
 
+// Move implements [store.Store].
+func (f *Store) Move(from, to string, grace time.Duration, change store.Change) (*store.Session, error) {
+	s, err := f.follow(from, false, func(from string, _ bool) (*store.Session, error) {
+		e, err := f.lock(from, exclusive, false)
+		if err != nil {
+			return nil, err
+		}
+		defer e.close()
+		s, at, err := e.load()
+		if _, moved := err.(movedError); moved {
+			return nil, store.ErrMoved
+		}
+		if err != nil {
+			return nil, e.invalidate(err)
+		}
+		if err := e.move(s, at, to, grace, change); err != nil {
+			return nil, err
+		}
+		s.Handle, s.Path = to, f.Path(to)
+		return s, nil
+	})
+	return store.MovedBefore(f, from, s, err)
+}
+
 // move renames the session's file and carries out a change, under its lock: in
 // this order, so that what a log-in stores is never found by the old handle
 // alone. The index of users leads to the new handle before the session is there.
@@ -26,7 +50,7 @@ func (e *entry) move(s *store.Session, at located, to string, grace time.Duratio
 	if err != nil {
 		return err
 	}
-	defer unix.Close(shard)
+	defer closeFD(shard)
 	var left *entry
 	if grace > 0 {
 		if left, err = e.leaveTombstone(shard, to, until); err == nil {
@@ -52,22 +76,6 @@ func (e *entry) move(s *store.Session, at located, to string, grace time.Duratio
 	}
 	e.f.dropUser(s.User, e.handle)
 	return nil
-}
-
-// moveBack undoes a move that will be reported as not done: the client would
-// never learn the new id. It does not replace a session that was made at the
-// old handle meanwhile; nothing is there if one who takes no lock removed the
-// tombstone that was left.
-func (e *entry) moveBack(shard int, to string, left *entry) {
-	var err error
-	if left == nil || !left.linkedAt(e.shard, e.handle) {
-		err = renameNew(shard, to, e.shard, e.handle)
-	} else if err = exchange(e.shard, e.handle, shard, to); err == nil {
-		unlinkat(shard, to)
-	}
-	if err != nil {
-		e.f.opts.LogEvent("not moved back: "+err.Error(), to)
-	}
 }
 
 // leaveTombstone moves the session and leaves a tombstone at the old handle. It
@@ -108,12 +116,6 @@ func (e *entry) leaveTombstone(shard int, to string, until int64) (*entry, error
 	return nil, e.fail(op, err)
 }
 
-// linkedAt reports whether a name in the directory leads to the open file.
-func (e *entry) linkedAt(dir int, name string) bool {
-	var own, there unix.Stat_t
-	return fstat(e.fd, &own) == nil && lstatat(dir, name, &there) == nil && inodeOf(&own) == inodeOf(&there)
-}
-
 // makeTombstone writes the record to a new file, which stays open and locked, and
 // syncs it and its directory. To stat, mode 0400 and a time in the past are a
 // tombstone that is over, so the file gets the time first and then the mode.
@@ -142,6 +144,9 @@ func (e *entry) makeTombstone(r record) error {
 	return err
 }
 
+// isTombstone tells a tombstone by its mode.
+func isTombstone(st *unix.Stat_t) bool { return st.Mode&0o777 == 0o400 }
+
 // syncDirs puts a rename on the disk: both directories, if they are two. The
 // file goes first: btrfs writes a file's old and new names together then, while
 // a power cut between the directories would leave it under both.
@@ -154,6 +159,27 @@ func (e *entry) syncDirs(to int) error {
 	}
 	return e.syncDir(e.shard)
 }
+
+// moveBack undoes a move that will be reported as not done: the client would
+// never learn the new id. It does not replace a session that was made at the
+// old handle meanwhile; nothing is there if one who takes no lock removed the
+// tombstone that was left.
+func (e *entry) moveBack(shard int, to string, left *entry) {
+	var err error
+	if left == nil || !left.linkedAt(e.shard, e.handle) {
+		err = renameNew(shard, to, e.shard, e.handle)
+	} else if err = exchange(e.shard, e.handle, shard, to); err == nil {
+		unlinkat(shard, to)
+	}
+	if err != nil {
+		e.f.opts.LogEvent("not moved back: "+err.Error(), to)
+	}
+}
+
+// movedError says that a tombstone stands where the session was.
+type movedError struct{ to string }
+
+func (e movedError) Error() string { return "moved to " + e.to }
 
 // endMoved removes the tombstones from the handle on, once the session that they lead
 // to has ended. One that stays leads nowhere.
@@ -190,27 +216,4 @@ func (f *Store) removeTombstone(handle string) (next string, err error) {
 		return "", nil
 	}
 	return at.movedTo, e.remove()
-}
-
-// End implements [store.Store]. It is one unlink(2), which is safe at any moment: a
-// process that has the file open works on one that no name leads to.
-func (f *Store) End(handle string) error {
-	shard, err := f.openShard(handle, false)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(shard)
-	s, err := f.snapshot(handle)
-	if _, moved := err.(movedError); moved {
-		err = store.ErrNotFound
-	}
-	if err != nil && s == nil {
-		return err
-	}
-	e := entry{f: f, handle: handle, shard: shard}
-	if err := e.remove(); err != nil {
-		return err
-	}
-	f.dropUser(s.User, handle)
-	return nil
 }

@@ -96,6 +96,65 @@ var portableCastagnoli = sync.OnceValue(func() *crc32.Table {
 	return t
 })
 
+// A located record and where its line begins and ends in the file.
+type located struct {
+	record
+	begin, end int
+}
+
+// current returns the record that counts in a session's file. It is
+// ErrNotFound if none was ever stored (no line is whole), and ErrCorrupt if
+// there are lines but none counts.
+func current(file []byte) (located, error) {
+	if bytes.IndexByte(file, '\n') < 0 {
+		return located{}, store.ErrNotFound
+	}
+	for _, at := range claims(file) {
+		if r, ok := decode(file[at.begin : at.end-1]); ok {
+			at.record = r
+			return at, nil
+		}
+	}
+	return located{}, store.ErrCorrupt
+}
+
+// claims returns the lines that begin as a record does, with no more than the
+// version that each claims, the newest first.
+func claims(file []byte) (lines []located) {
+	for begin := 0; ; {
+		next := bytes.IndexByte(file[begin:], '{') // past padding, most of many files
+		if next < 0 {
+			break
+		}
+		begin += bytes.LastIndexByte(file[begin:begin+next], '\n') + 1
+		n := bytes.IndexByte(file[begin:], '\n')
+		if n < 0 {
+			break
+		}
+		if version := lineVersion(file[begin : begin+n]); version > 0 {
+			lines = append(lines, located{record{version: version}, begin, begin + n + 1})
+		}
+		begin += n + 1
+	}
+	slices.SortStableFunc(lines, func(a, b located) int { return cmp.Compare(b.version, a.version) })
+	return lines
+}
+
+// lineVersion returns the version that a line claims, 0 if it is no record's.
+func lineVersion(line []byte) uint64 {
+	rest, ok := bytes.CutPrefix(line, []byte(`{"crc":"`))
+	if !ok || len(rest) < 8 {
+		return 0
+	}
+	rest, ok = bytes.CutPrefix(rest[8:], []byte(`","version":`))
+	end := bytes.IndexByte(rest, ',')
+	if !ok || end < 0 {
+		return 0
+	}
+	version, _ := strconv.ParseUint(string(rest[:end]), 10, 64)
+	return version
+}
+
 // decode reads a line without its line feed. It reports false unless the line
 // is whole: the checksum is right and the line is one strict JSON object with
 // the members of a record. Stored data could forge the first, not both.
@@ -157,63 +216,4 @@ func (r *record) setMember(name string, value []byte) bool {
 		return ok
 	}
 	return err == nil
-}
-
-// lineVersion returns the version that a line claims, 0 if it is no record's.
-func lineVersion(line []byte) uint64 {
-	rest, ok := bytes.CutPrefix(line, []byte(`{"crc":"`))
-	if !ok || len(rest) < 8 {
-		return 0
-	}
-	rest, ok = bytes.CutPrefix(rest[8:], []byte(`","version":`))
-	end := bytes.IndexByte(rest, ',')
-	if !ok || end < 0 {
-		return 0
-	}
-	version, _ := strconv.ParseUint(string(rest[:end]), 10, 64)
-	return version
-}
-
-// A located record and where its line begins and ends in the file.
-type located struct {
-	record
-	begin, end int
-}
-
-// current returns the record that counts in a session's file. It is
-// ErrNotFound if none was ever stored (no line is whole), and ErrCorrupt if
-// there are lines but none counts.
-func current(file []byte) (located, error) {
-	if bytes.IndexByte(file, '\n') < 0 {
-		return located{}, store.ErrNotFound
-	}
-	for _, at := range claims(file) {
-		if r, ok := decode(file[at.begin : at.end-1]); ok {
-			at.record = r
-			return at, nil
-		}
-	}
-	return located{}, store.ErrCorrupt
-}
-
-// claims returns the lines that begin as a record does, with no more than the
-// version that each claims, the newest first.
-func claims(file []byte) (lines []located) {
-	for begin := 0; ; {
-		next := bytes.IndexByte(file[begin:], '{') // past padding, most of many files
-		if next < 0 {
-			break
-		}
-		begin += bytes.LastIndexByte(file[begin:begin+next], '\n') + 1
-		n := bytes.IndexByte(file[begin:], '\n')
-		if n < 0 {
-			break
-		}
-		if version := lineVersion(file[begin : begin+n]); version > 0 {
-			lines = append(lines, located{record{version: version}, begin, begin + n + 1})
-		}
-		begin += n + 1
-	}
-	slices.SortStableFunc(lines, func(a, b located) int { return cmp.Compare(b.version, a.version) })
-	return lines
 }

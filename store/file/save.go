@@ -52,6 +52,9 @@ func (e *entry) save(s *store.Session, at located, outcome store.Outcome) error 
 	return e.stillThere()
 }
 
+// page is the unit in which files grow and are cut, in bytes.
+const page = 4096
+
 // A placement is where the next record goes: it begins at begin, and all from
 // offset from up to to is written in one pwrite, line feeds around the record.
 type placement struct{ begin, from, to int }
@@ -81,14 +84,6 @@ func nextPlacement(at located, length, size int) placement {
 // pages rounds up to whole pages.
 func pages(n int) int { return (n + page - 1) / page * page }
 
-// padded returns line with line feeds before and after it.
-func padded(before int, line []byte, after int) []byte {
-	const feed = "\n"
-	line = slices.Grow(line, before+after)
-	line = slices.Insert(line, 0, bytes.Repeat([]byte(feed), before)...)
-	return append(line, bytes.Repeat([]byte(feed), after)...)
-}
-
 // write puts the record's line where it belongs. If that fails, the record is spoilt.
 func (e *entry) write(p placement, line []byte) error {
 	text := padded(p.begin-p.from, line, p.to-p.begin-len(line))
@@ -100,6 +95,14 @@ func (e *entry) write(p placement, line []byte) error {
 		return e.fail("write", err)
 	}
 	return nil
+}
+
+// padded returns line with line feeds before and after it.
+func padded(before int, line []byte, after int) []byte {
+	const feed = "\n"
+	line = slices.Grow(line, before+after)
+	line = slices.Insert(line, 0, bytes.Repeat([]byte(feed), before)...)
+	return append(line, bytes.Repeat([]byte(feed), after)...)
 }
 
 // sync puts the file on the disk. If that fails, the record at begin is
@@ -157,6 +160,35 @@ func (e *entry) blank(begin, end, total int) error {
 	}
 	if err != nil {
 		return e.fail("delete the data, but not yet the older record, of", err)
+	}
+	return nil
+}
+
+// feed overwrites a part of the file with line feeds.
+func (e *entry) feed(from, to int) error {
+	for from < to {
+		n := min(to-from, skimSize)
+		if err := pwriteAll(e.fd, padded(n, nil, 0), int64(from)); err != nil {
+			return err
+		}
+		from += n
+	}
+	return nil
+}
+
+// pullDown copies the record that is alone in a large file to its start, so that the
+// file can be cut: both say the same, and a crash leaves one at least.
+func (e *entry) pullDown(begin, length int) error {
+	line := make([]byte, length)
+	_, err := preadAll(e.fd, line, int64(begin))
+	if err == nil {
+		err = pwriteAll(e.fd, line, 0)
+	}
+	if err == nil {
+		err = fdatasync(e.fd)
+	}
+	if err != nil {
+		return e.fail("cut, with its data deleted,", err)
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package file
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -13,9 +12,6 @@ import (
 
 	"cgisession/store"
 )
-
-// shards is how many directories sessions are in.
-const shards = 256
 
 // sweepers is how many directories are swept at a time: removing is mostly
 // waiting.
@@ -53,7 +49,7 @@ func (f *Store) Sweep(ctx context.Context, how store.Sweep) (store.Swept, error)
 	done := w.swept()
 	done.Done = w.stopped.Load() == 0
 	if !how.DryRun {
-		w.failed(f.writeCursor(w.cursor(), done))
+		w.keepError(f.writeCursor(w.cursor(), done))
 	}
 	if failed := w.failure.Load(); failed != nil {
 		return done, *failed
@@ -81,22 +77,6 @@ type sweep struct {
 	text  []byte     // room to read a large file into
 }
 
-func (w *sweep) swept() store.Swept {
-	return store.Swept{
-		Seen: w.seen.Load(), Removed: w.removed.Load(), Busy: w.busy.Load(),
-		Kept: w.kept.Load(), Corrupt: w.corrupt.Load(), Bytes: w.bytes.Load(),
-	}
-}
-
-// failed keeps the first error.
-func (w *sweep) failed(err error) {
-	if err != nil {
-		w.failure.CompareAndSwap(nil, &err)
-	}
-}
-
-var errStop = errors.New("stop")
-
 // run sweeps one directory after the other.
 func (w *sweep) run(end int64) {
 	e := w.f.closedEntry()
@@ -116,22 +96,11 @@ func (w *sweep) run(end int64) {
 			w.stopAt(n)
 			return
 		}
-		w.failed(err)
+		w.keepError(err)
 	}
 }
 
-// stopAt notes that directory n was not swept to its end.
-func (w *sweep) stopAt(n int64) {
-	for {
-		first := w.stopped.Load()
-		if first != 0 && first <= n+1 || w.stopped.CompareAndSwap(first, n+1) {
-			return
-		}
-	}
-}
-
-// cursor returns the directory with which the next sweep begins.
-func (w *sweep) cursor() int { return max(0, int(w.stopped.Load())-1) % shards }
+var errStop = errors.New("stop")
 
 func (w *sweep) sweepShard(n int, e *entry) error {
 	return w.f.eachInShard(shardName(n), e, func(e *entry) error {
@@ -141,29 +110,6 @@ func (w *sweep) sweepShard(n int, e *entry) error {
 		return w.pause()
 	})
 }
-
-// reportEvery is how often Progress is called.
-const reportEvery = 200 * time.Millisecond
-
-// pause reports progress if that is due, and errStop when it is time to stop.
-func (w *sweep) pause() error {
-	if w.how.Progress != nil {
-		now, last := time.Now().UnixNano(), w.reported.Load()
-		if now-last > int64(reportEvery) && w.reported.CompareAndSwap(last, now) {
-			w.how.Progress(w.swept())
-		}
-	}
-	removed := w.removed.Load()
-	full := w.how.MaxDelete > 0 && removed >= w.how.MaxDelete
-	if full || removed > 0 && w.late() || w.ctx.Err() != nil {
-		return errStop
-	}
-	return nil
-}
-
-// late reports whether MaxTime is over. To stop before anything is removed, or
-// a directory seen to its end, would be to begin with the same files for ever.
-func (w *sweep) late() bool { return w.how.MaxTime > 0 && time.Now().After(w.until) }
 
 // inspect removes the file if it is too old and nobody uses it.
 func (w *sweep) visit(e *entry) error {
@@ -184,7 +130,7 @@ func (w *sweep) visit(e *entry) error {
 	}
 	w.kept.Add(1)
 	if err != nil {
-		w.failed(e.fail("stat", err))
+		w.keepError(e.fail("stat", err))
 	}
 	return nil
 }
@@ -198,29 +144,39 @@ func (w *sweep) tooOld(st *unix.Stat_t) bool {
 	return modified(st).Before(w.before)
 }
 
-// isTombstone tells a tombstone by its mode.
-func isTombstone(st *unix.Stat_t) bool { return st.Mode&0o777 == 0o400 }
-
 // fromFuture reports whether the file was last used at a time that is still to
 // come. A tombstone has such a time on purpose.
 func fromFuture(st *unix.Stat_t) bool {
 	return !isTombstone(st) && modified(st).After(time.Now())
 }
 
-func modified(st *unix.Stat_t) time.Time { return time.Unix(st.Mtim.Unix()) }
+// setBack gives a file from the future the time that it is now. A tombstone that
+// is being made has its time before it has its mode.
+func (w *sweep) setBack(e *entry) {
+	if !w.lock(e) {
+		return
+	}
+	w.kept.Add(1)
+	if !fromFuture(&e.stat) || w.assess(e).tombstone {
+		return
+	}
+	if err := setTime(e.shard, e.handle, time.Now()); err != nil && err != unix.ENOENT {
+		w.keepError(e.fail("set the time of", err))
+	}
+}
 
 // claim opens and locks the file and looks at it again. It reports false, and
 // counts the file, if that is not to be had: it is in use, or was replaced.
-func (w *sweep) claim(e *entry) bool {
+func (w *sweep) lock(e *entry) bool {
 	var err error
 	if e.fd, err = openat(e.shard, e.handle, unix.O_RDONLY|unix.O_NONBLOCK|noAtime, 0); err != nil {
 		w.kept.Add(1)
 		if err = openError(err); err != unix.ENOENT && !errors.Is(err, store.ErrUnsafe) {
-			w.failed(e.fail("open", err))
+			w.keepError(e.fail("open", err))
 		}
 		return false
 	}
-	err = tryLock(e.fd, time.Time{})
+	err = tryFlock(e.fd, time.Time{})
 	if err == unix.EWOULDBLOCK || err == store.ErrLocked {
 		w.busy.Add(1)
 		return false
@@ -229,7 +185,7 @@ func (w *sweep) claim(e *entry) bool {
 		err = fstat(e.fd, &e.stat)
 	}
 	if err != nil {
-		w.failed(e.fail("lock", err))
+		w.keepError(e.fail("lock", err))
 	} else {
 		err = checkFile(&e.stat, w.uid) // it may be another file by now
 	}
@@ -239,24 +195,9 @@ func (w *sweep) claim(e *entry) bool {
 	return err == nil
 }
 
-// setBack gives a file from the future the time that it is now. A tombstone that
-// is being made has its time before it has its mode.
-func (w *sweep) setBack(e *entry) {
-	if !w.claim(e) {
-		return
-	}
-	w.kept.Add(1)
-	if !fromFuture(&e.stat) || w.assess(e).tombstone {
-		return
-	}
-	if err := setTime(e.shard, e.handle, time.Now()); err != nil && err != unix.ENOENT {
-		w.failed(e.fail("set the time of", err))
-	}
-}
-
 // remove locks a candidate, looks at it again and removes it.
 func (w *sweep) remove(e *entry) error {
-	if !w.claim(e) {
+	if !w.lock(e) {
 		return nil
 	}
 	v := w.assess(e)
@@ -273,7 +214,7 @@ func (w *sweep) remove(e *entry) error {
 		if err := unlinkat(e.shard, e.handle); err != nil && err != unix.ENOENT {
 			w.removed.Add(-1)
 			w.kept.Add(1)
-			w.failed(e.fail("remove", err))
+			w.keepError(e.fail("remove", err))
 			return nil
 		}
 		w.f.dropUser(v.user, e.handle)
@@ -340,23 +281,6 @@ func (w *sweep) assess(e *entry) assessment {
 	return j
 }
 
-// isWholeAnonymous reports whether the newest record of a file is whole by its checksum, and
-// is a session's without a user. That is all that there is to know of a file that
-// goes, and decode takes four times as long. With that goes the size of its data.
-func isWholeAnonymous(text []byte) (ok bool, size int) {
-	lines := claims(text)
-	if len(lines) == 0 {
-		return false, 0
-	}
-	line := text[lines[0].begin : lines[0].end-1]
-	head, _, _ := bytes.Cut(line, []byte(`"data":{`))
-	if bytes.ContainsAny(head[recordStart:], `{}[]`) || bytes.Count(head, []byte(`"`)) != 8 { // crc, version, created
-		return false, 0
-	}
-	sum := checksum(line[recordStart:])
-	return bytes.Equal(sum[:], line[crcStart:crcStart+len(sum)]), len(line) - len(head) - len(`"data":}`)
-}
-
 // sweepUsers removes old entries of the index of users that lead to no file. A
 // session's entry stays for as long as the session does, whatever its time: that
 // is marked after the session's own.
@@ -371,4 +295,54 @@ func (w *sweep) sweepUsers(n int) error {
 		}
 		return w.pause()
 	})
+}
+
+// reportEvery is how often Progress is called.
+const reportEvery = 200 * time.Millisecond
+
+// pause reports progress if that is due, and errStop when it is time to stop.
+func (w *sweep) pause() error {
+	if w.how.Progress != nil {
+		now, last := time.Now().UnixNano(), w.reported.Load()
+		if now-last > int64(reportEvery) && w.reported.CompareAndSwap(last, now) {
+			w.how.Progress(w.swept())
+		}
+	}
+	removed := w.removed.Load()
+	full := w.how.MaxDelete > 0 && removed >= w.how.MaxDelete
+	if full || removed > 0 && w.late() || w.ctx.Err() != nil {
+		return errStop
+	}
+	return nil
+}
+
+// late reports whether MaxTime is over. To stop before anything is removed, or
+// a directory seen to its end, would be to begin with the same files for ever.
+func (w *sweep) late() bool { return w.how.MaxTime > 0 && time.Now().After(w.until) }
+
+// stopAt notes that directory n was not swept to its end.
+func (w *sweep) stopAt(n int64) {
+	for {
+		first := w.stopped.Load()
+		if first != 0 && first <= n+1 || w.stopped.CompareAndSwap(first, n+1) {
+			return
+		}
+	}
+}
+
+// cursor returns the directory with which the next sweep begins.
+func (w *sweep) cursor() int { return max(0, int(w.stopped.Load())-1) % shards }
+
+func (w *sweep) swept() store.Swept {
+	return store.Swept{
+		Seen: w.seen.Load(), Removed: w.removed.Load(), Busy: w.busy.Load(),
+		Kept: w.kept.Load(), Corrupt: w.corrupt.Load(), Bytes: w.bytes.Load(),
+	}
+}
+
+// failed keeps the first error.
+func (w *sweep) keepError(err error) {
+	if err != nil {
+		w.failure.CompareAndSwap(nil, &err)
+	}
 }

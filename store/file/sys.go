@@ -37,8 +37,28 @@ func createat(dir int, name string, flags int, mode uint32) (fd int, err error) 
 func touchat(dir int, name string) error {
 	fd, err := createat(dir, name, unix.O_EXCL, 0o600)
 	if err == nil {
-		unix.Close(fd)
+		closeFD(fd)
 	}
+	return err
+}
+
+// mkdirat makes a directory with this mode, whatever the process's mask is.
+func mkdirat(dir int, name string, mode uint32) error {
+	return private(func() error { return unix.Mkdirat(dir, name, mode) })
+}
+
+// closeFD closes a descriptor. One that a signal interrupts is closed all the
+// same, and must not be closed again (close(2)).
+func closeFD(fd int) error {
+	if err := unix.Close(fd); err != unix.EINTR {
+		return err
+	}
+	return nil
+}
+
+// inherit lets commands that are run inherit the descriptor (fcntl(2)).
+func inherit(fd int) error {
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0)
 	return err
 }
 
@@ -68,6 +88,22 @@ func fchmod(fd int, mode uint32) error {
 	return retry(func() error { return unix.Fchmod(fd, mode) })
 }
 
+// chmodat sets the mode of what is no symbolic link.
+func chmodat(dir int, name string, mode uint32) error {
+	return retry(func() error { return unix.Fchmodat(dir, name, mode, 0) })
+}
+
+// setTime sets the times of a file, which is no symbolic link, in directory dir.
+func setTime(dir int, name string, t time.Time) error {
+	ts, err := unix.TimeToTimespec(t)
+	if err != nil {
+		return err
+	}
+	return retry(func() error {
+		return unix.UtimesNanoAt(dir, name, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
+	})
+}
+
 func ftruncate(fd int, size int) error {
 	return retry(func() error { return unix.Ftruncate(fd, int64(size)) })
 }
@@ -81,28 +117,9 @@ func setLock(fd, how int) error {
 	return retry(func() error { return unix.Flock(fd, how) })
 }
 
-// retry repeats a system call for as long as a signal interrupts it.
-func retry(call func() error) error {
-	for {
-		if err := call(); err != unix.EINTR {
-			return err
-		}
-	}
-}
-
-// retryUntil is retry for flock(2): interruptions that do not end are [store.ErrLocked] at
-// the deadline, but not before some tries.
-func retryUntil(deadline time.Time, call func() error) error {
-	const fewest = 100
-	for try := 1; ; try++ {
-		err := call()
-		if err != unix.EINTR {
-			return err
-		}
-		if try >= fewest && !time.Now().Before(deadline) {
-			return store.ErrLocked
-		}
-	}
+// tryFlock takes the exclusive lock of an open file, or returns unix.EWOULDBLOCK.
+func tryFlock(fd int, deadline time.Time) error {
+	return retryUntil(deadline, func() error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
 }
 
 // preadAll fills text from the offset on, or up to the file's end.
@@ -121,17 +138,6 @@ func preadAll(fd int, text []byte, offset int64) (n int, err error) {
 	return n, nil
 }
 
-// setTime sets the times of a file, which is no symbolic link, in directory dir.
-func setTime(dir int, name string, t time.Time) error {
-	ts, err := unix.TimeToTimespec(t)
-	if err != nil {
-		return err
-	}
-	return retry(func() error {
-		return unix.UtimesNanoAt(dir, name, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
-	})
-}
-
 // pwriteAll writes text at the offset; a short write goes on to learn why.
 func pwriteAll(fd int, text []byte, offset int64) error {
 	for len(text) > 0 {
@@ -146,23 +152,6 @@ func pwriteAll(fd int, text []byte, offset int64) error {
 		text, offset = text[n:], offset+int64(n)
 	}
 	return nil
-}
-
-// chmodat sets the mode of what is no symbolic link.
-func chmodat(dir int, name string, mode uint32) error {
-	return retry(func() error { return unix.Fchmodat(dir, name, mode, 0) })
-}
-
-// umask guards the process's file mode creation mask.
-var umask sync.Mutex
-
-// private runs create while the mask leaves the owner's permissions alone, so
-// that 0700 and 0600 come out as such.
-func private(create func() error) error {
-	umask.Lock()
-	defer umask.Unlock()
-	defer unix.Umask(unix.Umask(0o077))
-	return retry(create)
 }
 
 // namesAtOnce bounds how many names of a directory are in memory.
@@ -189,36 +178,46 @@ func eachName(fd int, path string, visit func(name string) error) error {
 	}
 }
 
+// retry repeats a system call for as long as a signal interrupts it.
+func retry(call func() error) error {
+	for {
+		if err := call(); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// retryUntil is retry for flock(2): interruptions that do not end are [store.ErrLocked] at
+// the deadline, but not before some tries.
+func retryUntil(deadline time.Time, call func() error) error {
+	const fewest = 100
+	for try := 1; ; try++ {
+		err := call()
+		if err != unix.EINTR {
+			return err
+		}
+		if try >= fewest && !time.Now().Before(deadline) {
+			return store.ErrLocked
+		}
+	}
+}
+
+// umask guards the process's file mode creation mask.
+var umask sync.Mutex
+
+// private runs create while the mask leaves the owner's permissions alone, so
+// that 0700 and 0600 come out as such.
+func private(create func() error) error {
+	umask.Lock()
+	defer umask.Unlock()
+	defer unix.Umask(unix.Umask(0o077))
+	return retry(create)
+}
+
 // errno returns the system's error number that err wraps, or err itself.
 func errno(err error) error {
 	if number, ok := errors.AsType[unix.Errno](err); ok {
 		return number
-	}
-	return err
-}
-
-// CheckDescriptors is spareDescriptors for what comes before any lock, such as the
-// random source of a new id.
-func CheckDescriptors() error {
-	next, err := unix.FcntlInt(uintptr(unix.Stdin), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(next)
-	return spareDescriptors(next)
-}
-
-// spareDescriptors reports unix.EMFILE unless some numbers above fd are free. To
-// open a file as the lock's library does starts the Go runtime's poller, which
-// ends the program if it cannot have two descriptors.
-func spareDescriptors(fd int) error {
-	const wanted = 5
-	spare, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, fd+wanted)
-	if err == unix.EINVAL { // over the limit (fcntl(2))
-		err = unix.EMFILE
-	}
-	if err == nil {
-		unix.Close(spare)
 	}
 	return err
 }

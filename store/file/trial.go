@@ -12,33 +12,18 @@ import (
 	"cgisession/store"
 )
 
-// A trialPrefix is a file that the checks below make and remove.
-const trialPrefix = ".doctor-"
-
-// makeTrial makes an empty file in the data directory, under a name that is new:
-// process numbers come again, on another machine or in a container at once.
-func (f *Store) makeTrial() (string, error) {
-	name := fmt.Sprintf("%s%d-%d", trialPrefix, os.Getpid(), time.Now().UnixNano())
-	return name, touchat(f.root, name)
-}
-
-// trialsOver is after what time a trial is a leftover of a run that was killed.
-const trialsOver = time.Minute
-
-// removeTrials removes what such runs left.
-func (f *Store) removeTrials() {
-	fd, err := openDir(f.root, ".")
+// clockSkew returns how far the file system's clock is ahead of this machine's.
+func (f *Store) clockSkew() (time.Duration, error) {
+	name, err := f.makeTrial()
 	if err != nil {
-		return
+		return 0, err
 	}
-	eachName(fd, f.dir, func(name string) error {
-		var st unix.Stat_t
-		if strings.HasPrefix(name, trialPrefix) && lstatat(f.root, name, &st) == nil &&
-			isOwn(&st) && st.Size == 0 && time.Since(modified(&st)) > trialsOver {
-			unlinkat(f.root, name)
-		}
-		return nil
-	})
+	defer unlinkat(f.root, name)
+	var st unix.Stat_t
+	if err := lstatat(f.root, name, &st); err != nil {
+		return 0, err
+	}
+	return time.Until(time.Unix(st.Mtim.Unix())), nil
 }
 
 // checkLocks checks that locks work here between processes: while a file is locked,
@@ -96,16 +81,31 @@ func (f *Store) checkExchange() error {
 	return exchange(f.root, a, f.root, b)
 }
 
-// clockSkew returns how far the file system's clock is ahead of this machine's.
-func (f *Store) clockSkew() (time.Duration, error) {
-	name, err := f.makeTrial()
+// A trialPrefix is a file that the checks below make and remove.
+const trialPrefix = ".doctor-"
+
+// makeTrial makes an empty file in the data directory, under a name that is new:
+// process numbers come again, on another machine or in a container at once.
+func (f *Store) makeTrial() (string, error) {
+	name := fmt.Sprintf("%s%d-%d", trialPrefix, os.Getpid(), time.Now().UnixNano())
+	return name, touchat(f.root, name)
+}
+
+// trialsOver is after what time a trial is a leftover of a run that was killed.
+const trialsOver = time.Minute
+
+// removeTrials removes what such runs left.
+func (f *Store) removeTrials() {
+	fd, err := openDir(f.root, ".")
 	if err != nil {
-		return 0, err
+		return
 	}
-	defer unlinkat(f.root, name)
-	var st unix.Stat_t
-	if err := lstatat(f.root, name, &st); err != nil {
-		return 0, err
-	}
-	return time.Until(time.Unix(st.Mtim.Unix())), nil
+	eachName(fd, f.dir, func(name string) error {
+		var st unix.Stat_t
+		if strings.HasPrefix(name, trialPrefix) && lstatat(f.root, name, &st) == nil &&
+			isOwn(&st) && st.Size == 0 && time.Since(modified(&st)) > trialsOver {
+			unlinkat(f.root, name)
+		}
+		return nil
+	})
 }

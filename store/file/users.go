@@ -19,6 +19,29 @@ import (
 // session counts; one that leads nowhere is passed over and in time removed.
 const usersDir = ".users"
 
+// addUser makes sure that the index leads from the user to the handle, and
+// marks the access there.
+func (f *Store) addUser(user, handle string) error {
+	if user == "" {
+		return nil
+	}
+	key := store.UserKey("", user)
+	dir, err := f.openUsers(key, true)
+	if err != nil {
+		return err
+	}
+	defer closeFD(dir)
+	name := key + "." + handle
+	err = setTime(dir, name, time.Now())
+	if err == unix.ENOENT {
+		err = touchat(dir, name)
+		if err == unix.EEXIST {
+			err = nil
+		}
+	}
+	return f.indexError(err)
+}
+
 // openUsers opens the part of the index that a user is in.
 func (f *Store) openUsers(key string, create bool) (fd int, err error) {
 	if err := f.openRoot(create); err != nil {
@@ -28,7 +51,7 @@ func (f *Store) openUsers(key string, create bool) (fd int, err error) {
 	if err != nil {
 		return -1, f.indexError(err)
 	}
-	defer unix.Close(top)
+	defer closeFD(top)
 	if fd, err = openOrMake(top, key[:2], create); err != nil {
 		return -1, f.indexError(err)
 	}
@@ -42,29 +65,6 @@ func (f *Store) indexError(err error) error {
 	return &fs.PathError{Op: "keep the index of users", Path: f.dir + "/" + usersDir, Err: err}
 }
 
-// addUser makes sure that the index leads from the user to the handle, and
-// marks the access there.
-func (f *Store) addUser(user, handle string) error {
-	if user == "" {
-		return nil
-	}
-	key := store.UserKey("", user)
-	dir, err := f.openUsers(key, true)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(dir)
-	name := key + "." + handle
-	err = setTime(dir, name, time.Now())
-	if err == unix.ENOENT {
-		err = touchat(dir, name)
-		if err == unix.EEXIST {
-			err = nil
-		}
-	}
-	return f.indexError(err)
-}
-
 // dropUser takes the entry back. One that stays does no harm.
 func (f *Store) dropUser(user, handle string) {
 	if user == "" {
@@ -73,7 +73,15 @@ func (f *Store) dropUser(user, handle string) {
 	key := store.UserKey("", user)
 	if dir, err := f.openUsers(key, false); err == nil {
 		unlinkat(dir, key+"."+handle)
-		unix.Close(dir)
+		closeFD(dir)
+	}
+}
+
+// markUser keeps the index of users as young as the session, so that what
+// removes old files leaves both or none.
+func (e *entry) markUser(s *store.Session) {
+	if err := e.f.addUser(s.User, e.handle); err != nil {
+		e.f.opts.LogEvent("user index not marked: "+err.Error(), e.handle)
 	}
 }
 
@@ -103,19 +111,6 @@ type userEntry struct {
 	stat              unix.Stat_t
 }
 
-// remove removes the entry, of which counts just said no. If a session has come
-// to be there meanwhile, so does the entry.
-func (u userEntry) remove(leads func(handle string) bool) bool {
-	if unlinkat(u.dir, u.name) != nil {
-		return false
-	}
-	if leads(u.handle) {
-		touchat(u.dir, u.name)
-		return false
-	}
-	return true
-}
-
 // eachUserEntry calls visit with each entry in one directory of the index, and
 // passes over what is none.
 func (f *Store) eachUserEntry(n int, visit func(userEntry) error) error {
@@ -140,12 +135,37 @@ func (f *Store) eachUserEntry(n int, visit func(userEntry) error) error {
 	})
 }
 
+// remove removes the entry, of which counts just said no. If a session has come
+// to be there meanwhile, so does the entry.
+func (u userEntry) remove(leads func(handle string) bool) bool {
+	if unlinkat(u.dir, u.name) != nil {
+		return false
+	}
+	if leads(u.handle) {
+		touchat(u.dir, u.name)
+		return false
+	}
+	return true
+}
+
 // fileExists reports whether there is a file in a session's place, as far as can be
 // told.
 func (f *Store) fileExists(handle string) bool {
 	var st unix.Stat_t
 	err := lstatat(f.root, handle[:2]+"/"+handle, &st)
 	return err != unix.ENOENT && err != unix.ENOTDIR
+}
+
+// indexed reports whether the index of users leads to the session.
+func (f *Store) indexed(s *store.Session) bool {
+	key := store.UserKey("", s.User)
+	dir, err := f.openUsers(key, false)
+	if err != nil {
+		return false
+	}
+	defer closeFD(dir)
+	var st unix.Stat_t
+	return lstatat(dir, key+"."+s.Handle, &st) == nil
 }
 
 // pruneIndex removes the entries of the index of users that lead to no session,
@@ -181,16 +201,4 @@ func (f *Store) mayBelong(handle, key string) bool {
 		return nil
 	})
 	return belongs && !errors.Is(err, store.ErrNotFound)
-}
-
-// indexed reports whether the index of users leads to the session.
-func (f *Store) indexed(s *store.Session) bool {
-	key := store.UserKey("", s.User)
-	dir, err := f.openUsers(key, false)
-	if err != nil {
-		return false
-	}
-	defer unix.Close(dir)
-	var st unix.Stat_t
-	return lstatat(dir, key+"."+s.Handle, &st) == nil
 }

@@ -1,7 +1,6 @@
 package file
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -25,6 +24,52 @@ func (f *Store) Each(visit store.Visit) error {
 	})
 }
 
+// eachEntry calls visit with every file that has the place and the name of a
+// session's. None of them is open.
+func (f *Store) eachEntry(visit func(*entry) error) error {
+	if err := f.openRoot(false); err != nil {
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		return err
+	}
+	e := f.closedEntry()
+	for n := range shards {
+		if err := f.eachInShard(shardName(n), e, visit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// closedEntry returns an entry to be used for one file after the other, and its
+// room to read into with it.
+func (f *Store) closedEntry() *entry {
+	return &entry{f: f, shard: -1, fd: -1, release: func() {}}
+}
+
+// eachInShard is eachEntry for one directory, and e the entry that it uses. A
+// directory that is not there, or not this user's alone, holds none.
+func (f *Store) eachInShard(name string, e *entry, visit func(*entry) error) error {
+	fd, err := openOrMake(f.root, name, false)
+	switch {
+	case err == store.ErrNotFound:
+		return nil
+	case errors.Is(err, store.ErrUnsafe):
+		f.opts.LogEvent(fmt.Sprintf("skipped: %v", err), name)
+		return nil
+	case err != nil:
+		return &dirError{f.dir + "/" + name, err}
+	}
+	return eachName(fd, f.dir+"/"+name, func(handle string) error {
+		if !store.IsHandle(handle) || handle[:2] != name {
+			return nil
+		}
+		e.shard, e.handle, e.fd = fd, handle, -1
+		return visit(e)
+	})
+}
+
 // Look is Each for the file with this very handle, or returns ErrNotFound. It
 // does not go on from a tombstone.
 func (f *Store) Look(handle string, visit store.Visit) error {
@@ -39,29 +84,6 @@ func (f *Store) Look(handle string, visit store.Visit) error {
 		return store.ErrNotFound
 	}
 	return visit(s, state, wrong)
-}
-
-// Find returns the one handle that begins with prefix, of at least MinHandle
-// hex digits. None is ErrNotFound, several are ErrAmbiguous.
-func (f *Store) Find(prefix string) (string, error) {
-	if err := f.openRoot(false); err != nil {
-		return "", err
-	}
-	match := ""
-	err := f.eachInShard(prefix[:2], f.closedEntry(), func(e *entry) error {
-		if e.handle[:len(prefix)] != prefix {
-			return nil
-		}
-		if match != "" {
-			return store.ErrAmbiguous
-		}
-		match = e.handle
-		return nil
-	})
-	if err == nil && match == "" {
-		err = store.ErrNotFound
-	}
-	return match, err
 }
 
 // inspect reads the entry's file without its lock. A missing one is unix.ENOENT.
@@ -120,6 +142,29 @@ func (f *Store) state(s *store.Session, r record, err error) store.State {
 	return f.opts.State(s, now)
 }
 
+// Find returns the one handle that begins with prefix, of at least MinHandle
+// hex digits. None is ErrNotFound, several are ErrAmbiguous.
+func (f *Store) Find(prefix string) (string, error) {
+	if err := f.openRoot(false); err != nil {
+		return "", err
+	}
+	match := ""
+	err := f.eachInShard(prefix[:2], f.closedEntry(), func(e *entry) error {
+		if e.handle[:len(prefix)] != prefix {
+			return nil
+		}
+		if match != "" {
+			return store.ErrAmbiguous
+		}
+		match = e.handle
+		return nil
+	})
+	if err == nil && match == "" {
+		err = store.ErrNotFound
+	}
+	return match, err
+}
+
 // Count counts the sessions' files by stat alone: it cannot tell a corrupt one
 // from a whole one, or how long ago a session was created.
 func (f *Store) Count() (*store.Count, error) {
@@ -157,57 +202,4 @@ func stateByStat(st *unix.Stat_t, uid int, limits store.Options, now time.Time) 
 		return store.Unused
 	}
 	return limits.State(&store.Session{Accessed: accessed}, now)
-}
-
-// eachEntry calls visit with every file that has the place and the name of a
-// session's. None of them is open.
-func (f *Store) eachEntry(visit func(*entry) error) error {
-	if err := f.openRoot(false); err != nil {
-		if errors.Is(err, store.ErrNotFound) {
-			return nil
-		}
-		return err
-	}
-	e := f.closedEntry()
-	for n := range shards {
-		if err := f.eachInShard(shardName(n), e, visit); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// closedEntry returns an entry to be used for one file after the other, and its
-// room to read into with it.
-func (f *Store) closedEntry() *entry {
-	return &entry{f: f, shard: -1, fd: -1, release: func() {}}
-}
-
-func shardName(n int) string { return hex.EncodeToString([]byte{byte(n)}) }
-
-// eachInShard is eachEntry for one directory, and e the entry that it uses. A
-// directory that is not there, or not this user's alone, holds none.
-func (f *Store) eachInShard(name string, e *entry, visit func(*entry) error) error {
-	fd, err := openOrMake(f.root, name, false)
-	switch {
-	case err == store.ErrNotFound:
-		return nil
-	case errors.Is(err, store.ErrUnsafe):
-		f.opts.LogEvent(fmt.Sprintf("skipped: %v", err), name)
-		return nil
-	case err != nil:
-		return &dirError{f.dir + "/" + name, err}
-	}
-	return eachName(fd, f.dir+"/"+name, func(handle string) error {
-		if !store.IsHandle(handle) || handle[:2] != name {
-			return nil
-		}
-		e.shard, e.handle, e.fd = fd, handle, -1
-		return visit(e)
-	})
-}
-
-// statName looks at the file without opening it.
-func (e *entry) statName() error {
-	return lstatat(e.shard, e.handle, &e.stat)
 }
