@@ -6,40 +6,39 @@ import (
 	"time"
 )
 
-// What an examination looks at in each session.
-
-// Sessions is what CheckSessions needs of a store.
+// Sessions is a store as CheckSessions needs it. nil functions are steps that the
+// store does not have.
 type Sessions struct {
 	Each func(visit Visit) error
 	Look func(handle string, visit Visit) error
 
-	// Mend mends a session, or moves it out of the way, and returns what it did.
-	// nil: sessions cannot be mended.
+	// Mend mends a session, or sets it aside, and returns what it did, in words for
+	// an operator. nil: sessions cannot be mended.
 	Mend func(handle string) (did []string, err error)
 
-	// Indexed reports whether the index of users leads to the session. nil: that
-	// cannot be told.
+	// Indexed reports whether the index of users leads to the session. nil: the
+	// store cannot tell.
 	Indexed func(s *Session) bool
 	// Index makes the index of users lead to the session.
 	Index func(s *Session) error
-	// PruneIndex removes what leads to no session of its user, and returns how many
-	// entries that were. nil: Sweep does it.
+	// PruneIndex removes the entries that lead to no session of their user, and
+	// returns their number. nil: Sweep does that.
 	PruneIndex func() (removed int, err error)
 }
 
-// sessionCheck is a check of all sessions under way.
+// A sessionCheck is a CheckSessions in progress.
 type sessionCheck struct {
 	Sessions
 	repair        bool
 	findings      *Findings
 	seen, damaged int
-	users         int   // sessions of a user
-	unindexed     int   // of them: not in the index, where that can be told
-	failed        error // to index one
+	users         int   // sessions with a user
+	unindexed     int   // those that are not in the index, where the store can tell
+	failed        error // the first error of the index; nothing is added to it after that
 }
 
-// CheckSessions reads every session, adds to found what is wrong, and with repair
-// mends what can be mended.
+// CheckSessions reads every session and adds what is wrong to findings. With repair it
+// also mends what can be mended.
 func CheckSessions(findings *Findings, of Sessions, repair bool) {
 	c := sessionCheck{Sessions: of, repair: repair, findings: findings}
 	if err := c.Each(c.visit); err != nil {
@@ -49,6 +48,8 @@ func CheckSessions(findings *Findings, of Sessions, repair bool) {
 	c.reportIndex()
 }
 
+// visit checks one session, and with repair mends it and then indexes what it is by
+// then.
 func (c *sessionCheck) visit(s *Session, state State, wrong error) error {
 	c.seen++
 	if unusable(state, wrong) {
@@ -61,7 +62,7 @@ func (c *sessionCheck) visit(s *Session, state State, wrong error) error {
 		c.index(s)
 		return nil
 	}
-	err := c.Look(s.Handle, func(s *Session, _ State, _ error) error { // mended, it may be a user's
+	err := c.Look(s.Handle, func(s *Session, _ State, _ error) error { // once it is mended, it may have a user
 		c.index(s)
 		return nil
 	})
@@ -71,7 +72,7 @@ func (c *sessionCheck) visit(s *Session, state State, wrong error) error {
 	return err
 }
 
-// unusable reports whether no session can be had from what was found.
+// unusable reports whether a file in this state holds no session that can be used.
 func unusable(state State, wrong error) bool {
 	switch state {
 	case Unsafe, Corrupt, Oversize:
@@ -82,13 +83,13 @@ func unusable(state State, wrong error) bool {
 	return false
 }
 
-// MaxSkew is how far clocks may be apart.
+// MaxSkew is how far the clocks of two machines may differ before that is a fault.
 const MaxSkew = 5 * time.Second
 
 var errFromFuture = errors.New("it is from the future; a clock was set back")
 
-// fromFuture returns errFromFuture for a session with a time in the future. An old
-// id's tombstone has such a time on purpose.
+// fromFuture returns errFromFuture for a session with a time in the future. A
+// tombstone has such a time on purpose: the end of its grace.
 func fromFuture(s *Session, state State) error {
 	latest := time.Now().Add(MaxSkew)
 	if state != Moved && (s.Accessed.After(latest) || s.Created > latest.Unix()) {
@@ -97,8 +98,8 @@ func fromFuture(s *Session, state State) error {
 	return nil
 }
 
-// report adds what is wrong with a session, or mends it, and reports whether it is
-// mended.
+// report adds a finding for what is wrong with a session, or mends it, and reports
+// whether it is mended.
 func (c *sessionCheck) report(s *Session, state State, wrong error) (mended bool) {
 	about := "session " + s.Handle
 	if c.Mend != nil && c.repair {
@@ -106,7 +107,7 @@ func (c *sessionCheck) report(s *Session, state State, wrong error) (mended bool
 		c.findings.Mended(about, wrong, did, err)
 		return err == nil
 	}
-	_, unread := errors.AsType[*fs.PathError](wrong) // too large, or the disk's error
+	_, unread := errors.AsType[*fs.PathError](wrong) // the file is too large, or the disk failed
 	switch {
 	case !unusable(state, wrong):
 		c.findings.Say(Warning, about, "%v", wrong)
@@ -122,7 +123,7 @@ func (c *sessionCheck) report(s *Session, state State, wrong error) (mended bool
 	return false
 }
 
-// index counts a session of a user, and with repair puts it in the index.
+// index counts a session with a user, and with repair adds it to the index.
 func (c *sessionCheck) index(s *Session) {
 	if s.User == "" {
 		return
@@ -136,7 +137,7 @@ func (c *sessionCheck) index(s *Session) {
 	}
 }
 
-// reportIndex adds what is wrong with the index of users, once all sessions are read.
+// reportIndex adds the findings about the index of users, after all sessions were read.
 func (c *sessionCheck) reportIndex() {
 	const about = "index of users"
 	removed := 0
@@ -147,10 +148,12 @@ func (c *sessionCheck) reportIndex() {
 	case c.failed != nil:
 		c.findings.Say(Problem, about, "%v", c.failed)
 	case c.repair && c.PruneIndex != nil:
-		c.findings.Say(Fine, about, "it leads to all %d sessions that are a user's: %d added; %d that led elsewhere removed", c.users, c.unindexed, removed)
+		c.findings.Say(Fine, about, "it leads to all %d sessions that are a user's: "+
+			"%d added; %d that led elsewhere removed", c.users, c.unindexed, removed)
 	case c.repair:
 		c.findings.Say(Fine, about, "it leads to all %d sessions that are a user's", c.users)
 	case c.unindexed > 0:
-		c.findings.Say(Warning, about, "%d of %d sessions are missing; the next access of each mends that, or doctor --repair", c.unindexed, c.users)
+		c.findings.Say(Warning, about, "%d of %d sessions are missing; "+
+			"the next access of each mends that, or doctor --repair", c.unindexed, c.users)
 	}
 }

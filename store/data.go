@@ -11,17 +11,17 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// MaxDepth is how deep arrays and objects may nest, the data itself being the
-// first level. It bounds the recursion here and in whatever reads the data.
+// MaxDepth is how deep arrays and objects may nest; the data itself is the first level.
+// It limits the recursion here and in programs that read the data.
 const MaxDepth = 512
 
-// Data is a session's data: the text of one JSON object without whitespace, in
-// UTF-8, no name twice in an object, nested no deeper than MaxDepth. Members keep
-// their order, strings and numbers the text they were written with.
+// Data is a session's data: the text of one JSON object without whitespace, in UTF-8,
+// no name twice in an object, nested no deeper than MaxDepth. Members keep their order,
+// and strings and numbers the text that they were written with.
 //
-// It comes from [Empty], [ParseData] or a method of Data; nil is not valid. No
-// method changes it in place, and the values read from it share its memory: treat
-// both as read-only.
+// It comes from [Empty], [ParseData] or a method of Data; nil is not valid. No method
+// changes it in place, and the values read from it share its memory: treat both as
+// read-only.
 type Data []byte
 
 // Value is the text of any JSON value, under the same rules as [Data].
@@ -31,8 +31,8 @@ type Value []byte
 // Empty is data without members.
 var Empty = Data("{}")
 
-// ParseData returns the data that text holds. Anything but one JSON object under
-// the rules of [Data], with whitespace where JSON allows it, is ErrBadJSON.
+// ParseData returns the data in text. It returns ErrBadJSON unless text is one JSON
+// object under the rules of [Data]; whitespace is allowed where JSON allows it.
 func ParseData(text []byte) (Data, error) {
 	v, err := ParseValue(text)
 	if err != nil {
@@ -44,10 +44,10 @@ func ParseData(text []byte) (Data, error) {
 	return Data(v), nil
 }
 
-// ParseValue returns the value that text holds. Anything but one JSON value under
-// the rules of [Data], with whitespace where JSON allows it, is ErrBadJSON.
+// ParseValue returns the value in text. It returns ErrBadJSON unless text is one JSON
+// value under the rules of [Data]; whitespace is allowed where JSON allows it.
 func ParseValue(text []byte) (Value, error) {
-	// Before the parser, which recurses to 10000 levels.
+	// The parser itself would recurse to 10000 levels.
 	if Value(text).depth() > MaxDepth {
 		return nil, &dataError{ErrBadJSON, "bad JSON: nested deeper than " + strconv.Itoa(MaxDepth) + " levels"}
 	}
@@ -58,7 +58,7 @@ func ParseValue(text []byte) (Value, error) {
 	return v, nil
 }
 
-// StringValue returns text as a JSON string; text that is not UTF-8 is ErrBadJSON.
+// StringValue returns text as a JSON string. Text that is not UTF-8 is ErrBadJSON.
 func StringValue(text string) (Value, error) {
 	v, err := jsontext.AppendQuote(nil, text)
 	if err != nil {
@@ -99,11 +99,10 @@ func (d Data) Get(key string) (v Value, ok bool, err error) {
 	return Value(d[at.value:at.end:at.end]), true, nil
 }
 
-// Set returns the data with v at key. A member that exists keeps its position, a
-// new one goes last, and missing parents are made as objects. A step "-" in an
-// array appends to it. A step through a scalar (null is one), an index that is
-// out of range or not written as RFC 6901 has it, and data that would nest deeper
-// than MaxDepth are ErrBadStep.
+// Set returns the data with v at key. A member that exists keeps its position, a new
+// one goes last, and missing parents are made as objects. The step "-" appends to an
+// array. These are ErrBadStep: a step through a scalar (null is one), an index that is
+// out of range or not written as in RFC 6901 §4, and data nested deeper than MaxDepth.
 func (d Data) Set(key string, v Value) (Data, error) {
 	steps, err := splitKey(key)
 	if err != nil {
@@ -121,7 +120,7 @@ func (d Data) Set(key string, v Value) (Data, error) {
 	switch kind := Value(d[at.value:at.end]).kind(); {
 	case kind == "object":
 		if text, err = nest(at.rest, v); err == nil {
-			text = text[1 : len(text)-1] // the members go into the object that is there
+			text = text[1 : len(text)-1] // its members go into the existing object
 		}
 	case kind == "array" && at.rest[0] == "-":
 		text, err = nest(at.rest[1:], v)
@@ -129,7 +128,8 @@ func (d Data) Set(key string, v Value) (Data, error) {
 		err = keyError(ErrBadStep, key, ": ", quoteShort(at.rest[0]), " is no index of an array of ",
 			strconv.Itoa(at.siblings), "; - appends to it")
 	default:
-		err = keyError(ErrBadStep, key, ": ", quoteShort(at.rest[0]), " leads into ", article(kind), "; unset that first")
+		err = keyError(ErrBadStep, key, ": ", quoteShort(at.rest[0]), " leads into ", article(kind),
+			"; unset that first")
 	}
 	if err != nil {
 		return nil, err
@@ -140,8 +140,8 @@ func (d Data) Set(key string, v Value) (Data, error) {
 	return d.splice(at.end-1, at.end-1, text), nil
 }
 
-// Unset returns the data without the value at key, and whether there was one. The
-// elements after a removed one move up. A malformed JSON Pointer is ErrBadKey.
+// Unset returns the data without the value at key, and reports whether there was one.
+// The elements after a removed one move up. A malformed JSON Pointer is ErrBadKey.
 func (d Data) Unset(key string) (Data, bool, error) {
 	steps, err := splitKey(key)
 	if err != nil {
@@ -152,7 +152,7 @@ func (d Data) Unset(key string) (Data, bool, error) {
 		return d, false, nil
 	}
 	start, end := at.start, at.end
-	switch { // one comma goes with it
+	switch { // one comma is removed with it
 	case d[start-1] == ',':
 		start--
 	case end < len(d) && d[end] == ',':
@@ -161,12 +161,13 @@ func (d Data) Unset(key string) (Data, bool, error) {
 	return d.splice(start, end, nil), true, nil
 }
 
-// Add adds the JSON number by to the number at key, exactly, and returns the new
-// data and the sum. A missing number counts as 0. The sum is written without an
-// exponent, with as many decimals as the operand with more of them (0.10 and 0.2
-// make 0.30), so that integers stay integers. What is no number at key, or needs
-// more than 10000 digits, is ErrBadStep; a by that is none, ErrBadJSON. Where
-// Set(key) fails, so does Add.
+// Add adds the JSON number by to the number at key, exactly, and returns the new data
+// and the sum. A missing number counts as 0. The sum is written without an exponent,
+// with as many decimals as the operand with more of them (0.10 and 0.2 make 0.30), so
+// integers stay integers.
+//
+// It is ErrBadStep if the value at key is not a number or the sum needs more than 10000
+// digits, and ErrBadJSON if by is not a number. Otherwise it fails where Set(key) does.
 func (d Data) Add(key, by string) (Data, Value, error) {
 	b, err := ParseValue([]byte(by))
 	if err != nil || b.kind() != "number" {
@@ -183,7 +184,8 @@ func (d Data) Add(key, by string) (Data, Value, error) {
 	}
 	sum, ok := sumOf(string(a), string(b))
 	if !ok {
-		return nil, nil, keyError(ErrBadStep, key, ": the sum would take more than ", strconv.Itoa(maxDigits), " digits")
+		return nil, nil, keyError(ErrBadStep, key,
+			": the sum would take more than ", strconv.Itoa(maxDigits), " digits")
 	}
 	d, err = d.Set(key, Value(sum))
 	if err != nil {
@@ -193,8 +195,8 @@ func (d Data) Add(key, by string) (Data, Value, error) {
 }
 
 // Append appends vs to the array at key and returns the new data and the array's
-// length. A missing array is made. Any other value there is ErrBadStep; where
-// Set(key) fails, so does Append.
+// length. A missing array is made. Any other value at key is ErrBadStep. Otherwise it
+// fails where Set(key) does.
 func (d Data) Append(key string, vs ...Value) (Data, int, error) {
 	list, ok, err := d.Get(key)
 	switch {
@@ -236,13 +238,13 @@ func (d Data) Members() iter.Seq2[string, Value] {
 	}
 }
 
-// Pointer returns the key of a member as a JSON Pointer, so that a name is taken
-// byte for byte also if it begins with "/".
+// Pointer returns the JSON Pointer of a member of the data. As a key it stands for that
+// member whatever its name; the bare name would not, if it begins with "/".
 func Pointer(name string) string {
 	return "/" + strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
 }
 
-// splitKey returns the steps that key takes from the data inwards, at least one.
+// splitKey returns the steps of a key from the data inwards: at least one.
 func splitKey(key string) ([]string, error) {
 	if !strings.HasPrefix(key, "/") {
 		return []string{key}, nil
@@ -263,18 +265,18 @@ func splitKey(key string) ([]string, error) {
 	return steps, nil
 }
 
-// spot is how far a key leads: a child, or the data itself if no step could be
-// made. An edit puts text in place of the child, or, where steps are left, at the
-// end of it.
+// A spot is the place in the data that a key leads to, or the place where the steps
+// that are left would begin. An edit replaces the child there; if steps are left, it
+// inserts text at the end of the object or array.
 type spot struct {
-	start    int // of the child's name, or of an element
-	value    int
+	start    int      // of the child: its name, or an element
+	value    int      // of its value
 	end      int      // past the value
-	rest     []string // the steps that lead nowhere from here
-	siblings int      // how many children there are here, if steps are left
+	rest     []string // the steps for which there is no child
+	siblings int      // number of children, if steps are left
 }
 
-// walk goes as many of the steps as the data has. It scans each byte once, however
+// walk follows the steps as far as the data has them. It scans each byte once, however
 // deep the key leads.
 func (d Data) walk(steps []string) spot {
 	at := spot{rest: steps}
@@ -296,8 +298,8 @@ func (d Data) walk(steps []string) spot {
 	return at
 }
 
-// arrayIndex returns the index that a step of a JSON Pointer stands for, -1 for
-// none: one with a sign or leading zeros is none (RFC 6901 §4).
+// arrayIndex returns the array index that a step of a JSON Pointer stands for; -1 if it
+// is none. A sign or leading zeros are not allowed (RFC 6901 §4).
 func arrayIndex(step string) int {
 	n, err := strconv.Atoi(step)
 	if err != nil || strconv.Itoa(n) != step {
@@ -306,7 +308,7 @@ func arrayIndex(step string) int {
 	return n
 }
 
-// nest returns v inside of an object for each step, the first outermost.
+// nest returns v inside an object for each step, the first step outermost.
 func nest(steps []string, v Value) ([]byte, error) {
 	var text []byte
 	for _, step := range steps {
@@ -320,11 +322,12 @@ func nest(steps []string, v Value) ([]byte, error) {
 	return append(text, bytes.Repeat([]byte{'}'}, len(steps))...), nil
 }
 
-// splice returns d with text in place of d[start:end].
+// splice returns a copy of d with text in place of d[start:end].
 func (d Data) splice(start, end int, text []byte) Data {
 	return slices.Concat(d[:start], Data(text), d[end:])
 }
 
+// kind returns the JSON type of the value, as messages name it.
 func (v Value) kind() string {
 	if len(v) == 0 {
 		return "nothing"

@@ -181,7 +181,7 @@ func TestText(t *testing.T) {
 	}
 }
 
-// RFC 6901 §5, but for "", which names the whole document there and a member here.
+// RFC 6901 §5, without "", which is the whole document there and a member here.
 func TestGetRFC6901(t *testing.T) {
 	d := mustData(t, `{
 		"foo": ["bar", "baz"], "": 0, "a/b": 1, "c%d": 2, "e^f": 3,
@@ -332,7 +332,7 @@ func TestUnset(t *testing.T) {
 }
 
 // RFC 7396, appendix A, each pair as a member, since data and patch are objects
-// here; what the appendix replaces by null is a member removed.
+// here; a member that the appendix replaces by null is removed.
 func TestMergeRFC7396(t *testing.T) {
 	for _, tt := range []struct{ original, patch, want string }{
 		{`{"a":"b"}`, `{"a":"c"}`, `{"a":"c"}`},
@@ -559,7 +559,7 @@ func TestKeysInMessages(t *testing.T) {
 	}
 }
 
-// What is read must not let its owner's append write into the data.
+// Appending to a value that was read must not write into the data.
 func TestValuesDoNotGrowIntoData(t *testing.T) {
 	d := mustData(t, `{"a":1,"b":2}`)
 	v, _, _ := d.Get("a")
@@ -608,7 +608,7 @@ func randomObject(rng *rand.Rand, depth int) string {
 	return "{" + strings.Join(list, " ,") + "}"
 }
 
-// randomString quotes text, escaping all of it, or only what must be.
+// randomString quotes text and escapes all characters of it, or only those that need it.
 func randomString(rng *rand.Rand, text string) string {
 	quoted, _ := json.Marshal(text)
 	if rng.IntN(3) > 0 {
@@ -903,7 +903,7 @@ func FuzzEdit(f *testing.F) {
 	f.Add([]byte(`{"a":x,"b"1}`), "a", []byte(`{"a":}`))
 	f.Add([]byte(`{"a"""""`), "a", []byte(`[0`)) // a patch that is no object
 	f.Fuzz(func(t *testing.T, text []byte, key string, value []byte) {
-		// On what is no data, nothing is promised but to return.
+		// For a text that is not data, the only promise is to return.
 		for _, raw := range []Data{text, nil} {
 			raw.Get(key)
 			raw.Set(key, value)

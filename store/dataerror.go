@@ -8,35 +8,36 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// The errors of a session's data. Their messages are of one line and say which
-// part of the key or the text is at fault.
+// The errors of a session's data. Their messages are one line, and name the part of the
+// key or the text that is wrong.
 var (
-	// ErrBadJSON: a text is not what JSON (RFC 8259) or this package allows.
+	// ErrBadJSON: a text is not JSON (RFC 8259), or breaks the rules of [Data].
 	ErrBadJSON = errors.New("bad JSON")
-	// ErrBadKey: a KEY can name no member: a malformed JSON Pointer, or, where
-	// a member would have to be made, a name that is not UTF-8.
+	// ErrBadKey: a key cannot name a member. It is a malformed JSON Pointer, or, where a
+	// member would have to be made, not UTF-8.
 	ErrBadKey = errors.New("bad key")
-	// ErrBadStep: a KEY leads where this data has no such place: through a
-	// scalar, past the end of an array, deeper than MaxDepth, or to a value of
-	// the wrong type.
+	// ErrBadStep: the data has no place for this key. The key leads through a scalar,
+	// past the end of an array, deeper than MaxDepth, or to a value of the wrong type.
 	ErrBadStep = errors.New("bad step")
 )
 
-// dataError is a message of its own that errors.Is takes for kind.
+// A dataError is an error of this kind, for errors.Is, with a message of its own.
 type dataError struct {
 	kind    error
 	message string
 }
 
 func (e *dataError) Error() string { return e.message }
+
 func (e *dataError) Unwrap() error { return e.kind }
 
+// keyError returns an error of this kind about a key.
 func keyError(kind error, key string, message ...string) error {
 	return &dataError{kind, "key " + quoteShort(key) + strings.Join(message, "")}
 }
 
-// badJSON returns what is wrong with a text, and where. It holds no byte of the
-// text, which the parser's own message would.
+// badJSON returns what is wrong with a text, and at which byte, from the parser's error.
+// It quotes nothing of the text, unlike the parser: the text may be secret.
 func badJSON(err error) error {
 	message := "bad JSON"
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
@@ -45,8 +46,8 @@ func badJSON(err error) error {
 	return &dataError{ErrBadJSON, message}
 }
 
-// syntaxFault returns the parser's message without the characters at fault, which
-// it quotes after the kind of fault and before the place.
+// syntaxFault returns the parser's message without the characters of the text that it
+// quotes, which stand between the kind of fault and its place.
 func syntaxFault(message string) string {
 	const literal = "in literal"
 	for _, kind := range []string{"invalid character ", "invalid escape sequence ", "invalid surrogate pair "} {
@@ -67,7 +68,7 @@ func syntaxFault(message string) string {
 	return message
 }
 
-// article returns kind as a message has it.
+// article returns a kind of value with its article, for a message.
 func article(kind string) string {
 	switch kind {
 	case "object", "array":
@@ -78,7 +79,7 @@ func article(kind string) string {
 	return "a " + kind
 }
 
-// quoteShort quotes a key for a message, its first 64 bytes if it is longer.
+// quoteShort quotes a key for a message: its first 64 bytes, if it is longer.
 func quoteShort(s string) string {
 	const most = 64
 	if len(s) > most {

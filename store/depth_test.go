@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// deepData returns 1 MB of data whose bulk is depth levels deep, and the JSON
+// deepData returns 1 MB of data, most of it depth levels deep, and the JSON
 // Pointer of the object there.
 func deepData(depth int) (Data, string) {
 	bulk := `"bulk":[` + strings.Repeat(`{"n":1234567,"t":"text"},`, 40_000) + `0],"n":1`

@@ -5,23 +5,23 @@ import (
 	"strings"
 )
 
-// Level is how bad a finding is.
+// Level is how serious a finding is.
 type Level string
 
 const (
 	Fine    Level = "ok"
-	Warning Level = "warning"
-	Problem Level = "problem"
+	Warning Level = "warning" // works, but should be changed
+	Problem Level = "problem" // sessions fail, or are not safe
 )
 
-// A Finding is something that an examination saw, in words for an operator.
+// A Finding is one result of an examination, in words for an operator.
 type Finding struct {
 	Level Level
 	About string // such as "directory" or "session <handle>"
-	Text  string // what is so, and what to change
+	Text  string // what was found, and what to change
 }
 
-// Findings collects what an examination sees, in order.
+// Findings are the results of an examination, in the order of its checks.
 type Findings []Finding
 
 // Say adds a finding.
@@ -29,8 +29,8 @@ func (f *Findings) Say(level Level, about, format string, a ...any) {
 	*f = append(*f, Finding{level, about, fmt.Sprintf(format, a...)})
 }
 
-// Mended adds what was wrong, and what was done about it or why it could not be
-// mended; nothing if nothing was done.
+// Mended adds the fault wrong together with what was done about it, or with err if it
+// could not be mended. It adds nothing if there was nothing to do any more.
 func (f *Findings) Mended(about string, wrong error, did []string, err error) {
 	switch {
 	case err != nil:
@@ -40,15 +40,16 @@ func (f *Findings) Mended(about string, wrong error, did []string, err error) {
 	}
 }
 
-// Examination says what Examine does beside looking at how the store is set up.
+// Examination is what Examine does beyond checking how the store is set up.
 type Examination struct {
 	Deep   bool // read every session
 	Repair bool // the same, and mend what can be mended
 
-	// TryLock tries the lock of a file in another process, without waiting.
+	// TryLock tries the lock of a file in another process, without waiting, and
+	// reports whether it was free.
 	TryLock func(path string) (locked bool, err error)
-	// TempDir is where the default data directory is made.
+	// TempDir is the directory in which the default data directory is made.
 	TempDir string
-	// InMemory says that sessions are meant to be in memory.
+	// InMemory: the sessions are meant to be in memory.
 	InMemory bool
 }

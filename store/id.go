@@ -15,7 +15,7 @@ const (
 	MinID, MaxID = 16, 128
 )
 
-// NewID returns a fresh session id: 160 random bits as 32 characters a-z2-7.
+// NewID returns a fresh session id: 160 random bits as 32 characters a-z and 2-7.
 func NewID() string {
 	var id [idLength]byte
 	rand.Read(id[:])
@@ -46,21 +46,21 @@ func ValidID(id string) bool {
 	return true
 }
 
-// Handle returns the handle of the session with this id under this cookie
-// name: hex SHA-256 of name, NUL and id. It opens nothing, so that it may be
-// logged, and no file is named by what a client sent.
+// Handle returns the handle of the session with this id under this cookie name: the hex
+// SHA-256 of the name, a NUL and the id. A handle does not give access to the session,
+// so it may be logged, and files are named by it rather than by what a client sent.
 func Handle(name, id string) string {
 	sum := sha256.Sum256([]byte(name + "\x00" + id))
 	return hex.EncodeToString(sum[:])
 }
 
-// HandleSize is the length of a handle.
+// HandleSize is the length of a handle in bytes.
 const HandleSize = 2 * sha256.Size
 
 // IsHandle reports whether text has the form of a handle.
 func IsHandle(text string) bool { return len(text) == HandleSize && IsHex(text) }
 
-// IsHex reports whether text is of the digits 0-9 and a-f, as handles are.
+// IsHex reports whether text has only the digits 0-9 and a-f, as handles have.
 func IsHex(text string) bool {
 	for _, c := range []byte(text) {
 		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
@@ -70,8 +70,9 @@ func IsHex(text string) bool {
 	return true
 }
 
-// UserKey returns the name of a user in an index of users: the first half of the
-// hex SHA-256 of the user's name, after that of the cookie and NUL if one is given.
+// UserKey returns the name of a user in an index of users: the first half of the hex
+// SHA-256 of the user's name. If a cookie name is given, it and a NUL come before the
+// user's name.
 func UserKey(cookieName, user string) string {
 	if cookieName != "" {
 		user = cookieName + "\x00" + user
@@ -80,5 +81,5 @@ func UserKey(cookieName, user string) string {
 	return hex.EncodeToString(sum[:UserKeySize/2])
 }
 
-// UserKeySize is the length of a user's key.
+// UserKeySize is the length of a user's key in bytes.
 const UserKeySize = sha256.Size

@@ -1,10 +1,9 @@
 package store
 
-// Merge returns the data with a JSON Merge Patch (RFC 7396) applied: members of
-// patch replace those of the same name, null removes them, objects are merged.
-//
-// It takes time in proportion to the two texts, however deep they nest: each
-// byte is scanned at most twice.
+// Merge returns the data with a JSON Merge Patch (RFC 7396) applied: members of the
+// patch replace those of the same name, null removes them, and objects are merged. It
+// takes time in proportion to the two texts, however deep they nest: each byte is
+// scanned at most twice.
 func (d Data) Merge(patch Data) Data {
 	changes, _ := parsePatch(patch, 0)
 	merged, _ := changes.appendTo(make([]byte, 0, len(d)+len(patch)), d, 0)

@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// maxDigits bounds what [Data.Add] writes out in full: 1e999999999 is short as
-// JSON, but a gigabyte as a plain number.
+// maxDigits is the largest number of digits that [Data.Add] writes: 1e999999999 is
+// short as JSON, but a gigabyte without an exponent.
 const maxDigits = 10_000
 
-// sumOf returns a+b, or false if that takes more than maxDigits to work out.
+// sumOf returns a+b. It reports false if that needs more than maxDigits digits.
 func sumOf(a, b string) (string, bool) {
 	digitsA, expA, okA := splitNumber(a)
 	digitsB, expB, okB := splitNumber(b)
@@ -36,8 +36,8 @@ func sumOf(a, b string) (string, bool) {
 	return sign + abs[:point] + "." + abs[point:], true
 }
 
-// splitNumber returns a JSON number as digits × 10^exp, the digits with their
-// sign, or false if exp alone is beyond maxDigits.
+// splitNumber splits a JSON number into digits × 10^exp; the digits have the sign. It
+// reports false if the exponent alone is beyond maxDigits.
 func splitNumber(text string) (digits string, exp int, ok bool) {
 	mantissa, power := text, "0"
 	if i := strings.IndexAny(text, "eE"); i >= 0 {

@@ -9,26 +9,26 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxOldKeys bounds the keys that a session keeps. It is the number of tombstones
-// that are followed from a handle: an older id leads nowhere.
+// maxOldKeys is the largest number of keys that a session keeps. It is the number of
+// tombstones that are followed from a handle: an older id leads nowhere.
 const maxOldKeys = MaxHops
 
-// MaxHops bounds how many tombstones a store follows from a handle.
+// MaxHops is the largest number of tombstones that a store follows from a handle.
 const MaxHops = 8
 
-// An OldKey is a one-way key made from an id that the session had before. The
-// session keeps it while that id is in its grace, so that a form which was
-// printed under the id can still be checked. It is made from the secret id, never
-// from the handle, which lists and logs show.
+// An OldKey is a one-way key made from an id that the session had before. The session
+// keeps the key while that id is in its grace, so that a form printed under the id can
+// still be checked. The key is made from the secret id, never from the handle, which
+// lists and logs show.
 type OldKey struct {
-	Key   string // any text, once in a session
-	Until int64  // Unix seconds at which the grace is over; 0: set by Move
+	Key   string // any text; no two keys of a session are equal
+	Until int64  // end of the grace, Unix seconds; 0: Move sets it
 }
 
-// Moving runs the change of a move, which may be nil for Keep. The move's grace
-// ends at until, in Unix seconds, or there is none and until is 0. It leaves in s
-// what is to be stored: a key that the change added is kept until then, and
-// without a grace none is, since no old handle leads to the session any more.
+// Moving runs the change of a move; nil is Keep. until is the end of the move's grace in
+// Unix seconds; 0: no grace. Afterwards s holds what is to be stored. A key that the
+// change added is kept until then. Without a grace no key is kept, since no old handle
+// leads to the session any more.
 func (c Change) Moving(s *Session, until int64) (Outcome, error) {
 	was, outcome := *s, Keep
 	if c != nil {
@@ -47,8 +47,9 @@ func (c Change) Moving(s *Session, until int64) (Outcome, error) {
 	return outcome, nil
 }
 
-// MovedBefore returns what Move does for a handle in its grace, given what a store
-// found there: the session, if the handle still leads to one.
+// MovedBefore finishes a Move from a handle in its grace: s and err are what the store
+// found there. For ErrMoved it returns the session that the handle leads to, with
+// ErrMoved, if there still is one.
 func MovedBefore(st Store, from string, s *Session, err error) (*Session, error) {
 	if err != ErrMoved {
 		return s, err
@@ -60,7 +61,7 @@ func MovedBefore(st Store, from string, s *Session, err error) (*Session, error)
 	return s, err
 }
 
-// afterMove returns the keys that are kept after a move, the latest last.
+// afterMove returns the keys that a session keeps after a move, the latest last.
 func afterMove(keys []OldKey, until int64) []OldKey {
 	if until == 0 {
 		return nil
@@ -76,7 +77,7 @@ func afterMove(keys []OldKey, until int64) []OldKey {
 	return kept[max(0, len(kept)-maxOldKeys):]
 }
 
-// inGrace returns the keys that are not over.
+// inGrace returns the keys whose grace is not over.
 func inGrace(keys []OldKey, now time.Time) []OldKey {
 	var kept []OldKey
 	for _, key := range keys {
@@ -87,7 +88,8 @@ func inGrace(keys []OldKey, now time.Time) []OldKey {
 	return kept
 }
 
-// GraceEnd returns the Unix second at which a grace is over, rounded up; 0 for none.
+// GraceEnd returns the end of a grace that begins now, in Unix seconds, rounded up; 0
+// if there is none.
 func GraceEnd(now time.Time, grace time.Duration) int64 {
 	if grace <= 0 {
 		return 0
@@ -95,8 +97,8 @@ func GraceEnd(now time.Time, grace time.Duration) int64 {
 	return now.Add(grace).Unix() + 1
 }
 
-// FormatOldKeys returns the keys as they are stored: a JSON object with the end
-// of each; empty for none.
+// FormatOldKeys returns the keys in the form in which they are stored: a JSON object
+// from each key to the end of its grace; empty if there are none.
 func FormatOldKeys(keys []OldKey) string {
 	if len(keys) == 0 {
 		return ""
@@ -112,8 +114,8 @@ func FormatOldKeys(keys []OldKey) string {
 	return string(append(b, '}'))
 }
 
-// ParseOldKeys returns the keys that FormatOldKeys made text of, without those
-// that are over at now, and reports whether it was that.
+// ParseOldKeys is the reverse of FormatOldKeys, without the keys whose grace is over at
+// now. It reports false for any other text.
 func ParseOldKeys(text string, now time.Time) ([]OldKey, bool) {
 	if text == "" {
 		return nil, true

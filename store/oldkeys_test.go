@@ -27,7 +27,7 @@ func TestOldKeysText(t *testing.T) {
 	}
 }
 
-// The eight keys that were added last are kept, one of each text.
+// A session keeps the eight keys that were added last, and none twice.
 func TestAfterMove(t *testing.T) {
 	var keys []OldKey
 	for i := range 12 {

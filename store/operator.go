@@ -6,80 +6,80 @@ import (
 	"time"
 )
 
-// Operator is a store as operators see it. Nothing that reads takes a lock or
-// marks an access.
+// Operator is what operators see and do in a store. None of its methods but Sweep and
+// a repair takes a lock or marks an access.
 type Operator interface {
-	// Each calls visit with every session, in no order, one at a time. It
-	// stops at the first error that visit returns.
+	// Each calls visit with every session, in no order, one at a time. It stops at
+	// the first error that visit returns, and returns that.
 	Each(visit Visit) error
 
-	// Look is Each for the session with this very handle, or returns
-	// ErrNotFound. It does not go on from a tombstone.
+	// Look is Each for the session at exactly this handle: it does not follow a
+	// tombstone. It returns ErrNotFound if there is none.
 	Look(handle string, visit Visit) error
 
-	// Find returns the one handle that begins with prefix, of at least MinHandle
-	// hex digits. None is ErrNotFound, several are ErrAmbiguous.
+	// Find returns the one handle that begins with prefix, which has at least
+	// MinHandle hex digits. None is ErrNotFound, several are ErrAmbiguous.
 	Find(prefix string) (string, error)
 
 	// UserHandles calls visit with the handle of each session that may be the
-	// user's: whose it is, the session says.
+	// user's. The session itself says whether it is.
 	UserHandles(user string, visit func(handle string) error) error
 
 	// Count counts the sessions without reading their data.
 	Count() (*Count, error)
 
-	// Sweep removes the sessions that were idle for longer than Options.Timeout.
+	// Sweep removes the sessions that were not used for longer than Sweep.Timeout.
 	Sweep(ctx context.Context, how Sweep) (Swept, error)
 
-	// LastSweep returns what is known of the last sweep; the zero value: nothing.
+	// LastSweep returns what is known of the last sweep; the zero value if nothing.
 	LastSweep() (LastSweep, error)
 
 	// Examine checks how the store is set up, and with Deep or Repair each session.
-	// It returns what it found in the order in which it looked.
+	// It returns its findings in the order of its checks.
 	Examine(how Examination) []Finding
 }
 
-// A Visit is told of a session's file, its state, and what is wrong with it, in
-// words for an operator; nil for nothing. What cannot be read has no more than
-// its Handle and Path. Data, where it was read, is there until it returns.
+// A Visit receives a session, its state, and what is wrong with it in words for an
+// operator (nil if nothing is). A session that cannot be read has only its Handle and
+// Path. s.Data is valid only during the call.
 type Visit func(s *Session, state State, wrong error) error
 
-// A State is what has become of a session's file.
+// A State is what kind of thing a session's file is at the moment.
 type State string
 
 const (
 	Live     State = "live"
 	Idle     State = "idle"     // past Timeout
 	Old      State = "old"      // past Lifetime
-	Moving   State = "moving"   // a copy of a session that is about to move, or whose move was killed
-	Moved    State = "moved"    // a tombstone that leads to a session's new handle
-	Over     State = "over"     // a tombstone whose time is over
+	Moving   State = "moving"   // a copy of a session, of a move in progress or one whose process died
+	Moved    State = "moved"    // a tombstone that leads to the session's new handle
+	Over     State = "over"     // a tombstone whose grace is over
 	Unused   State = "empty"    // nothing was stored in it
 	Corrupt  State = "corrupt"  // holds no whole record, or cannot be read
 	Oversize State = "oversize" // its data is too large to be read; see Options.MaxRead
-	Unsafe   State = "unsafe"   // not this user's alone
+	Unsafe   State = "unsafe"   // other users own or can reach it
 )
 
-// States are all of them, in the order in which they are reported.
+// States returns all states, in the order in which they are reported.
 func States() []State {
 	return []State{Live, Idle, Old, Moving, Moved, Over, Unused, Corrupt, Oversize, Unsafe}
 }
 
-// MinHandle is the least number of digits that a handle may be cut short to.
+// MinHandle is the smallest number of digits that operators may shorten a handle to.
 const MinHandle = 4
 
-// ErrAmbiguous says that a short handle fits several sessions.
+// ErrAmbiguous: a shortened handle fits several sessions.
 var ErrAmbiguous = errors.New("fits several handles; give more digits")
 
-// Count is how many sessions there are.
+// Count is the number of sessions by state and by age.
 type Count struct {
-	Files map[State]int64 // of each state that the store can tell so
-	Ages  []int64         // sessions by time since the last access, as Ages has it
-	Bytes int64
-	Space *Space // of the file system; nil: not known
+	Files map[State]int64 // has each state that the store can tell, also with 0
+	Ages  []int64         // sessions by the time since the last access; see [Ages]
+	Bytes int64           // size of all files
+	Space *Space          // of the file system; nil: not known
 }
 
-// NewCount returns a count of nothing, by a store that can tell these states.
+// NewCount returns a Count of zero for a store that can tell these states.
 func NewCount(states ...State) *Count {
 	c := &Count{Files: make(map[State]int64), Ages: make([]int64, len(Ages())+1)}
 	for _, state := range states {
@@ -88,7 +88,7 @@ func NewCount(states ...State) *Count {
 	return c
 }
 
-// Add counts a session in this state.
+// Add counts a session in this state. Only sessions have an age, not tombstones.
 func (c *Count) Add(s *Session, state State, now time.Time) {
 	c.Files[state]++
 	c.Bytes += s.Size
@@ -97,7 +97,7 @@ func (c *Count) Add(s *Session, state State, now time.Time) {
 	}
 }
 
-// ageClass returns which of Ages, or beyond, the time since an access is in.
+// ageClass returns the index in Count.Ages for a session with this last access.
 func ageClass(accessed, now time.Time) int {
 	age := 0
 	for age < len(Ages()) && now.Sub(accessed) > Ages()[age] {
@@ -106,37 +106,39 @@ func ageClass(accessed, now time.Time) int {
 	return age
 }
 
-// Ages are the upper bounds of Count.Ages; what is older comes last.
+// Ages returns the upper bounds of Count.Ages. The last element of Count.Ages, which
+// is one longer, counts the sessions above all bounds.
 func Ages() []time.Duration {
 	return []time.Duration{time.Minute, time.Hour, 24 * time.Hour, 7 * 24 * time.Hour, 30 * 24 * time.Hour}
 }
 
-// Space is what a file system has, and has left for this user. All zero: unknown.
+// Space is the size of a file system, and what is left of it for this user. All zero:
+// not known.
 type Space struct {
 	Bytes, FreeBytes   int64
 	Inodes, FreeInodes int64
-	System             string // "memory", "NFS", "SMB", "9P", "FUSE"; else ""
+	System             string // "memory", "NFS", "SMB", "9P" or "FUSE"; empty: any other
 }
 
-// Sweep says what to clean up.
+// Sweep is what to clean up.
 type Sweep struct {
-	Timeout   time.Duration // sessions that were idle for longer go
-	MaxDelete int64         // stop after so many; 0: no limit
-	MaxTime   time.Duration // stop after it, once something was achieved; 0: no limit
-	DryRun    bool          // count what would go
+	Timeout   time.Duration // remove sessions that were not used for longer
+	MaxDelete int64         // stop after so many removals; 0: no limit
+	MaxTime   time.Duration // stop after this time, once something was achieved; 0: no limit
+	DryRun    bool          // remove nothing; count what would be removed
 	// Progress, if set, is called a few times a second with the counts so far.
 	Progress func(Swept)
 }
 
-// Swept is the result of a sweep.
+// Swept is the result of a sweep. Its counts are of sessions' files.
 type Swept struct {
-	Seen    int64  // files of sessions
-	Removed int64  // of them, or that would be
-	Busy    int64  // left because they were locked
-	Kept    int64  // left because they are in use, or no files of this user's alone
-	Corrupt int64  // of the removed: without a whole record
-	Bytes   int64  // of the removed
-	Done    bool   // the whole directory was seen
+	Seen    int64
+	Removed int64  // with DryRun: would be removed
+	Busy    int64  // kept because they were locked
+	Kept    int64  // kept because they are in use or unsafe
+	Corrupt int64  // removed ones without a whole record
+	Bytes   int64  // size of the removed ones
+	Done    bool   // the sweep saw everything
 	Note    string // what else an operator should know; empty: nothing
 }
 

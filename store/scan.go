@@ -6,27 +6,26 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// The functions here read text that was parsed before, so that they need not
-// check it again. On any other text they find something or nothing, but return.
+// The functions here read text that was parsed before, so they need not check it. On
+// any other text their results are meaningless, but they return.
 
-// A scanner goes through the children of an object or array, the members or
-// elements. It scans the value of a child only once that is asked for or passed
-// by, so that a caller which enters the value instead scans no byte twice.
+// A scanner goes through the children of an object or array: members or elements. It
+// scans the value of a child only when that is needed or the next child is. So a caller
+// that goes into the value instead scans no byte twice.
 type scanner struct {
 	text   []byte
-	at     int  // past all that was scanned; in the end past the object or array
-	object bool // members have names
-	over   bool // there is no child left
-	child  bool // next found one, whose value begins at value and is not scanned yet
+	at     int  // past everything scanned; at the end, past the object or array
+	object bool // the children are members, with names
+	over   bool // there are no more children
+	child  bool // there is a child whose value is not scanned yet
 
-	// The child that next found, by offsets.
+	// The child that next found. Offsets in text:
 	name  []byte // with its quotes; nil for an element
 	start int    // of the name, or of an element
-	value int
+	value int    // of the value
 }
 
-// scan returns a scanner of the object or array at text[i]; a scalar has no
-// children.
+// scan returns a scanner for the object or array at text[i]. A scalar has no children.
 func scan(text []byte, i int) *scanner {
 	s := &scanner{text: text, at: i}
 	if i < len(text) && (text[i] == '{' || text[i] == '[') {
@@ -37,7 +36,7 @@ func scan(text []byte, i int) *scanner {
 	return s
 }
 
-// next goes to the next child, and reports whether there is one.
+// next goes to the next child and reports whether there is one.
 func (s *scanner) next() bool {
 	s.end()
 	if s.at < len(s.text) && s.text[s.at] == ',' {
@@ -49,8 +48,8 @@ func (s *scanner) next() bool {
 	return !s.over
 }
 
-// startChild finds where the child begins that is at s.at; at the end of the object or
-// array it passes that and reports false.
+// startChild sets name, start and value of the child at s.at. At the end of the object
+// or array it passes the bracket and reports false.
 func (s *scanner) startChild() bool {
 	if s.at >= len(s.text) {
 		return false
@@ -78,7 +77,7 @@ func (s *scanner) end() int {
 	return s.at
 }
 
-// leave says that the child's value ends at this offset.
+// leave notes that the child's value ends at this offset: the caller has scanned it.
 func (s *scanner) leave(end int) { s.at, s.child = end, false }
 
 // isObject reports whether the child's value is an object.
@@ -90,8 +89,8 @@ func skipValue(text []byte, i int) int {
 	return end
 }
 
-// measure is skipValue, and returns how many levels of arrays and objects the value
-// has.
+// measure returns the offset past the value at text[i], and the number of levels of
+// arrays and objects in it.
 func measure(text []byte, i int) (end, levels int) {
 	level := 0
 	for i < len(text) {
@@ -122,13 +121,14 @@ func measure(text []byte, i int) (end, levels int) {
 	return len(text), levels
 }
 
+// depth returns the number of levels of arrays and objects in the value.
 func (v Value) depth() int {
 	_, levels := measure(v, 0)
 	return levels
 }
 
-// IsCompact reports whether data has no whitespace and no more than MaxDepth
-// levels, as what this package stores.
+// IsCompact reports whether data has no whitespace and no more than MaxDepth levels, as
+// all data that this package stores.
 func (d Data) IsCompact() bool {
 	level := 0
 	for i := 0; i < len(d); i++ {
@@ -152,8 +152,8 @@ func (d Data) IsCompact() bool {
 	return true
 }
 
-// roles are those of bytes outside of strings. A table is faster than comparisons:
-// this loop is a sixth of what it takes to read a session of 1 MB.
+// roles has the role of each byte outside of strings. A table is faster than
+// comparisons: this loop is a sixth of the time to read a session of 1 MB.
 var roles = [256]byte{
 	' ': blank, '\t': blank, '\r': blank, '\n': blank,
 	'"': quote, '{': opening, '[': opening, '}': closing, ']': closing,
@@ -186,14 +186,15 @@ func skipString(text []byte, i int) int {
 	return len(text)
 }
 
-// isName reports whether a quoted name, whatever its escapes, is step. Unlike
-// unquote it does not allocate, but for names that are longer than its buffer.
+// isName reports whether a quoted name, whatever its escapes, is step. It does not
+// allocate, unless the name is longer than its buffer.
 func isName(quoted []byte, step string) bool {
 	var buf [128]byte
 	name, _ := jsontext.AppendUnquote(buf[:0], quoted)
 	return string(name) == step
 }
 
+// unquote returns the characters of a JSON string.
 func unquote(quoted []byte) string {
 	var buf [128]byte
 	text, _ := jsontext.AppendUnquote(buf[:0], quoted)

@@ -1,6 +1,6 @@
-// Package store is the contract between the program and what keeps its sessions,
-// and what all stores share: the session and its data, ids and handles, limits, and
-// what operators see.
+// Package store is the contract between the program and the stores that keep its
+// sessions, and holds what all stores share: the session and its data, ids and
+// handles, limits, and what operators see.
 //
 // Package file keeps each session in a file; package redis keeps them in a server
 // that many machines share. Package storetest checks that a store keeps the
@@ -12,176 +12,179 @@ import (
 	"time"
 )
 
-// Errors that callers branch on. Those that are not listed are input/output
-// errors and wrap what the system said.
+// Errors that callers branch on. All other errors are input/output errors, and wrap
+// the error of the system.
 var (
-	// ErrNotFound says that no session has this handle, or no longer.
+	// ErrNotFound: there is no session with this handle, or not any more.
 	ErrNotFound = errors.New("no such session")
-	// ErrInvalidated says that the session was there but has passed
-	// Timeout or Lifetime, or is corrupt and InvalidateCorrupt is set.
-	// Update has removed it; Read leaves it.
+	// ErrInvalidated: the session is past Timeout or Lifetime, or it is corrupt and
+	// InvalidateCorrupt is set. Update has removed it; Read leaves it.
 	ErrInvalidated = errors.New("session invalidated")
-	// ErrMoved says that the handle is in its grace: the session was moved
-	// away from there. It can be read and changed by it, but not moved again.
+	// ErrMoved: the session has moved to another handle, and this one is in its
+	// grace. The session can be read and changed by it, but not moved.
 	ErrMoved = errors.New("session moved")
-	// ErrCorrupt says that the session's file holds no whole record.
+	// ErrCorrupt: the session's file holds no whole record.
 	ErrCorrupt = errors.New("corrupt session file")
-	// ErrTooLarge says that data is larger than MaxSize, or, of data that is stored,
-	// than MaxRead.
+	// ErrTooLarge: data to be stored is larger than MaxSize, or data that is stored
+	// is larger than MaxRead.
 	ErrTooLarge = errors.New("larger than --max-size")
-	// ErrLocked says that another process held the lock past LockTimeout.
+	// ErrLocked: another process held the lock for longer than LockTimeout.
 	ErrLocked = errors.New("locked by another process")
-	// ErrLockLost says that Options.LockToken is no lock of this session, or
-	// no longer.
-	ErrLockLost = errors.New("CGISESSION_LOCK_TOKEN has no lock on this session: it was not renewed in time, or is another session's")
-	// ErrUnavailable says that the servers that have the sessions cannot be
-	// reached, or cannot do what was asked.
+	// ErrLockLost: Options.LockToken is not a lock of this session, or not any more.
+	ErrLockLost = errors.New("CGISESSION_LOCK_TOKEN has no lock on this session: " +
+		"it was not renewed in time, or is another session's")
+	// ErrUnavailable: the servers with the sessions cannot be reached, or cannot do
+	// what was asked.
 	ErrUnavailable = errors.New("store unavailable")
-	// ErrOtherLock says that Options.LockFD is no lock of this session.
-	ErrOtherLock = errors.New("CGISESSION_LOCK_FD is a descriptor of another file; pass on the one that was locked, or unset it")
-	// ErrUnsafe says that a directory or file is not this user's alone.
+	// ErrOtherLock: Options.LockFD is not on this session's file.
+	ErrOtherLock = errors.New("CGISESSION_LOCK_FD is a descriptor of another file; " +
+		"pass on the one that was locked, or unset it")
+	// ErrUnsafe: other users own or can reach a directory or file.
 	ErrUnsafe = errors.New("unsafe")
-	// ErrUnsupported says that the file system cannot do what was asked.
+	// ErrUnsupported: the store or its file system cannot do what was asked.
 	ErrUnsupported = errors.New("not supported by the file system")
-	// ErrTooMany says that Live had no time to look at so many handles.
+	// ErrTooMany: Live was given more handles than it can check in time.
 	ErrTooMany = errors.New("too many to look at")
-	// ErrConfig says that the store cannot work as it is set up.
+	// ErrConfig: the store is set up in a way that cannot work.
 	ErrConfig = errors.New("configuration")
 )
 
 // Session is what a store holds under one handle.
 type Session struct {
-	Handle   string    // where it was found, after moves
-	Version  uint64    // counts the saves; 0: not yet stored
+	Handle   string    // of the session itself, not of a tombstone that led to it
+	Version  uint64    // number of saves; 0: nothing is stored yet
 	Created  int64     // Unix seconds
-	Accessed time.Time // the access before this one
-	User     string    // who logged in; empty: nobody
-	OldKeys  []OldKey  // of its ids that are in their grace, the latest last
+	Accessed time.Time // the last access before this one
+	User     string    // the user who logged in; empty: nobody
+	OldKeys  []OldKey  // of the session's ids that are in their grace, the latest last
 	Data     Data
-	Path     string // the session's file
+	Path     string // the session's file, or what the store has in its place
 	Size     int64  // bytes of that file
 }
 
-// An Outcome is what a [Change] wants done with the session it was shown.
+// An Outcome is what a store does with a session after a [Change].
 type Outcome int
 
 const (
-	Keep   Outcome = iota // only mark the access; Data is not stored
+	Keep   Outcome = iota // mark the access; Data is not stored
 	Save                  // store Data as the next version
-	Wipe                  // as Save, and overwrite every older record
+	Wipe                  // like Save, and overwrite every older record
 	Remove                // end the session
 )
 
-// A Change looks at a session, may set its Data, and says what is to be done.
-// A store may call it again, with what is stored by then, if the first try came
-// to nothing, so it must not act on anything but the session. With an error
-// nothing is done.
+// A Change gets a session, may set its Data, User and OldKeys, and returns what the
+// store does with it. If it returns an error the session stays as it is. A store may
+// call it again, with the session as it is then, if another process was faster; see
+// [Store.Repeats]. So it must change nothing but the session.
 type Change func(*Session) (Outcome, error)
 
-// Reading says how a session is read.
+// Reading is how a session is read.
 type Reading int
 
 const (
-	Touch    Reading = iota // under the shared lock, marking the access
+	Touch    Reading = iota // under the shared lock, and mark the access
 	Peek                    // under the shared lock
-	Snapshot                // without a lock or a wait: some recent version, whole
+	Snapshot                // without a lock or a wait; the result is one of the last versions, whole
 )
 
-// Backend is all that the program asks of what keeps its sessions.
+// Backend is everything that the program needs of a store.
 type Backend interface {
 	Store
 	Locker
 	Operator
 }
 
-// Store keeps sessions by handle, for requests. All its methods return ErrNotFound
-// where there is no session, ErrInvalidated where it has passed its limits, and
-// ErrLocked where another process kept the lock for too long; then nothing was
-// changed.
+// Store keeps sessions by handle, for requests. Its methods return ErrNotFound if
+// there is no session, ErrInvalidated if it is past its limits, and ErrLocked if
+// another process held the lock for longer than LockTimeout. Nothing is changed then.
 type Store interface {
 	// Read returns the session.
 	Read(handle string, how Reading) (*Session, error)
 
-	// Update shows the session to change and does what change says, as one atomic
-	// step. Where there is none and create is set, change gets a new session with
-	// Version 0 and empty Data. It returns the session as it now is; after moves
-	// its Handle is another than the one that was asked for.
+	// Update runs the change on the session and does what it returns, as one atomic
+	// step. If there is no session and create is set, the change gets a new one with
+	// Version 0 and empty Data. Update returns the session as it is afterwards. Its
+	// Handle differs from the one given if the session was moved.
 	//
-	// Remove also ends what moves left at the handle and on the way to the session:
-	// old handles, or a copy that came to nothing. With create that is so where the
-	// session itself has ended before, too; the session that is returned then has
-	// Version 0 and the handle that the old ones led to.
+	// Remove also ends what moves left at the given handle and on the way to the
+	// session: tombstones, or the copy of a move that failed. With create this holds
+	// for a session that has ended before, too. The session that is returned then has
+	// Version 0 and the handle that the tombstones led to.
 	Update(handle string, create bool, change Change) (*Session, error)
 
 	// Repeats reports whether Update may call a change more than once.
 	Repeats() bool
 
-	// Move does what change says, which may be nil for Keep and must not say
-	// Remove, and in the same step gives the session the handle to, which
-	// must be new. For grace, unless that is 0, it can still be reached by
-	// the old handle too; else that is gone at once, with all that led to it.
-	// From a handle in its grace it does not move the session, which another
-	// call did: it returns ErrMoved and the session, unless that has ended. It
+	// Move gives the session the handle to, which must be new, and in the same step
+	// does what the change returns. A nil change is Keep; Remove is not allowed. Move
 	// marks the access.
+	//
+	// During the grace the session can still be reached by its old handle. Without
+	// one (0) the old handle is gone at once, and so are those that led to it.
+	//
+	// From a handle in its grace Move moves nothing, since another call did. It
+	// returns the session and ErrMoved, or ErrNotFound if that session has ended.
 	Move(from, to string, grace time.Duration, change Change) (*Session, error)
 
-	// Live returns for each handle the one where its session is now, which is
-	// another after moves; empty: there is no session. It reads as Snapshot does.
-	// Once it has found sessions at this many places it may leave the rest out,
-	// as if they were not there. The error is the first of a session that cannot
-	// be read, beside what was found. With ErrTooMany or ErrUnavailable nothing
-	// is known, and the list is nil.
-	Live(handles []string, places int) ([]string, error)
+	// Live returns, for each handle, the handle of its session now, which differs
+	// after a move; empty if there is no session. It reads as Snapshot does. Once it
+	// has found enough different sessions it may leave out the rest, as if they did
+	// not exist.
+	//
+	// The error is that of the first session that could not be read; the list holds
+	// the others. With ErrTooMany or ErrUnavailable the list is nil.
+	Live(handles []string, enough int) ([]string, error)
 
-	// End ends the session at this very handle, even while another process
-	// holds its lock: it never waits. A change that is under way is lost with the
-	// session, and later ones find none.
+	// End ends the session at exactly this handle. It never waits, even if another
+	// process holds the session's lock. A change in progress is then discarded with
+	// the session, and later ones return ErrNotFound.
 	End(handle string) error
 
-	// Hold takes the session's lock and keeps it when the call is over: all
-	// other calls but snapshots wait for it, up to ErrLocked, unless they were
-	// handed the lock. Where there is no session and create is set, the lock is
-	// on one to come. From then on this store works under the lock.
+	// Hold takes the session's lock and keeps it after the call. All other calls but
+	// snapshots wait for it, up to ErrLocked, unless the lock was handed to them. If
+	// there is no session and create is set, the lock is on one that is still to be
+	// created. From then on this store works under the lock.
 	Hold(handle string, create bool) (Lock, error)
 }
 
-// Locker hands locks on between processes. Its methods about descriptors return
-// ErrUnsupported if the store's locks are not on descriptors.
+// Locker hands locks on from one process to another, so that several calls work under
+// one lock. Its methods with descriptors return ErrUnsupported if the store's locks
+// are not on descriptors.
 type Locker interface {
-	// LockLost reports whether the session that the lock handed down was on has
-	// ended, as far as is known.
+	// LockLost reports whether the session whose lock was handed down is known to
+	// have ended.
 	LockLost() bool
 
 	// CheckLock returns ErrOtherLock or ErrLockLost if what was handed down is no
-	// lock at all.
+	// lock at all, and nil if nothing was handed down.
 	CheckLock() error
 
 	// LockPath returns the path of the session's file, for the caller to open and
-	// lock. It waits for no lock. Where there is no session and create is set, an
-	// empty file is made.
+	// lock. It does not wait for the lock. If there is no session and create is set,
+	// it makes an empty file.
 	LockPath(handle string, create bool) (string, error)
 
-	// UseFD has the store use this descriptor, which the caller opened, as if it
-	// were Options.LockFD. It is ErrOtherLock if it is not open.
+	// UseFD makes the store use this descriptor, which the caller opened, as if it
+	// were Options.LockFD. It returns ErrOtherLock if the descriptor is not open.
 	UseFD(fd int) error
 
-	// UnlockFD releases the lock on the descriptor, which must be on the session's
-	// file or on a file that was removed; else it is ErrOtherLock. An empty handle
-	// stands for any session.
+	// UnlockFD releases the lock on the descriptor. It returns ErrOtherLock unless
+	// the descriptor is on the session's file or on a file that was removed. An empty
+	// handle stands for any session.
 	UnlockFD(handle string, fd int) error
 }
 
-// A Lock is what Hold took.
+// A Lock is a lock that Hold took.
 type Lock struct {
-	Name, Value string // the variable that hands it on
+	Name, Value string // the environment variable that hands it on
 	FD          int    // the descriptor that has it; 0: none
-	Lease       *Lease // nil: the lock lasts as long as a process has FD
+	Lease       *Lease // nil: the lock lasts as long as a process has FD open
 }
 
-// A Lease is a lock that ends unless it is renewed. Both functions return
-// ErrLockLost once it is another's.
+// A Lease is a lock that ends unless it is renewed in time. Both functions return
+// ErrLockLost once the lock has ended.
 type Lease struct {
-	Every   time.Duration
+	Every   time.Duration // how often to renew
 	Renew   func() error
 	Release func() error
 }

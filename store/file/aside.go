@@ -9,21 +9,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What mends a damaged data directory. What cannot be mended is moved aside, so
-// that no data is ever deleted: the damaged part of a file is copied first.
-//
-// What other users could only read is mended. What they could write is moved
-// aside too, however whole it looks: a session of one of them, renamed to the
-// handle of another visitor, would be that visitor's.
-
-// damagedDir is where that goes, each under a name that is new there.
+// damagedDir is the directory for what is set aside: damaged files, copies of
+// them, and whatever stands in the way of the store. Each has the time in its
+// name, in Unix nanoseconds, so that none replaces another.
 const damagedDir = ".damaged"
 
-// setAside moves what has the name in the directory at out of the way, and
-// returns where it is now. A directory of another user cannot be moved to another
-// directory (rename(2)), so it gets another name where it is.
+// setAside renames what is called name in the open directory parent, and
+// returns where it is now, in words for an operator. It goes into damagedDir. A
+// directory of another user cannot be moved into another directory (rename(2),
+// EACCES); it gets a new name where it is. So does damagedDir itself.
 func (f *Store) setAside(parent int, name, as string) (did string, err error) {
 	as = fmt.Sprintf("%s.%d", as, time.Now().UnixNano())
+	// damagedDir cannot be moved into itself.
 	if name == damagedDir {
 		return "it is now " + f.dir + "/" + as, renameNew(parent, name, f.root, as)
 	}
@@ -35,13 +32,14 @@ func (f *Store) setAside(parent int, name, as string) (did string, err error) {
 	err = renameNew(parent, name, dir, as)
 	if err == unix.EACCES {
 		as = damagedDir + "." + as
-		return "it is now " + as + " in the same directory", renameNew(parent, name, parent, path.Join(path.Dir(name), as))
+		err = renameNew(parent, name, parent, path.Join(path.Dir(name), as))
+		return "it is now " + as + " in the same directory", err
 	}
 	return "it is now " + f.dir + "/" + damagedDir + "/" + as, err
 }
 
-// copyAside puts the text of a file with the damaged ones, for good, and returns
-// where it is.
+// copyAside writes text to a new file in damagedDir, syncs it, and returns its
+// path.
 func (f *Store) copyAside(name string, text []byte) (copied string, err error) {
 	dir, err := f.openDamaged()
 	if err != nil {
@@ -68,7 +66,7 @@ func (f *Store) copyAside(name string, text []byte) (copied string, err error) {
 	return copied, nil
 }
 
-// openDamaged opens the directory for what is damaged.
+// openDamaged opens damagedDir and makes it if it is missing.
 func (f *Store) openDamaged() (fd int, err error) {
 	fd, err = openOrMake(f.root, damagedDir, true)
 	if err != nil {

@@ -11,8 +11,9 @@ import (
 	"cgisession/store"
 )
 
-// cursorFile tells the next sweep where to go on, and when the last one ended:
-// "<directory> <Unix seconds> <seen> <removed>". Nothing depends on it.
+// cursorFile is where a sweep notes the directory in which the next one begins,
+// and its result: "<directory> <Unix seconds> <seen> <removed>". It may be
+// removed at any time.
 const cursorFile = ".cleanup"
 
 // LastSweep implements [store.Operator].
@@ -21,7 +22,8 @@ func (f *Store) LastSweep() (store.LastSweep, error) {
 	return last, nil
 }
 
-// lastSweep also returns the directory with which the next sweep begins.
+// lastSweep returns the last sweep, and the directory in which the next one
+// begins. A file that is missing or malformed counts as no sweep.
 func (f *Store) lastSweep() (last store.LastSweep, next int) {
 	var seconds int64
 	text := f.readCursor()
@@ -33,6 +35,7 @@ func (f *Store) lastSweep() (last store.LastSweep, next int) {
 	return last, next
 }
 
+// readCursor returns the text of the cursor's file; empty if it cannot be read.
 func (f *Store) readCursor() string {
 	if err := f.openRoot(false); err != nil {
 		return ""
@@ -42,11 +45,13 @@ func (f *Store) readCursor() string {
 		return ""
 	}
 	defer closeFD(fd)
-	text := make([]byte, 128)
+	text := make([]byte, 128) // longer than the longest note
 	n, _ := preadAll(fd, text, 0)
 	return string(text[:n])
 }
 
+// writeCursor notes the result of a sweep. It syncs nothing: a lost note only
+// makes the next sweep begin with the first directory.
 func (f *Store) writeCursor(next int, done store.Swept) error {
 	text := strings.Join([]string{
 		shardName(next), strconv.FormatInt(time.Now().Unix(), 10),

@@ -10,8 +10,8 @@ import (
 	"cgisession/store"
 )
 
-// defect says what is wrong with the file, which holds this text, of which
-// current said at and err: nil for nothing.
+// defect returns what is wrong with the file, whose text current parsed as (at,
+// err); nil if nothing is.
 func (e *entry) defect(text []byte, at located, err error) error {
 	if err == nil && at.movedTo == e.handle {
 		return errOrphan
@@ -22,17 +22,21 @@ func (e *entry) defect(text []byte, at located, err error) error {
 	return checkMode(&e.stat, at.record)
 }
 
-// errOrphan is what a crash leaves in the middle of a move with grace, or what
-// such a move is about to finish.
+// errOrphan is the defect of a tombstone that leads to itself. It stands at the
+// new handle in the middle of a move with a grace: the move is in progress, or
+// its process died.
 var errOrphan = errors.New("an old id that leads to itself: regenerate --grace was killed, or is under way")
 
-// damage says what is wrong with the text of a session's file, of which current
-// said at and err: nil for nothing.
+// damage returns what is wrong with the text of a session's file, which current
+// parsed as (at, err); nil if nothing is. Only the text decides: a file that
+// was cut short ends within a line, while a line with a wrong checksum was
+// changed.
 func damage(text []byte, at located, err error) error {
 	newest := claims(text)
 	switch {
 	case err == nil && newest[0].version > at.version:
-		return fmt.Errorf("its newest version was damaged, or the writer of that crashed; version %d counts, and the next save mends it", at.version)
+		return fmt.Errorf("its newest version was damaged, or the writer of that crashed; "+
+			"version %d counts, and the next save mends it", at.version)
 	case err == nil, len(text) == 0:
 		return nil
 	case err == store.ErrNotFound, lineVersion(lastLine(text)) > 0:
@@ -43,10 +47,12 @@ func damage(text []byte, at located, err error) error {
 	return errors.New("it holds no session, but what another program wrote")
 }
 
-// lastLine returns what follows the last line feed.
+// lastLine returns the text after the last line feed: empty, if no line was cut
+// short.
 func lastLine(text []byte) []byte { return text[bytes.LastIndexByte(text, '\n')+1:] }
 
-// checkMode reports a mode other than that of a file with this record.
+// checkMode returns a wrongMode unless the file with this record has the mode
+// that tells sessions (0600) from tombstones (0400).
 func checkMode(st *unix.Stat_t, r record) error {
 	want := uint32(0o600)
 	if r.movedTo != "" {
@@ -58,7 +64,8 @@ func checkMode(st *unix.Stat_t, r record) error {
 	return nil
 }
 
-// A wrongMode is a mode that a file should have.
+// A wrongMode is the mode of a file or directory, and the one that it should
+// have.
 type wrongMode struct{ is, want uint32 }
 
 func (w wrongMode) Error() string {

@@ -12,7 +12,8 @@ import (
 	"cgisession/store"
 )
 
-// A dirError says what is wrong with the data directory as a whole.
+// A dirError is what is wrong with the data directory, or one in it, as a
+// whole.
 type dirError struct {
 	dir string
 	err error
@@ -22,8 +23,9 @@ func (e *dirError) Error() string { return "data directory " + e.dir + ": " + e.
 
 func (e *dirError) Unwrap() error { return e.err }
 
-// openRoot opens the data directory once; where it is missing and create is
-// set, it is made. Missing without create is ErrNotFound.
+// openRoot opens the data directory, once in the life of the store. A missing
+// one is made if create is set, and is ErrNotFound otherwise. Its parent is
+// never made: a missing parent is most likely a misspelt option.
 func (f *Store) openRoot(create bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -48,8 +50,9 @@ func (f *Store) openRoot(create bool) error {
 	return nil
 }
 
-// openShard opens the directory of the sessions whose handles begin as this
-// one; where it is missing and create is set, it is made.
+// openShard opens the directory of the sessions whose handles begin with the
+// same two digits as this one, and returns a descriptor that the caller closes.
+// A missing one is made if create is set, and is ErrNotFound otherwise.
 func (f *Store) openShard(handle string, create bool) (fd int, err error) {
 	if err := f.openRoot(create); err != nil {
 		return -1, err
@@ -62,8 +65,10 @@ func (f *Store) openShard(handle string, create bool) (fd int, err error) {
 	return fd, err
 }
 
-// openOrMake opens a directory; a missing one is made, for good, if create is
-// set, and else ErrNotFound.
+// openOrMake opens the directory of this name in the open directory parent. A
+// missing one is ErrNotFound, or made if create is set. The parent is then
+// synced, so that no power cut takes away the directory of a session which was
+// reported as stored.
 func openOrMake(parent int, name string, create bool) (fd int, err error) {
 	fd, err = openDir(parent, name)
 	if err != unix.ENOENT {
@@ -81,8 +86,8 @@ func openOrMake(parent int, name string, create bool) (fd int, err error) {
 	return openDir(parent, name)
 }
 
-// openDir opens a directory that is this user's alone, by no symbolic link.
-// A missing one is unix.ENOENT itself.
+// openDir opens a directory that no other user owns or can write to. It follows
+// no symbolic link. A missing one is unix.ENOENT itself.
 func openDir(parent int, name string) (fd int, err error) {
 	fd, err = openat(parent, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	switch err {
@@ -103,8 +108,8 @@ func openDir(parent int, name string) (fd int, err error) {
 	return fd, nil
 }
 
-// makeDir makes a directory with mode 0700; that another process just did is
-// fine.
+// makeDir makes a directory with mode 0700. It is no error if another process
+// has just made it.
 func makeDir(parent int, name string) error {
 	if err := mkdirat(parent, name, 0o700); err != unix.EEXIST {
 		return err
@@ -112,19 +117,25 @@ func makeDir(parent int, name string) error {
 	return nil
 }
 
-// shards is how many directories sessions are in.
+// shards is the number of directories that hold sessions. It keeps each of them
+// small: some file systems search a directory from its start.
 const shards = 256
 
+// shardName returns the name of directory n: two hex digits, the first of the
+// handles in it.
 func shardName(n int) string { return hex.EncodeToString([]byte{byte(n)}) }
 
-// CheckMemory reports as ErrConfig that dir is on no file system in memory.
+// CheckMemory returns ErrConfig if dir, or the parent of a dir that is still
+// missing, is not on a file system in memory. Where the system does not tell
+// (anything but Linux), that is always so.
 func CheckMemory(dir string) error {
 	ok, err := inMemory(dir)
 	if err == unix.ENOENT { // it will be made there
 		ok, err = inMemory(filepath.Dir(dir))
 	}
 	if err == nil && !ok {
-		err = fmt.Errorf("%w: not on a file system in memory (tmpfs); choose another --data-dir or --type file", store.ErrConfig)
+		err = fmt.Errorf("%w: not on a file system in memory (tmpfs); "+
+			"choose another --data-dir or --type file", store.ErrConfig)
 	}
 	if err != nil {
 		return &dirError{dir, err}

@@ -12,7 +12,9 @@ import (
 	"cgisession/store"
 )
 
-// Examine implements [store.Operator].
+// Examine implements [store.Operator]. It checks the data directory, its file
+// system and its clock, and with Deep or Repair every session and the index of
+// users.
 func (f *Store) Examine(how store.Examination) []store.Finding {
 	x := examination{f: f, how: how}
 	x.directory()
@@ -26,14 +28,16 @@ func (f *Store) Examine(how store.Examination) []store.Finding {
 	return x.findings
 }
 
-// An examination is an Examine under way.
+// An examination is an Examine in progress.
 type examination struct {
 	f        *Store
 	how      store.Examination
 	findings store.Findings
 }
 
-// directory checks the data directory and its file system.
+// directory checks the data directory and its file system, and with Repair
+// mends the directory. It stops at the first finding that makes the others
+// useless.
 func (x *examination) directory() {
 	f := x.f
 	err := f.openRoot(false)
@@ -62,16 +66,18 @@ func (x *examination) directory() {
 	x.cleanup()
 }
 
-// name checks whose the directory is. One that is named for another user, as the
-// default directory is, may have been made by that user to get at sessions, if
-// anybody can make directories beside it.
+// name checks which user the directory is for. The default directory is named
+// after its user. If its name is another user's, that user may have made it
+// here to read the sessions, provided that all users can make directories
+// beside it.
 func (x *examination) name() {
 	dir := x.f.dir
 	parent, own := filepath.Dir(dir), os.Geteuid()
 	number, byDefault := strings.CutPrefix(filepath.Base(dir), "cgisession-")
 	user, err := strconv.Atoi(number)
 	if byDefault && err == nil && user != own && (parent == filepath.Clean(x.how.TempDir) || isShared(parent)) {
-		x.say(store.Problem, "directory", "%s is named for user %d but belongs to user %d; remove it, or give it to the right user if that one made it", dir, user, own)
+		x.say(store.Problem, "directory", "%s is named for user %d but belongs to user %d; "+
+			"remove it, or give it to the right user if that one made it", dir, user, own)
 		return
 	}
 	x.say(store.Fine, "directory", "%s belongs to this user alone", dir)
@@ -84,15 +90,19 @@ func isShared(dir string) bool {
 	return err == nil && info.Mode().Perm()&0o022 != 0
 }
 
-// modes checks modes beyond what the store itself enforces.
+// modes checks modes beyond what the store itself enforces: those that only let
+// other users see handles, and that of the parent directory.
 func (x *examination) modes() {
 	dir := x.f.dir
 	if info, err := os.Lstat(dir); err == nil && info.Mode().Perm()&0o077 != 0 {
-		x.fault(store.Warning, ".", fmt.Errorf("mode %#o lets other users see the handles; chmod 700 %s", info.Mode().Perm(), dir))
+		mode := info.Mode().Perm()
+		x.fault(store.Warning, ".", fmt.Errorf("mode %#o lets other users see the handles; chmod 700 %s", mode, dir))
 	}
 	parent := filepath.Dir(dir)
-	if info, err := os.Stat(parent); err == nil && info.Mode().Perm()&0o002 != 0 && info.Mode()&os.ModeSticky == 0 {
-		x.say(store.Problem, "directory", "all users may rename it, since they may write to %s; chmod o-w %s", parent, parent)
+	info, err := os.Stat(parent)
+	if err == nil && info.Mode().Perm()&0o002 != 0 && info.Mode()&os.ModeSticky == 0 {
+		x.say(store.Problem, "directory", "all users may rename it, since they may write to %s; "+
+			"chmod o-w %s", parent, parent)
 	}
 	for _, d := range x.f.dirFaults() {
 		wrong := d.err
@@ -107,8 +117,9 @@ func (x *examination) modes() {
 	}
 }
 
-// fault adds what is wrong with the data directory, which is ".", or with one in it;
-// with Repair it is mended.
+// fault adds what is wrong with the directory of this name in the data
+// directory, or with the data directory itself, which is "."; with Repair it
+// mends it.
 func (x *examination) fault(level store.Level, name string, wrong error) {
 	if !x.how.Repair {
 		x.say(level, "directory", "%v", wrong)
@@ -118,20 +129,25 @@ func (x *examination) fault(level store.Level, name string, wrong error) {
 	x.findings.Mended("directory", wrong, []string{did}, err)
 }
 
-// littleRoom is how much of a file system is too little to be left, in percent.
+// littleRoom is the share of a file system, in percent, below which its room is
+// reported as too little.
 const littleRoom = 5
 
+// space checks how many bytes and inodes are left on the file system.
 func (x *examination) space() {
 	s, _ := space(x.f.dir)
 	if s.Inodes > 0 && s.FreeInodes*100 < s.Inodes*littleRoom {
-		x.say(store.Problem, "inodes", "%d of %d are left, and a session needs one; run cleanup more often, or make room", s.FreeInodes, s.Inodes)
+		x.say(store.Problem, "inodes", "%d of %d are left, and a session needs one; "+
+			"run cleanup more often, or make room", s.FreeInodes, s.Inodes)
 	}
 	if s.Bytes > 0 && s.FreeBytes*100 < s.Bytes*littleRoom {
-		x.say(store.Problem, "space", "%d of %d bytes are left; run cleanup more often, or make room", s.FreeBytes, s.Bytes)
+		x.say(store.Problem, "space", "%d of %d bytes are left; "+
+			"run cleanup more often, or make room", s.FreeBytes, s.Bytes)
 	}
 }
 
-// clock checks the times of files. It reports false if no file can be made.
+// clock compares the file system's clock with this machine's: the times of
+// files are the last accesses. It reports false if no file can be made.
 func (x *examination) clock() bool {
 	skew, err := x.f.clockSkew()
 	switch {
@@ -139,24 +155,30 @@ func (x *examination) clock() bool {
 		x.say(store.Problem, "directory", "no file can be made in it: %v", err)
 		return false
 	case skew > store.MaxSkew || skew < -store.MaxSkew:
-		x.say(store.Problem, "clock", "the file system's is %s off this machine's, and timeouts with it; set both by NTP", skew.Round(time.Second))
+		x.say(store.Problem, "clock", "the file system's is %s off this machine's, and timeouts with it; "+
+			"set both by NTP", skew.Round(time.Second))
 	case time.Now().Year() < 2025:
-		x.say(store.Problem, "clock", "it says %s; set it, or sessions seem new for ever", time.Now().UTC().Format(time.RFC3339))
+		now := time.Now().UTC().Format(time.RFC3339)
+		x.say(store.Problem, "clock", "it says %s; set it, or sessions seem new for ever", now)
 	}
 	return true
 }
 
+// fileSystem checks whether the file system can do what sessions need.
 func (x *examination) fileSystem() {
 	s, _ := space(x.f.dir)
 	switch {
 	case s.System == "", s.System == "memory" && x.how.InMemory:
 	case s.System == "memory":
-		x.say(store.Warning, "file system", "it is in memory: sessions end when the machine does; that is what --type memory is for")
+		x.say(store.Warning, "file system", "it is in memory: sessions end when the machine does; "+
+			"that is what --type memory is for")
 	default:
-		x.say(store.Warning, "file system", "it is %s: locks and syncs are only as good as its server's; a local disk is better", s.System)
+		x.say(store.Warning, "file system", "it is %s: locks and syncs are only as good as its server's; "+
+			"a local disk is better", s.System)
 	}
 	if err := x.f.checkLocks(x.how.TryLock); err != nil {
-		x.say(store.Problem, "locks", "flock(2) does not work between processes here (%v); choose a --data-dir on a local disk", err)
+		x.say(store.Problem, "locks", "flock(2) does not work between processes here (%v); "+
+			"choose a --data-dir on a local disk", err)
 	} else {
 		x.say(store.Fine, "locks", "flock(2) works between processes")
 	}
@@ -165,7 +187,7 @@ func (x *examination) fileSystem() {
 	}
 }
 
-// cleanup checks that somebody cleans up.
+// cleanup checks that sweeps are run regularly.
 func (x *examination) cleanup() {
 	last, _ := x.f.lastSweep()
 	if last.At.IsZero() || time.Since(last.At) > 7*24*time.Hour {

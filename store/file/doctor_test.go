@@ -10,8 +10,8 @@ import (
 	"cgisession/store/file"
 )
 
-// A file system on which locks do nothing, or last for ever, is found out, and
-// so is a second process that does not work. None of them leaves a file.
+// Examine reports a file system on which locks do nothing or are never released, and a
+// second process that fails. None of them leaves a file.
 func TestExamineLocks(t *testing.T) {
 	broken := errors.New("no second process")
 	for what, c := range map[string]struct {

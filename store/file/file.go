@@ -1,26 +1,34 @@
-// Package file keeps each session in a file of its own, safe against crashes and
-// against other processes that use the same sessions.
+// Package file keeps each session in a file of its own. It is safe against
+// crashes and against other processes that use the same sessions.
 //
-// Why a session survives a crash at any moment:
+// # Why a session survives a crash at any moment
 //
-// A session's file holds lines, each a record of the whole session with a
-// version and a checksum. The session is the record with the highest version
-// among those that are whole. A save writes its record beside the current one,
-// never over it, in one pwrite(2). Until all of the new record is in the file
-// its checksum is wrong and the current record still counts; from then on the
-// new one does. So at every instant, and wherever the writer dies, the file
-// holds a whole record: the old or the new. The room of a record is used again
-// only once a later one stands whole elsewhere in the file.
+// A session's file holds lines. Each line is a record of the whole session,
+// with a version and a checksum. The record that counts is the one with the
+// highest version among those whose checksum is right.
 //
-// That order holds for what processes see. A power cut may drop or reorder
-// what the kernel has not yet written. Within one page it cannot take both
-// records, as long as the disk writes 4 KiB at a time: of each version of the
-// page that the kernel hands it all is there or nothing. A longer file is
-// therefore synced at every save, and a file of one page when [store.Options.Durable]
-// says so, which is also for disks that may tear a page.
+// A save writes its record beside the current one, never over it, with one
+// pwrite(2). Until the whole record is in the file its checksum is wrong, and
+// the current record still counts; from then on the new one does. So at every
+// moment, and wherever the writer dies, the file holds a whole record: the old
+// one or the new one. The room of a record is used again only after a later
+// record is whole elsewhere in the file.
 //
-// The file is the lock (flock(2)), and it is never replaced by another, so
-// that a lock holds through any number of saves and through a rename.
+// # What a power cut can do
+//
+// The above is the order that processes see. A power cut may drop or reorder
+// what the kernel has not yet written to the disk. Within one page it cannot
+// destroy both records, provided that the disk writes 4 KiB at a time: each
+// version of the page that the kernel writes is then stored as a whole or not
+// at all. A file of more than one page is therefore synced at every save. A
+// file of one page is synced only with [store.Options.Durable], which is also
+// the setting for disks that may tear a page.
+//
+// # Why the lock is reliable
+//
+// The session's file is itself the lock (flock(2)). No save replaces it by
+// another file, so a lock holds through any number of saves, and through a
+// rename.
 package file
 
 import (
@@ -35,31 +43,36 @@ import (
 	"cgisession/store"
 )
 
-// Store is a [store.Store] that keeps each session in a file of its own,
-// DIR/ab/<handle>, with 256 directories ab for the first two digits of the
-// handle. A file's modification time is the session's last access. Directories
-// have mode 0700 and files 0600; a directory or file that is not this user's
-// alone is ErrUnsafe.
+// Store is a [store.Backend] that keeps each session in a file of its own,
+// DIR/ab/<handle>, where ab are the first two digits of the handle: 256
+// directories. A file's modification time is the session's last access.
+// Directories have mode 0700 and files 0600. A directory or file that other
+// users own or can reach is [store.ErrUnsafe].
 type Store struct {
 	dir    string
 	opts   store.Options
 	mu     sync.Mutex // guards root
-	root   int        // descriptor of the directory; -1 until it is needed
-	heldFD int        // descriptor that has the lock held over several calls; 0: none
-	// stuck says why a lock of this process was not released: whatever needs one
-	// fails from then on, for it could wait for itself.
+	root   int        // descriptor of the data directory; -1 until it is opened
+	heldFD int        // descriptor with a lock that lasts over several calls; 0: none
+
+	// stuck is the error of a lock that this process could not release; nil: none.
+	// From then on every call that needs a lock fails with it. Otherwise the process
+	// could wait for itself.
 	stuck atomic.Pointer[error]
 }
 
-// Open returns the store in dir, which is made when the first session is.
+// Open returns the store in dir. It opens nothing yet; the directory is made
+// with the first session.
 func Open(dir string, opts store.Options) *Store {
 	return &Store{dir: dir, opts: opts, root: -1, heldFD: opts.LockFD}
 }
 
-// Path returns where the file of the session with this handle is.
+// Path returns the path of the file of the session with this handle, whether or
+// not there is one.
 func (f *Store) Path(handle string) string { return f.dir + "/" + handle[:2] + "/" + handle }
 
-// Close gives back what the store holds of the system.
+// Close closes the data directory. The store can be used again: it opens the
+// directory when it needs it. A lock that lasts (see Hold) stays.
 func (f *Store) Close() error {
 	if f.root < 0 {
 		return nil
@@ -77,6 +90,8 @@ func (f *Store) Read(handle string, how store.Reading) (*store.Session, error) {
 	return s, err
 }
 
+// read reads the session without repairing it. A snapshot takes no lock; the
+// other readings take the shared lock.
 func (f *Store) read(handle string, how store.Reading) (*store.Session, error) {
 	return f.follow(handle, false, func(handle string, _ bool) (*store.Session, error) {
 		if how == store.Snapshot {
@@ -95,9 +110,14 @@ func (f *Store) read(handle string, how store.Reading) (*store.Session, error) {
 	})
 }
 
-// follow runs visit on the handle and then where tombstones lead from it. What
-// a tombstone leads to is never created.
-func (f *Store) follow(handle string, create bool, visit func(string, bool) (*store.Session, error)) (*store.Session, error) {
+// follow calls visit with the handle, and then with each handle that a
+// tombstone leads to, until visit returns something else than a [movedError].
+// Only the session at the first handle may be created. After errReplaced it
+// tries the same handle again. It gives up with ErrNotFound after
+// [store.MaxHops] tombstones.
+func (f *Store) follow(
+	handle string, create bool, visit func(handle string, create bool) (*store.Session, error),
+) (*store.Session, error) {
 	for range store.MaxHops + 1 {
 		s, err := visit(handle, create)
 		if err == errReplaced {
@@ -112,9 +132,10 @@ func (f *Store) follow(handle string, create bool, visit func(string, bool) (*st
 	return nil, store.ErrNotFound
 }
 
-// mendCreated stores that a session was created now: a clock was set back, and
-// with a time in the future it would never grow old. If it cannot be stored, the
-// session is read all the same.
+// mendCreated stores the present as the time of creation, where the stored one
+// is in the future: a clock was set back, and the session would never reach its
+// Lifetime. If that cannot be stored, it is logged, and the session is read all
+// the same.
 func (f *Store) mendCreated(s *store.Session) {
 	mended, err := f.Update(s.Handle, false, func(*store.Session) (store.Outcome, error) { return store.Keep, nil })
 	if err != nil {
@@ -124,14 +145,18 @@ func (f *Store) mendCreated(s *store.Session) {
 	s.Created, s.Version = mended.Created, mended.Version
 }
 
-// Update implements [store.Store].
+// Update implements [store.Store]. The change runs once, under the exclusive lock. The
+// tombstones of a session that ends here are removed after its lock is released, each
+// under its own lock: a call that waits for a lock while it holds another could wait
+// for ever.
 func (f *Store) Update(handle string, create bool, change store.Change) (*store.Session, error) {
 	outcome := store.Keep
+	// follow may end without running the change, so the outcome is noted here.
 	noted := func(s *store.Session) (_ store.Outcome, err error) {
 		outcome, err = change(s)
 		return outcome, err
 	}
-	last := handle
+	last := handle // where follow came to
 	s, err := f.follow(handle, create, func(handle string, create bool) (*store.Session, error) {
 		last = handle
 		e, err := f.lock(handle, exclusive, create)
@@ -142,7 +167,9 @@ func (f *Store) Update(handle string, create bool, change store.Change) (*store.
 		s, err := e.update(create, noted)
 		return s, e.finish(err)
 	})
-	if err == store.ErrNotFound && create && last != handle { // old handles of a session that has ended
+	if err == store.ErrNotFound && create && last != handle {
+		// Tombstones lead to a session that has ended. There is nothing to change, but
+		// Remove ends the tombstones too.
 		s = &store.Session{Handle: last, Data: store.Empty}
 		if outcome, changed := change(s); changed != nil || outcome != store.Remove {
 			return nil, cmp.Or(changed, err)
@@ -156,28 +183,36 @@ func (f *Store) Update(handle string, create bool, change store.Change) (*store.
 	return s, err
 }
 
-// Repeats implements [store.Store]: a change is made under the session's lock.
+// Repeats implements [store.Store]: false, since a change runs under the
+// session's lock.
 func (f *Store) Repeats() bool { return false }
 
-// update is one change: load, change, save.
+// update loads the session, runs the change and carries it out, all under the
+// entry's lock. Where the handle has a tombstone that is over, and create is
+// set, it removes the tombstone and returns errReplaced; the caller tries
+// again.
 func (e *entry) update(create bool, change store.Change) (*store.Session, error) {
 	s, at, err := e.load()
 	switch {
 	case err == nil:
 	case errors.Is(err, store.ErrTooLarge) && s != nil:
+		// The session can be ended, and its data deleted, without reading that.
 		change = change.Unread(err)
-	case err == store.ErrNotFound && create && s == nil: // a tombstone that is over
+	case err == store.ErrNotFound && create && s == nil:
+		// A tombstone whose grace is over holds the name of the session to be created.
 		if err = e.remove(); err == nil {
 			err = errReplaced
 		}
 		return nil, err
 	case err == store.ErrNotFound && create:
+		// The file is empty: s is a new session.
 	default:
 		e.discard()
 		return nil, e.invalidate(err)
 	}
 	outcome, err := change(s)
-	if err == nil && s.User != at.user { // found before it is there
+	if err == nil && s.User != at.user {
+		// Before the save, so that the index never misses a session of the user.
 		err = e.f.addUser(s.User, e.handle)
 	}
 	if err == nil {
@@ -189,11 +224,14 @@ func (e *entry) update(create bool, change store.Change) (*store.Session, error)
 	return s, err
 }
 
-// carryOut does what a change says.
+// carryOut does what a change returned: it removes the session, saves it, or
+// marks the access. A time of creation in the future is corrected on the way;
+// see mendCreated.
 func (e *entry) carryOut(outcome store.Outcome, s *store.Session, at located) error {
 	if now := time.Now().Unix(); s.Created > now { // see mendCreated
 		s.Created = now
 		if outcome == store.Keep && e.stored {
+			// Keep stores nothing of what the change may have set.
 			s.User, s.OldKeys, s.Data, outcome = at.user, at.old, at.data, store.Save
 		}
 	}
@@ -212,8 +250,10 @@ func (e *entry) carryOut(outcome store.Outcome, s *store.Session, at located) er
 	return nil
 }
 
-// touch marks the access, and nothing else. Where the file system is read-only
-// it cannot, and the session is read all the same.
+// touch marks the access: it sets the file's times to the present, and those of
+// the entry in the index of users. A file that is missing is no error. On a
+// read-only file system the mark is left out and logged, so that sessions can
+// still be read.
 func (e *entry) touch(s *store.Session) error {
 	err := setTime(e.shard, e.handle, time.Now())
 	switch err {
@@ -227,15 +267,19 @@ func (e *entry) touch(s *store.Session) error {
 	return e.fail("mark the access of", err)
 }
 
-// remove ends the session, so that not even a power cut brings it back.
+// remove removes the session's file and syncs its directory, so that a power
+// cut cannot bring the session back. A file that is already missing is no
+// error.
 func (e *entry) remove() error {
 	if err := unlinkat(e.shard, e.handle); err != nil && err != unix.ENOENT {
 		return e.fail("remove", err)
 	}
-	e.fresh = false // from now on the name may lead to another's file
+	e.fresh = false // the name may now belong to a file of another process
 	return e.syncDir(e.shard)
 }
 
+// syncDir syncs the open directory or file fd, and names the session in an
+// error.
 func (e *entry) syncDir(fd int) error {
 	if err := fsync(fd); err != nil {
 		return e.fail("sync the directory of", err)
@@ -243,15 +287,17 @@ func (e *entry) syncDir(fd int) error {
 	return nil
 }
 
-// discard takes back a file that this call made, unless another call had the
-// lock first and stored something.
+// discard removes the file if this call made it and stored nothing in it. The
+// lock is still held, and a size of 0 shows that no earlier holder of it stored
+// anything.
 func (e *entry) discard() {
 	if e.fresh && e.stat.Size == 0 {
 		unlinkat(e.shard, e.handle)
 	}
 }
 
-// invalidate removes the session if err says that it no longer counts.
+// invalidate removes the session if err is ErrInvalidated. It returns err, or
+// the error of the removal.
 func (e *entry) invalidate(err error) error {
 	if err != store.ErrInvalidated {
 		return err
@@ -262,8 +308,9 @@ func (e *entry) invalidate(err error) error {
 	return store.ErrInvalidated
 }
 
-// End implements [store.Store]. It is one unlink(2), which is safe at any moment: a
-// process that has the file open works on one that no name leads to.
+// End implements [store.Store]. It removes the file with one unlink(2) and
+// takes no lock. That is safe at any moment: a process that has the file open
+// goes on with a file that no name leads to, and reports the session as gone.
 func (f *Store) End(handle string) error {
 	shard, err := f.openShard(handle, false)
 	if err != nil {

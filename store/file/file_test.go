@@ -71,7 +71,7 @@ func regularFiles(t *testing.T, dir string) (paths []string) {
 	return paths
 }
 
-// A save leaves out the keys that are over.
+// A save drops the old keys whose grace is over.
 func TestOldKeysPruned(t *testing.T) {
 	f := file.Open(t.TempDir(), store.Options{MaxSize: 1000})
 	defer f.Close()

@@ -18,7 +18,7 @@ import (
 	"cgisession/store"
 )
 
-// TestNothingLeft has new sessions that nothing is stored in: they leave no file.
+// TestNothingLeft creates sessions but stores nothing in them: no file is left.
 func TestNothingLeft(t *testing.T) {
 	dir := t.TempDir()
 	f := open(t, dir, store.Options{MaxSize: 100})
@@ -42,8 +42,8 @@ func TestNothingLeft(t *testing.T) {
 	}
 }
 
-// TestOversizedFile has a file that is larger than any session of the store's
-// MaxSize: it is not read, whatever it holds. It can be locked, and ended.
+// TestOversizedFile has a file that is larger than any session of the store's MaxSize.
+// It is not read, whatever it holds; it can be locked and ended.
 func TestOversizedFile(t *testing.T) {
 	dir := t.TempDir()
 	s := create(t, open(t, dir, patient), sized(20_000))
@@ -68,9 +68,9 @@ func TestOversizedFile(t *testing.T) {
 	}
 }
 
-// TestOversizedPlaces deletes the data of large sessions in each place that their
-// head can have in a file, beside a torn one, and past lines that only look like
-// records: what is left is small, and the next version.
+// TestOversizedPlaces deletes the data of large sessions, with their record at each
+// place that it can have in a file, beside a torn record, and after lines that only
+// look like records. The file is small afterwards, and holds the next version.
 func TestOversizedPlaces(t *testing.T) {
 	const size = 300_000
 	for name, spoil := range map[string]func(t *testing.T, path string){
@@ -126,9 +126,8 @@ func TestOversizedPlaces(t *testing.T) {
 	}
 }
 
-// TestFileSizeLimit has a process that may not let files grow (ulimit -f): its
-// writes come out short, and then fail with EFBIG. The signal that goes with
-// that must not end it.
+// TestFileSizeLimit runs a process that may not let files grow (ulimit -f): its writes
+// are short, and then fail with EFBIG. The signal SIGXFSZ must not end the process.
 func TestFileSizeLimit(t *testing.T) {
 	for _, tt := range []struct {
 		before int // bytes of data of the session; 0: none
@@ -173,7 +172,7 @@ func TestFileSizeLimit(t *testing.T) {
 			default:
 				holds(t, f, h, 1, sized(tt.before))
 			}
-			// What failed does not stand in the way of the next.
+			// A failed save must not keep the next one from succeeding.
 			if _, err := f.Update(h, true, save(sized(tt.size))); err != nil {
 				t.Errorf("save without the limit: %v", err)
 			}
@@ -241,7 +240,7 @@ func TestFullDisk(t *testing.T) {
 		holds(t, f, large.Handle, large.Version, sized(4900+i))
 	}
 
-	// What needs room fails, and leaves the sessions as they were.
+	// Changes that need room fail, and leave the sessions as they were.
 	for range 3 {
 		for _, s := range []*store.Session{small, large} {
 			if _, err := f.Update(s.Handle, false, save(sized(40_000))); !errors.Is(err, unix.ENOSPC) {
@@ -266,7 +265,7 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("files: %q; want %q", after, before)
 	}
 
-	// Without a tombstone a move needs none.
+	// A move without a tombstone needs no room.
 	to := store.Handle("test", store.NewID())
 	if _, err := f.Move(small.Handle, to, 0, nil); err != nil {
 		t.Fatal(err)
@@ -301,9 +300,9 @@ func blocks(t *testing.T, path string) (size, taken int64) {
 	return st.Size, int64(st.Blocks) * 512
 }
 
-// TestFullDiskFits has sessions of any history on a full disk: a record that fits
-// beside the current one into the file's blocks is stored, without a new block. What
-// does not fit fails, and takes no block.
+// TestFullDiskFits saves to sessions with any history on a full disk. A record that
+// fits into the file's blocks beside the current one is stored without a new block. One
+// that does not fit fails and takes no block.
 func TestFullDiskFits(t *testing.T) {
 	dir := smallDisk(t)
 	f := open(t, dir, patient)
@@ -394,8 +393,8 @@ func refill(dir string) error {
 	return err
 }
 
-// TestFailedFirstSave has a first save that comes to nothing in a file that was
-// there before, as lock-path leaves it: the file stays, without a session.
+// TestFailedFirstSave has a first save that fails, in an empty file that was there
+// before, as lock-path leaves it: the file stays, without a session.
 func TestFailedFirstSave(t *testing.T) {
 	for _, limit := range []int{60, 4000} { // within the record, and after it
 		dir := t.TempDir()
@@ -417,8 +416,8 @@ func TestFailedFirstSave(t *testing.T) {
 	}
 }
 
-// TestFailedSaveIsNotSeen has a save that reports a failure although all of its
-// head was written: no reader may take it for stored.
+// TestFailedSaveIsNotSeen has a save that reports a failure after its whole record was
+// written: no reader may see that record.
 func TestFailedSaveIsNotSeen(t *testing.T) {
 	dir := t.TempDir()
 	f := open(t, dir, patient)

@@ -11,10 +11,15 @@ import (
 	"cgisession/store"
 )
 
-// Hold takes the session's lock, marks the access, and leaves the lock on a
-// descriptor that commands inherit: LockFD, if that is on the session's file, else
-// a new one, which is LockFD from then on. Where there is no session and create is
-// set, an empty file is made for it. LockFD on another file is ErrOtherLock.
+// The lock that lasts over several calls: flock(2) on a descriptor that the
+// calls hand down. The lock belongs to the open file, not to a process. It ends
+// when the last process that has the descriptor closes it or dies (flock(2)).
+
+// Hold implements [store.Store]. It marks the access. The lock is on a
+// descriptor that commands inherit: on LockFD, if that is on the session's
+// file, else on a new one, which this store uses as LockFD from then on. For a
+// session that is still to come it makes an empty file. LockFD on another
+// session's file is ErrOtherLock.
 func (f *Store) Hold(handle string, create bool) (store.Lock, error) {
 	_, err := f.follow(handle, create, func(handle string, create bool) (*store.Session, error) {
 		e, err := f.lock(handle, lasting, create)
@@ -24,25 +29,28 @@ func (f *Store) Hold(handle string, create bool) (store.Lock, error) {
 		defer func() { e.close() }()
 		s, _, err := e.load()
 		if errors.Is(err, store.ErrTooLarge) && s != nil {
-			err = nil // a lock reads nothing
+			err = nil // a lock needs no data
 		}
+		// ErrNotFound with a session is the empty file of one that is still to come.
 		if err != nil && (err != store.ErrNotFound || s == nil || !create) {
 			e.discard()
 			return nil, e.invalidate(err)
 		}
-		if e.stored {
+		if e.stored { // an empty file has no access to mark
 			if err := e.touch(s); err != nil {
 				return nil, err
 			}
 		}
+		// close must not release the lock.
 		f.heldFD, e.release = e.lockFD, func() {}
 		return s, nil
 	})
 	return store.Lock{Name: "CGISESSION_LOCK_FD", Value: strconv.Itoa(f.heldFD), FD: f.heldFD}, err
 }
 
-// isHeld reports whether LockFD is on the file that the entry's name leads to.
-// If that cannot be told, to take another lock could be to wait for one's own.
+// isHeld reports whether the lock that was handed down is on the file that the
+// entry's name leads to. If that cannot be told it returns the error, since a
+// second lock on the same file would wait for the first for ever.
 func (e *entry) isHeld() (bool, error) {
 	held, ok, err := e.f.lockStat()
 	if !ok || err != nil {
@@ -59,7 +67,8 @@ func (e *entry) isHeld() (bool, error) {
 	}
 }
 
-// lockStat looks at LockFD, and reports whether there is one.
+// lockStat returns stat(2) of the descriptor that was handed down. ok is false
+// if there is none.
 func (f *Store) lockStat() (st unix.Stat_t, ok bool, err error) {
 	if f.heldFD == 0 {
 		return st, false, nil
@@ -68,15 +77,17 @@ func (f *Store) lockStat() (st unix.Stat_t, ok bool, err error) {
 	return st, true, err
 }
 
-// takeHeld makes sure that LockFD has the lock: exclusive, for reading too,
-// since a shared one would lower the caller's.
+// takeHeld makes sure that the descriptor that was handed down has the
+// exclusive lock, also for a reader: a shared lock would take the exclusive one
+// from the caller. It releases nothing at the end.
 func (e *entry) takeHeld(deadline time.Time) (inode, func(), error) {
 	err := lockWithin(e.lockFD, deadline)
 	held, _, failed := e.f.lockStat()
 	return inodeOf(&held), func() {}, cmp.Or(err, failed)
 }
 
-// takeToKeep takes the lock on a descriptor of its own that survives exec.
+// takeToKeep takes the exclusive lock on a new descriptor that survives
+// execve(2), and leaves it in e.lockFD.
 func (e *entry) takeToKeep(access int, deadline time.Time) (inode, func(), error) {
 	own := entry{f: e.f, handle: e.handle, shard: e.shard, fd: -1}
 	if err := own.open(access); err != nil {
@@ -90,7 +101,7 @@ func (e *entry) takeToKeep(access int, deadline time.Time) (inode, func(), error
 			func() error { return setLock(fd, unix.LOCK_EX) },
 			func() error { return closeFD(fd) })
 		if err == store.ErrLocked {
-			own.fd = -1 // in use until the wait is over
+			own.fd = -1 // waitUntil closes it, once its wait is over
 		}
 	}
 	if err == nil {
@@ -104,7 +115,9 @@ func (e *entry) takeToKeep(access int, deadline time.Time) (inode, func(), error
 	return inodeOf(&own.stat), func() { own.closeData() }, nil
 }
 
-// holdsOther reports whether LockFD is on another file than st's.
+// heldElsewhere reports whether the lock that was handed down is on another
+// session's file than st's, which is a mistake of the caller unless
+// LockElsewhere is set. A removed file is not another session's.
 func (f *Store) heldElsewhere(st *unix.Stat_t) (bool, error) {
 	held, ok, err := f.lockStat()
 	return ok && !f.opts.LockElsewhere && held.Nlink > 0 && inodeOf(&held) != inodeOf(st), err
@@ -116,13 +129,14 @@ func (f *Store) UseFD(fd int) error {
 	return f.CheckLock()
 }
 
-// LockLost implements [store.Locker]: the descriptor is on a file that was removed.
+// LockLost implements [store.Locker]: the lock is lost if its file was removed.
 func (f *Store) LockLost() bool {
 	st, ok, err := f.lockStat()
 	return ok && err == nil && st.Nlink == 0
 }
 
-// CheckLock implements [store.Locker]: the descriptor must be open.
+// CheckLock implements [store.Locker]: the descriptor must be open. It does not
+// check which file it is on; the calls that use it do.
 func (f *Store) CheckLock() error {
 	_, _, err := f.lockStat()
 	if err == unix.EBADF {
@@ -137,6 +151,7 @@ func (f *Store) UnlockFD(handle string, fd int) error {
 	if err := fstat(fd, &st); err != nil {
 		return store.ErrOtherLock
 	}
+	// The lock of a removed file protects nothing; it can always be released.
 	if st.Nlink > 0 && handle != "" {
 		path, err := f.LockPath(handle, false)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -152,6 +167,7 @@ func (f *Store) UnlockFD(handle string, fd int) error {
 
 // LockPath implements [store.Locker].
 func (f *Store) LockPath(handle string, create bool) (string, error) {
+	// By snapshot, which finds the path after moves and waits for no lock.
 	s, err := f.Read(handle, store.Snapshot)
 	if err == nil || errors.Is(err, store.ErrTooLarge) && s != nil {
 		return s.Path, nil
@@ -178,7 +194,8 @@ func (f *Store) LockPath(handle string, create bool) (string, error) {
 	return path, err
 }
 
-// emptyFile returns the entry's path if nothing has been stored in it yet.
+// emptyFile returns the path of the entry's file if nothing is stored in it
+// yet, and ErrNotFound if it is missing, or no session counts in it.
 func (f *Store) emptyFile(e *entry) (string, error) {
 	err := e.open(unix.O_RDONLY)
 	switch {

@@ -56,7 +56,7 @@ func (l *layout) file() []byte {
 	return text
 }
 
-// A step is one save: what it must have written, and what was there before.
+// A step is one save: what it must write, and what the file held before.
 type step struct {
 	before, after []byte
 	old, next     located
@@ -166,7 +166,7 @@ func (s step) torn(t *testing.T, all bool) {
 func (s step) sectors(t *testing.T, rng *rand.Rand, all bool) {
 	t.Helper()
 	if s.err != nil {
-		return // where nothing is stored yet, nothing can be lost
+		return // nothing is stored yet, so nothing can be lost
 	}
 	written := overlaid(s.before, s.from, s.block)
 	first, last := s.from/sector, (s.from+len(s.block)-1)/sector
@@ -195,8 +195,8 @@ func (s step) sectors(t *testing.T, rng *rand.Rand, all bool) {
 	}
 }
 
-// wiped checks that nothing but the new record is left, and that the record
-// stands while the rest is overwritten.
+// wiped checks that only the new record is left, and that it counts while the rest is
+// overwritten.
 func (s step) wiped(t *testing.T) {
 	t.Helper()
 	if rest := slices.Concat(s.after[:s.next.begin], s.after[s.next.end:]); strings.Trim(string(rest), "\n") != "" {
@@ -217,8 +217,7 @@ func (s step) wiped(t *testing.T) {
 	}
 }
 
-// randomData returns data whose text is about n bytes long, some of it like
-// the text of a record.
+// randomData returns data of about n bytes. Some of it looks like a record.
 func randomData(rng *rand.Rand, n int) store.Data {
 	b := fmt.Appendf(nil, `{"%d":"`, rng.Uint32())
 	for len(b) < n {
@@ -263,7 +262,7 @@ func TestSaveLayout(t *testing.T) {
 			rng := rand.New(rand.NewPCG(uint64(i), 1))
 			for round := range 2 {
 				l := newLayout(t)
-				if round == 1 { // after a first save that came to nothing
+				if round == 1 { // after a first save that failed
 					l.plant(t, record{version: 9, created: 1, data: randomData(rng, rng.IntN(9000))}.encode())
 				}
 				for n := range kind.saves {
@@ -324,8 +323,8 @@ func TestShrink(t *testing.T) {
 	}
 }
 
-// TestSlack has a file of just twice what the session needs: it is left alone,
-// so that one whose size swings does not need new blocks all the time.
+// TestSlack has a file of exactly twice the size that the session needs. It is not cut,
+// so that a session that grows and shrinks does not need new blocks all the time.
 func TestSlack(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 5))
 	l := newLayout(t)
@@ -337,7 +336,7 @@ func TestSlack(t *testing.T) {
 	}
 }
 
-// TestSnapshotOfReplacedFile reads a file that its name does not lead to any more.
+// TestSnapshotOfReplacedFile reads an open file that its name no longer leads to.
 func TestSnapshotOfReplacedFile(t *testing.T) {
 	for name, replace := range map[string]func(path string) error{
 		"removed": os.Remove,
@@ -372,8 +371,9 @@ func TestSnapshotOfReplacedFile(t *testing.T) {
 	}
 }
 
-// TestTombstoneOfItself has what a crash leaves in the middle of a move with
-// grace: a tombstone at the new handle. It is no session, and free to a creator.
+// TestTombstoneOfItself has the state that a crash in the middle of a move with a grace
+// leaves: a tombstone at the new handle that leads to itself. It is not a session, and
+// one can be created there.
 func TestTombstoneOfItself(t *testing.T) {
 	l := newLayout(t)
 	future := time.Now().Add(time.Hour).Unix()
@@ -388,7 +388,7 @@ func TestTombstoneOfItself(t *testing.T) {
 	}
 }
 
-// TestPlace asks for places beside every record in a file of a few pages.
+// TestPlace tests nextPlacement beside every record in a file of a few pages.
 func TestPlace(t *testing.T) {
 	lengths := []int{1, 90, 100, 101, 1365, 1366, 2047, 2048, 2049, page - 1, page, page + 1, 3 * page}
 	for _, begin := range []int{0, 1, 99, 100, 101, 2048, page - 1, page, page + 1, 2*page + 100} {
@@ -414,8 +414,9 @@ func TestPlace(t *testing.T) {
 	}
 }
 
-// TestCreatedInFuture has a session from before the clock was set back: the next
-// change stores that it was created now, and nothing else that was not asked for.
+// TestCreatedInFuture has a session from before the clock was set back. The next change
+// stores the present as its time of creation, and nothing that the change did not
+// return.
 func TestCreatedInFuture(t *testing.T) {
 	for _, outcome := range []store.Outcome{store.Keep, store.Save} {
 		l := newLayout(t)
@@ -443,7 +444,7 @@ func TestCreatedInFuture(t *testing.T) {
 	}
 }
 
-// TestAccessChangesNoByte has all that only marks the access.
+// TestAccessChangesNoByte runs every call that only marks the access.
 func TestAccessChangesNoByte(t *testing.T) {
 	l := newLayout(t)
 	l.save(store.Data(`{"a":1}`), store.Save)

@@ -7,8 +7,9 @@ import (
 	"cgisession/store"
 )
 
-// Live implements [store.Store]. A handle without a session costs an open(2) that
-// fails, beside that of the directory which it would be in.
+// Live implements [store.Store]. A handle without a session costs one open(2)
+// that fails, beside the one of its directory. So a client that sends many
+// cookies with made-up ids costs little.
 func (f *Store) Live(handles []string, enough int) ([]string, error) {
 	now := make([]string, len(handles))
 	sessions := make(map[string]bool)

@@ -12,19 +12,27 @@ import (
 	"cgisession/store"
 )
 
-// lockKind is how a session's file is locked: chosen once, since raising a shared
-// lock would drop it first.
+// The lock of a session for one call: flock(2) on the session's file, taken on
+// a descriptor of its own. It belongs to the open file, so it ends with the
+// process at the latest. Locks that last over several calls are in held.go.
+
+// A lockKind is how a session's file is locked. It is chosen once per call,
+// since flock(2) drops a shared lock before it takes the exclusive one.
 type lockKind int
 
 const (
-	shared    lockKind = iota
-	exclusive          // until this call is over
-	lasting            // exclusive, on a descriptor that outlives this call
+	shared    lockKind = iota // for readers; other readers may hold it too
+	exclusive                 // until this call is over
+	lasting                   // exclusive, on a descriptor that outlives this call
 )
 
-// lock opens and locks the session's file; where it is missing and create is
-// set, it makes an empty one. The lock counts only if it is on the file that
-// the name leads to once it is held.
+// lock opens and locks the session's file. A missing file is made, empty, if
+// create is set, and is ErrNotFound otherwise. It waits for LockTimeout at
+// most, then it is ErrLocked.
+//
+// The lock counts only if it is on the file that the name leads to once the
+// lock is held: until then another process may have removed the file or moved
+// the session. In that case it starts again.
 func (f *Store) lock(handle string, kind lockKind, create bool) (*entry, error) {
 	shard, err := f.openShard(handle, create)
 	if err != nil {
@@ -32,6 +40,7 @@ func (f *Store) lock(handle string, kind lockKind, create bool) (*entry, error) 
 	}
 	e := &entry{f: f, handle: handle, shard: shard, fd: -1}
 	deadline := time.Now().Add(f.opts.LockTimeout)
+	// An error that another try may mend is errReplaced; any other ends the loop.
 	for range maxTries {
 		err = e.tryLock(kind, deadline)
 		if err == unix.ENOENT && create {
@@ -56,15 +65,19 @@ func (f *Store) lock(handle string, kind lockKind, create bool) (*entry, error) 
 	return nil, err
 }
 
-// errReplaced says that the name leads to another file than before: look again.
+// errReplaced says that the name now leads to another file than before, or may
+// do so: the caller tries again.
 var errReplaced = errors.New("file replaced")
 
-// tryLock takes the lock and opens the file, for reading only if it must be:
-// on a read-only file system, or to look at a tombstone.
+// tryLock locks and opens the file once. Where the file cannot be opened for
+// writing, on a read-only file system or because it is a tombstone (mode 0400),
+// it is opened for reading, and e.refused holds the reason. A missing file is
+// unix.ENOENT.
 func (e *entry) tryLock(kind lockKind, deadline time.Time) error {
 	if kind == shared {
 		return e.lockAndOpen(kind, unix.O_RDONLY, deadline)
 	}
+	// On NFS an exclusive lock needs a descriptor for writing (flock(2)).
 	err := e.lockAndOpen(kind, unix.O_RDWR, deadline)
 	if err == unix.EROFS || err == unix.EACCES {
 		e.refused = err
@@ -73,7 +86,8 @@ func (e *entry) tryLock(kind lockKind, deadline time.Time) error {
 	return err
 }
 
-// lockAndOpen takes the lock and then opens the same file for its data.
+// lockAndOpen takes the lock and then opens the file's data on a second
+// descriptor. It is errReplaced if the two are not the same file.
 func (e *entry) lockAndOpen(kind lockKind, access int, deadline time.Time) error {
 	locked, release, err := e.take(kind, access, deadline)
 	if err != nil {
@@ -91,8 +105,9 @@ func (e *entry) lockAndOpen(kind lockKind, access int, deadline time.Time) error
 	return nil
 }
 
-// take takes the lock and returns which file it is on: by LockFD where that is
-// on this file, on a descriptor to keep, or for this call alone.
+// take takes the lock and returns the file that it is on, and the function that
+// releases it. The descriptor that was handed down serves as the lock if it is
+// on this very file: to take another lock would be to wait for oneself.
 func (e *entry) take(kind lockKind, access int, deadline time.Time) (inode, func(), error) {
 	held, err := e.isHeld()
 	if stuck := e.f.stuck.Load(); stuck != nil {
@@ -107,6 +122,7 @@ func (e *entry) take(kind lockKind, access int, deadline time.Time) (inode, func
 	case kind == lasting:
 		return e.takeToKeep(access, deadline)
 	}
+	// e.shard was opened last, so its number is about the highest in use.
 	if err := spareDescriptors(e.shard); err != nil {
 		return inode{}, nil, err
 	}
@@ -118,11 +134,14 @@ func (e *entry) take(kind lockKind, access int, deadline time.Time) (inode, func
 	}, err
 }
 
-// lockPath takes the lock of the file at path and returns which file that was
-// and what releases the lock. A busy lock is waited for until the deadline:
-// blocked in flock(2), since the kernel serves waiters in order and polling
-// starves them. Before it waits it runs check. Missing is unix.ENOENT.
-func lockPath(path string, flags int, exclusive bool, deadline time.Time, beforeWait func() error) (inode, func() error, error) {
+// lockPath takes the lock of the file at path and returns the file's inode and
+// what releases the lock. It waits for a busy lock until the deadline, inside
+// flock(2): the kernel serves those who wait in order, while processes that
+// poll can starve. It calls beforeWait first, and gives up with its error. A
+// missing file is unix.ENOENT.
+func lockPath(
+	path string, flags int, exclusive bool, deadline time.Time, beforeWait func() error,
+) (inode, func() error, error) {
 	l := flock.New(path, flock.SetFlag(flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC))
 	try, wait := l.TryRLock, l.RLock
 	if exclusive {
@@ -151,8 +170,9 @@ func lockPath(path string, flags int, exclusive bool, deadline time.Time, before
 	return inode{uint64(st.Dev), uint64(st.Ino)}, release, nil
 }
 
-// waitUntil runs wait, and gives up at the deadline with ErrLocked; then it runs
-// undo, once wait is over, so that a lock that comes later is not kept.
+// waitUntil runs wait, which blocks until it has the lock. At the deadline it
+// returns ErrLocked without it. The wait then goes on in its goroutine, as
+// flock(2) cannot be called off, and undo releases the lock if it still comes.
 func waitUntil(deadline time.Time, wait, undo func() error) error {
 	left := time.Until(deadline)
 	if left <= 0 {
@@ -175,7 +195,9 @@ func waitUntil(deadline time.Time, wait, undo func() error) error {
 	}
 }
 
-// probe is open without keeping the file: whether it is worth waiting for.
+// probe checks, before a wait, that the file is safe to use. A file that is
+// missing by now is fine: whoever holds its lock removed it, and the wait will
+// be short.
 func (e *entry) probe() error {
 	defer e.closeData()
 	if err := e.open(unix.O_RDONLY); err != unix.ENOENT {
@@ -184,8 +206,8 @@ func (e *entry) probe() error {
 	return nil
 }
 
-// make makes the session's file, empty, for the lock to be taken on it by
-// whoever comes first: errReplaced if it is there now.
+// makeEmpty makes the session's file, empty. It returns errReplaced if the file
+// exists afterwards, whichever process made it: the caller goes on to lock it.
 func (e *entry) makeEmpty() error {
 	err := touchat(e.shard, e.handle)
 	e.fresh = e.fresh || err == nil
@@ -195,9 +217,10 @@ func (e *entry) makeEmpty() error {
 	return err
 }
 
-// takeBack removes the empty file that this call made but could not lock, unless
-// another process has it by now: that would hold its lock, or have stored something.
-// Where there are no locks at all nobody can store anything.
+// takeBack removes the empty file that this call made but could not lock. It
+// leaves the file if another process uses it by now, which shows in the file's
+// lock or its size. On a file system without locks no process can have stored
+// anything.
 func (e *entry) takeBack() {
 	if !e.fresh {
 		return
@@ -214,28 +237,27 @@ func (e *entry) takeBack() {
 	}
 }
 
-// busy says who holds the lock, where the system tells.
+// busy returns ErrLocked with the process that holds the lock, where the system
+// tells (see lockHolder), and logs it.
 func (e *entry) busy() error {
-	who := ""
+	holder := ""
 	var st unix.Stat_t
 	if lstatat(e.shard, e.handle, &st) == nil {
-		who = lockHolder(&st)
+		holder = lockHolder(&st)
 	}
 	e.f.opts.LogEvent("lock timeout", e.handle)
-	return e.fail("lock", fmt.Errorf("%w%s; if this request holds the lock, export CGISESSION_LOCK_FD", store.ErrLocked, who))
+	return e.fail("lock", fmt.Errorf("%w%s; if this request holds the lock, "+
+		"export CGISESSION_LOCK_FD", store.ErrLocked, holder))
 }
 
-// A lock that is to be held over several calls stays on a descriptor that the
-// calls hand down. flock(2) belongs to the open file, not to the process: it
-// ends when the last process that has the descriptor closes it or dies.
-
-// pollEvery is how often a lock on a descriptor that was handed down is tried.
-// Blocking is out: if the deadline came first, the lock could still be granted
-// to the caller's descriptor afterwards.
+// pollEvery is the time between two tries for the lock of a descriptor that is
+// used elsewhere too. A wait inside flock(2) is not possible there: if the
+// deadline passed first, the lock could still be granted to that descriptor
+// afterwards.
 const pollEvery = time.Millisecond
 
-// lockWithin takes the exclusive lock of an open file, or returns [store.ErrLocked] at the
-// deadline.
+// lockWithin takes the exclusive lock of the open file fd, or returns
+// [store.ErrLocked] at the deadline.
 func lockWithin(fd int, deadline time.Time) error {
 	for {
 		err := tryFlock(fd, deadline)
@@ -249,9 +271,10 @@ func lockWithin(fd int, deadline time.Time) error {
 	}
 }
 
-// spareDescriptors reports unix.EMFILE unless some numbers above fd are free. To
-// open a file as the lock's library does starts the Go runtime's poller, which
-// ends the program if it cannot have two descriptors.
+// spareDescriptors returns unix.EMFILE unless at least five descriptor numbers
+// above fd are free. The library opens the lock's file with package os, which
+// starts the Go runtime's poller; if that cannot have its two descriptors, the
+// program is aborted.
 func spareDescriptors(fd int) error {
 	const wanted = 5
 	spare, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, fd+wanted)
@@ -264,8 +287,9 @@ func spareDescriptors(fd int) error {
 	return err
 }
 
-// CheckDescriptors is spareDescriptors for what comes before any lock, such as the
-// random source of a new id.
+// CheckDescriptors is spareDescriptors for what runs before any lock is taken,
+// such as reading random bytes for a new id. It returns unix.EMFILE if too few
+// are free.
 func CheckDescriptors() error {
 	next, err := unix.FcntlInt(uintptr(unix.Stdin), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {

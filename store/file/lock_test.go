@@ -48,7 +48,7 @@ func flocksOf(t *testing.T, ino uint64) (held, waiting int) {
 	return held, waiting
 }
 
-// eventually waits until done is true, which it must become.
+// eventually waits until done returns true, and fails the test if that takes too long.
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); !done(); time.Sleep(time.Millisecond) {
@@ -58,13 +58,13 @@ func eventually(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// An answer is what a call on another goroutine came to.
+// An answer is the result of a call on another goroutine.
 type answer struct {
 	session *store.Session
 	err     error
 }
 
-// waiter runs call and returns once that waits for the lock of the file at path.
+// waiter starts call and returns once the call waits for the lock of the file at path.
 func waiter(t *testing.T, path string, call func() (*store.Session, error)) <-chan answer {
 	t.Helper()
 	_, before := flocks(t, path)
@@ -80,7 +80,7 @@ func waiter(t *testing.T, path string, call func() (*store.Session, error)) <-ch
 	return done
 }
 
-// result returns what a waiter's call came to.
+// result returns the result of a waiter's call.
 func result(t *testing.T, done <-chan answer) (*store.Session, error) {
 	t.Helper()
 	select {
@@ -102,7 +102,7 @@ func holder(t *testing.T, dir, handle string) *child {
 	return c
 }
 
-// findDelete empties dir as a cron job of find's would.
+// findDelete empties dir as a cron job with find -delete does.
 func findDelete(t *testing.T, dir string) {
 	t.Helper()
 	if out, err := exec.Command("find", dir, "-type", "f", "-delete").CombinedOutput(); err != nil {
@@ -135,8 +135,8 @@ func TestLockedByOtherProcess(t *testing.T) {
 	}
 }
 
-// TestReadersShare has another process's shared lock: readers go on, writers do
-// not.
+// TestReadersShare has another process with the shared lock: readers go on, writers
+// wait.
 func TestReadersShare(t *testing.T) {
 	dir := t.TempDir()
 	s := create(t, open(t, dir, patient), `{"a":1}`)
@@ -155,7 +155,8 @@ func TestReadersShare(t *testing.T) {
 	}
 }
 
-// TestLockTimeout gives up, and later gets no lock that nobody would release.
+// TestLockTimeout gives up a wait, and does not get the lock later, when no call would
+// release it.
 func TestLockTimeout(t *testing.T) {
 	dir := t.TempDir()
 	s := create(t, open(t, dir, patient), `{"a":1}`)
@@ -194,8 +195,8 @@ func descriptors(t *testing.T, path string) (n int) {
 	return n
 }
 
-// TestHoldTimeout gives up a wait for a lock that was to be kept. Its descriptor
-// stays open as long as the wait, so that no other file can get the number.
+// TestHoldTimeout gives up a wait for a lock that was to last. Its descriptor stays open
+// as long as the wait does, so that no other file can get the number.
 func TestHoldTimeout(t *testing.T) {
 	if _, err := os.Stat("/proc/self/fd"); err != nil {
 		t.Skip(err)
@@ -237,8 +238,8 @@ func TestHolderKilled(t *testing.T) {
 	holds(t, f, s.Handle, 4, `{"n":3}`)
 }
 
-// TestDeletedUnderWaiter has find -delete take the file away while its lock is
-// waited for: who may create makes a new one.
+// TestDeletedUnderWaiter deletes the file with find while calls wait for its lock: those
+// that may create the session do so.
 func TestDeletedUnderWaiter(t *testing.T) {
 	dir := t.TempDir()
 	f := open(t, dir, patient)
@@ -254,7 +255,7 @@ func TestDeletedUnderWaiter(t *testing.T) {
 		t.Errorf("creating: %+v, %v; want a new session", made, err)
 	}
 	for name, w := range map[string]<-chan answer{"reading": reading, "updating": updating} {
-		// None before it was made anew, or the new one.
+		// No session before it was created again, or the new one.
 		if s, err := result(t, w); !errors.Is(err, store.ErrNotFound) && (err != nil || string(s.Data) != `{"n":1}`) {
 			t.Errorf("%s: %+v, %v", name, s, err)
 		}
@@ -262,8 +263,8 @@ func TestDeletedUnderWaiter(t *testing.T) {
 	holds(t, f, s.Handle, 1, `{"n":1}`)
 }
 
-// TestReplacedUnderWaiter has another process make the session anew, before the
-// lock of the old file is free: the waiters go on with the new one.
+// TestReplacedUnderWaiter has another process create the session again before the lock
+// of the old file is released: the waiting calls go on with the new file.
 func TestReplacedUnderWaiter(t *testing.T) {
 	dir := t.TempDir()
 	f := open(t, dir, patient)
@@ -286,8 +287,8 @@ func TestReplacedUnderWaiter(t *testing.T) {
 	holds(t, f, s.Handle, 3, `{"n":7}`)
 }
 
-// TestNewFileLockedUnderWaiter has the new file locked too: a lock of the old one
-// is worth nothing, so that the waiters wait again.
+// TestNewFileLockedUnderWaiter has the new file locked too. The lock of the old one is
+// useless, so the waiting calls wait again.
 func TestNewFileLockedUnderWaiter(t *testing.T) {
 	dir := t.TempDir()
 	f := open(t, dir, patient)
@@ -332,8 +333,8 @@ func TestNewFileLockedUnderWaiter(t *testing.T) {
 	holds(t, f, s.Handle, 3, `{"n":7}`)
 }
 
-// TestDeletedWithoutCreator is the same where nobody may create: not found, and
-// no file comes back.
+// TestDeletedWithoutCreator is the same with calls that may not create: they return
+// ErrNotFound, and no file is made.
 func TestDeletedWithoutCreator(t *testing.T) {
 	dir := t.TempDir()
 	f := open(t, dir, patient)
@@ -355,8 +356,8 @@ func TestDeletedWithoutCreator(t *testing.T) {
 	}
 }
 
-// TestDeletedWhileChanging has the file go while a change is under way: what
-// was saved is gone with it, and that is said.
+// TestDeletedWhileChanging deletes the file during a change. The save is lost with the
+// file, and reported as ErrNotFound.
 func TestDeletedWhileChanging(t *testing.T) {
 	dir := t.TempDir()
 	f := open(t, dir, patient)
@@ -386,7 +387,7 @@ func TestDeletedWhileChanging(t *testing.T) {
 	}
 }
 
-// TestDeletedWhileMoving has the file go while it is about to move.
+// TestDeletedWhileMoving deletes the file just before it is moved.
 func TestDeletedWhileMoving(t *testing.T) {
 	dir := t.TempDir()
 	f := open(t, dir, patient)
@@ -407,8 +408,8 @@ func TestDeletedWhileMoving(t *testing.T) {
 	}
 }
 
-// TestMovedUnderWaiter has the session move while its lock is waited for by the
-// old handle.
+// TestMovedUnderWaiter moves the session while calls wait for its lock by the old
+// handle.
 func TestMovedUnderWaiter(t *testing.T) {
 	for _, grace := range []time.Duration{0, time.Hour} {
 		dir := t.TempDir()
@@ -458,8 +459,8 @@ func TestMovedUnderWaiter(t *testing.T) {
 	}
 }
 
-// TestRenamedUnderWaiter moves the file away with nobody else waiting, so that
-// the waiter certainly comes after it.
+// TestRenamedUnderWaiter moves the file away while only one call waits, so that this
+// call certainly comes after the move.
 func TestRenamedUnderWaiter(t *testing.T) {
 	dir := t.TempDir()
 	f := open(t, dir, patient)
@@ -502,8 +503,8 @@ func TestCounterOfProcesses(t *testing.T) {
 	}
 }
 
-// TestWriterKilled kills a process at any moment of its saves: what it reported
-// is stored, and one save more at most.
+// TestWriterKilled kills a process at any moment of its saves. The saves that it
+// reported are stored, and at most one more.
 func TestWriterKilled(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 4))
 	for _, most := range []int{500, 20_000} {
@@ -522,7 +523,7 @@ func TestWriterKilled(t *testing.T) {
 				last = version
 			}
 			c.cmd.Process.Kill()
-			for c.stdout.Scan() { // what it reported until then
+			for c.stdout.Scan() { // the saves that it reported before
 				if version, err := strconv.ParseUint(c.stdout.Text(), 10, 64); err == nil {
 					last = version
 				}
@@ -540,8 +541,8 @@ func TestWriterKilled(t *testing.T) {
 	}
 }
 
-// TestSnapshotsOfOtherProcess reads without the lock while another process
-// saves: versions never go back, and each is whole.
+// TestSnapshotsOfOtherProcess reads without the lock while another process saves. The
+// version never goes back, and each reading is a whole record.
 func TestSnapshotsOfOtherProcess(t *testing.T) {
 	for _, most := range []int{500, 20_000} {
 		dir := memory(t)
@@ -587,9 +588,9 @@ func memory(t testing.TB) string {
 	return dir
 }
 
-// TestFindDeleteWhileCounting deletes the session over and over while others
-// count in it. Each session made anew has a name of its own in its data: of each
-// every version is reported once, and none between is missing.
+// TestFindDeleteWhileCounting deletes the session over and over while processes count
+// in it. Each new session has a name of its own in its data. For each name every
+// version is reported once, and none in between is missing.
 func TestFindDeleteWhileCounting(t *testing.T) {
 	const workers, each = 6, 150
 	dir := memory(t)

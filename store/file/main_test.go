@@ -18,9 +18,9 @@ import (
 	"cgisession/store/file"
 )
 
-// childVar names what this test binary does instead of testing, when it is run
-// again as a process of its own. Its arguments are the directory and handle of
-// a session, and then what the task takes.
+// childVar is the environment variable with the task for this test binary when it is run
+// again as a process of its own. Its arguments are the directory and the handle of a
+// session, and then those of the task.
 const childVar = "CGISESSION_STORE_TEST_CHILD"
 
 var children = map[string]func(dir, handle string, args []string) error{
@@ -86,7 +86,7 @@ func (c *child) kill() {
 	c.cmd.Wait()
 }
 
-// end lets a child go on that waits for the end of its stdin.
+// end closes the child's stdin, which tells it to go on, and waits for its end.
 func (c *child) end(t *testing.T) {
 	t.Helper()
 	c.stdin.Close()
@@ -198,7 +198,7 @@ func writeUntilKilled(dir, handle string, args []string) error {
 }
 
 // saveLimited saves args[1] bytes of data under a file size limit of args[0],
-// and prints what came of it.
+// and prints the result.
 func saveLimited(dir, handle string, args []string) error {
 	var limit unix.Rlimit // of numbers with a sign on FreeBSD
 	if _, err := fmt.Sscan(args[0], &limit.Cur); err != nil {

@@ -12,13 +12,16 @@ import (
 	"cgisession/store"
 )
 
+// How doctor checks the data directory and the directories in it, and mends
+// them.
+
 // dirFaults returns what is wrong with the directories in the data directory.
 func (f *Store) dirFaults() (faults []dirFault) {
 	names := []string{damagedDir, usersDir}
 	for n := range shards {
 		names = append(names, shardName(n))
 	}
-	// What is in something else than an own directory is moved aside with that.
+	// An index that is not a directory of this user is set aside with all that is in it.
 	var st unix.Stat_t
 	if lstatat(f.root, usersDir, &st) == nil && isOwnDir(&st) {
 		for n := range shards {
@@ -28,13 +31,15 @@ func (f *Store) dirFaults() (faults []dirFault) {
 	for _, name := range names {
 		if err := f.checkDir(name); err != nil {
 			_, usable := err.(wrongMode)
-			faults = append(faults, dirFault{name, &fs.PathError{Op: "open", Path: f.dir + "/" + name, Err: err}, usable})
+			err = &fs.PathError{Op: "open", Path: f.dir + "/" + name, Err: err}
+			faults = append(faults, dirFault{name, err, usable})
 		}
 	}
 	return faults
 }
 
-// checkDir reports what is wrong with one directory. One that is missing is fine.
+// checkDir returns what is wrong with one directory in the data directory: the
+// error of opening it, or its mode. A missing one is fine.
 func (f *Store) checkDir(name string) error {
 	fd, err := openDir(f.root, name)
 	if err == unix.ENOENT {
@@ -54,17 +59,15 @@ func (f *Store) checkDir(name string) error {
 	return err
 }
 
-// What mends the data directory and the directories in it.
-
-// A dirFault is a directory in the data directory that has not the right mode or
-// owner.
+// A dirFault is a directory in the data directory with the wrong mode or owner.
 type dirFault struct {
-	name   string
+	name   string // relative to the data directory
 	err    error
-	usable bool // the store uses it all the same
+	usable bool // the store uses the directory nevertheless
 }
 
-// effect says what comes of it.
+// effect returns what does not work because of the fault, in words for an
+// operator.
 func (d dirFault) effect() string {
 	switch {
 	case d.usable:
@@ -77,17 +80,19 @@ func (d dirFault) effect() string {
 	return "the sessions in it are out of reach"
 }
 
-// closedMode is the mode of a directory while things are moved out of it.
-// Others cannot get in, for they have no x; and the store refuses it, for the
-// group has w. So no request uses what is about to be moved, and a repair that is
-// killed begins anew.
+// closedMode is the mode of a directory while things are moved out of it. Other
+// users cannot reach what is in it, as they have no x. The store refuses it,
+// since the group has w; so no request uses what is about to be moved. If the
+// repair is killed, the mode stays, and the next repair begins again.
 const closedMode = 0o720
 
-// mendRoot moves all sessions aside if others can write the data directory, makes
-// it private, and returns what it did. What else is wrong with it is left.
+// mendRoot sets all sessions aside if other users can write to the data
+// directory, makes the directory private, and returns what it did, in words for
+// an operator. It does nothing about any other fault.
 func (f *Store) mendRoot() (did []string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	// A directory that is open already was safe when it was opened.
 	if f.root >= 0 {
 		return nil, nil
 	}
@@ -106,16 +111,20 @@ func (f *Store) mendRoot() (did []string, err error) {
 		closeFD(fd)
 		return nil, err
 	}
-	return []string{fmt.Sprintf("%d directories of sessions in it are now in %s/%s", aside, f.dir, damagedDir), "its mode is now 0700"}, nil
+	where := fmt.Sprintf("%d directories of sessions in it are now in %s/%s", aside, f.dir, damagedDir)
+	return []string{where, "its mode is now 0700"}, nil
 }
 
-// emptyRoot moves aside what the store would use in the data directory, and makes
-// that private. The index of users stays, since only the sessions say whose they
-// are.
+// emptyRoot sets aside what the store would use in the data directory, returns
+// how many directories of sessions that were, and makes the data directory
+// private. The index of users stays: it is only believed where a session says
+// the same.
 func (f *Store) emptyRoot() (aside int, err error) {
 	if err = f.checkOurs(); err != nil {
 		return 0, err
 	}
+
+	// From here to the last fchmod other calls are refused.
 	if err = fchmod(f.root, closedMode); err != nil {
 		return 0, err
 	}
@@ -136,14 +145,17 @@ func (f *Store) emptyRoot() (aside int, err error) {
 	if _, err = f.setAside(f.root, cursorFile, cursorFile); err != nil && err != unix.ENOENT {
 		return aside, err
 	}
+
+	// The directory is opened to requests only after the renames are on the disk.
 	if err = fsync(f.root); err == nil {
 		err = fchmod(f.root, 0o700)
 	}
 	return aside, err
 }
 
-// checkOurs refuses a directory whose mode is not to be changed, such as /tmp or
-// /etc: it holds something, but nothing that the store of this user made.
+// checkOurs returns an error for a directory that is not empty but holds
+// nothing that this store made for this user, such as /tmp or /etc. Its mode
+// must not be changed.
 func (f *Store) checkOurs() error {
 	fd, err := openat(f.root, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -163,16 +175,16 @@ func (f *Store) checkOurs() error {
 	return err
 }
 
-// isShard reports whether it may be a directory of sessions: one that is named so,
-// and is empty, holds a session or cannot be read. A site's pages in German are in
-// a directory de.
+// isShard reports whether the name may be that of a directory of sessions. The
+// name alone is not enough: a web site may keep its German pages in a directory
+// "de". It must also be empty, hold a session's file, or be unreadable.
 func (f *Store) isShard(name string) bool {
 	if len(name) != 2 || !store.IsHex(name) {
 		return false
 	}
 	fd, err := openat(f.root, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
-		return err == unix.EACCES
+		return err == unix.EACCES // its mode may be what is to be mended
 	}
 	empty := true
 	errHandle := errors.New("a session's file")
@@ -186,13 +198,16 @@ func (f *Store) isShard(name string) bool {
 	return empty || err != nil
 }
 
-// mendDir mends the directory of a fault, or moves what is in its place aside,
-// and returns which. "." is the data directory itself.
+// mendDir mends the directory of this name, or sets aside what is in its place,
+// and returns what it did, in words for an operator. "." is the data directory
+// itself.
 func (f *Store) mendDir(name string) (did string, err error) {
 	var st unix.Stat_t
 	if err := lstatat(f.root, name, &st); err != nil {
 		return "", err
 	}
+	// Sessions that other users could write are not trusted; an index or what is damaged
+	// is not trusted anyway.
 	holdsSessions := name[0] != '.'
 	if !isOwnDir(&st) || holdsSessions && isOpen(&st) {
 		return f.setAside(f.root, name, strings.ReplaceAll(name, "/", "."))
@@ -210,8 +225,9 @@ func (f *Store) mendDir(name string) (did string, err error) {
 	return "its mode is now 0700", chmodat(f.root, name, 0o700)
 }
 
-// setStrangersAside moves aside what others made in a directory of the index of users
-// under the names of entries: they would be in the way of its own.
+// setStrangersAside sets aside the files that other users made under the names
+// of entries in a directory of the index of users: the store could not mark
+// them.
 func (f *Store) setStrangersAside(name string) error {
 	if err := chmodat(f.root, name, closedMode); err != nil {
 		return err

@@ -10,13 +10,21 @@ import (
 	"cgisession/store"
 )
 
-// maxMends bounds what is mended of one file: it may have several faults, and
-// others may go on with it meanwhile.
+// How doctor --repair mends the file of a session. What cannot be mended is set
+// aside, and the damaged part of a file is copied first, so that no data is
+// ever deleted.
+//
+// A file that other users could only read is mended. A file that they could
+// write is set aside, however whole it looks: one of them could have renamed a
+// session of theirs to the handle of another visitor, who would then use it.
+
+// maxMends is how many faults of one file are mended. A file may have several,
+// and other processes may change it meanwhile.
 const maxMends = 8
 
-// mend mends what stands in the place of a session's file until Look finds
-// nothing wrong with it, or moves it aside, and returns what it did; nothing if
-// there is no need any more. It marks no access.
+// mend mends the session's file until no fault is left, or sets it aside, and
+// returns what it did, in words for an operator; nothing if there was no fault
+// any more. It marks no access.
 func (f *Store) mend(handle string) (did []string, err error) {
 	for range maxMends {
 		once, err := f.mendOnce(handle)
@@ -28,7 +36,8 @@ func (f *Store) mend(handle string) (did []string, err error) {
 	return did, nil
 }
 
-// mendOnce mends one fault.
+// mendOnce mends one fault of the session's file; did is empty if there is
+// none.
 func (f *Store) mendOnce(handle string) (did string, err error) {
 	shard, err := f.openShard(handle, false)
 	if err == store.ErrNotFound {
@@ -53,8 +62,8 @@ func (f *Store) mendOnce(handle string) (did string, err error) {
 	return e.mend()
 }
 
-// mendByStat mends what stat(2) can tell. No session is used that is in a place
-// with one of these faults, so that nobody has its lock.
+// mendByStat mends a fault that stat(2) shows. It needs no lock: the store
+// refuses to open a file with such a fault, so no process can be using it.
 func (f *Store) mendByStat(shard int, handle string) (did string, err error) {
 	var st unix.Stat_t
 	err = lstatat(shard, handle, &st)
@@ -71,7 +80,7 @@ func (f *Store) mendByStat(shard int, handle string) (did string, err error) {
 	return "", nil
 }
 
-// mend mends one fault of the locked file.
+// mend mends one fault of the locked file; did is empty if there is none.
 func (e *entry) mend() (did string, err error) {
 	text, err := e.read()
 	if errors.Is(err, store.ErrTooLarge) {
@@ -80,6 +89,9 @@ func (e *entry) mend() (did string, err error) {
 	if err != nil {
 		return "", err
 	}
+
+	// The order matters: what is set aside needs no mending, and the times come last,
+	// since removing the damage writes to the file.
 	at, err := current(text)
 	mode := checkMode(&e.stat, at.record)
 	switch wrong := damage(text, at, err); {
@@ -102,8 +114,8 @@ func (e *entry) mend() (did string, err error) {
 	return "", nil
 }
 
-// removeOrphan removes a tombstone that leads to itself, which holds no data. It is
-// locked here, so the move that made it is not under way any more.
+// removeOrphan removes a tombstone that leads to itself; it holds no data. The
+// caller has its lock, so the move that made it is not in progress any more.
 func (e *entry) removeOrphan() (did string, err error) {
 	if err := e.stillLinked(); err == errReplaced {
 		return "", nil
@@ -113,9 +125,11 @@ func (e *entry) removeOrphan() (did string, err error) {
 	return "it held no data, and is removed", unlinkat(e.shard, e.handle)
 }
 
-// removeDamage puts line feeds in the place of all but the record that counts.
-// It stays where it is, so that a crash does no harm.
+// removeDamage copies the file's text and overwrites all but the record that
+// counts with line feeds. That record stays where it is, so a crash does no
+// harm.
 func (e *entry) removeDamage(text []byte, at located) (did string, err error) {
+	// The copy is on the disk before the text is overwritten.
 	copied, err := e.f.copyAside(e.handle, text)
 	if err == nil {
 		err = e.blank(at.begin, at.end, len(text))
@@ -126,7 +140,8 @@ func (e *entry) removeDamage(text []byte, at located) (did string, err error) {
 	return "now it is mended, and a copy of what it was is " + copied, err
 }
 
-// setBackCreated stores that the session was created now.
+// setBackCreated stores the present as the time of creation, and keeps the time
+// of the last access.
 func (e *entry) setBackCreated(at located) (did string, err error) {
 	now := time.Now()
 	accessed := modified(&e.stat)

@@ -33,7 +33,7 @@ func (l *layout) mendable(mode os.FileMode, accessed time.Time, text []byte) {
 	}
 }
 
-// inspect returns what Look says of the session.
+// inspect returns the state of the session and what is wrong with it, by Look.
 func (l *layout) look() (s *store.Session, state store.State, wrong error) {
 	l.t.Helper()
 	err := l.f.Look(l.handle, func(found *store.Session, as store.State, what error) error {
@@ -47,8 +47,8 @@ func (l *layout) look() (s *store.Session, state store.State, wrong error) {
 	return s, state, wrong
 }
 
-// What a repair mends it leaves as it was but for the fault, also the last access:
-// it ends no session that has timed out.
+// A repair changes nothing but the fault: the last access stays, and a session that has
+// timed out is not ended.
 func TestMend(t *testing.T) {
 	now := time.Now()
 	accessed := now.Add(-2 * time.Hour).Truncate(time.Second)
@@ -63,7 +63,7 @@ func TestMend(t *testing.T) {
 		mode     os.FileMode
 		accessed time.Time
 		text     []byte
-		want     string // what is wrong with it, before
+		want     string // the fault that Look reports before the repair
 		version  uint64 // after
 		aside    int    // files that are put aside
 	}{
@@ -126,7 +126,7 @@ func TestMend(t *testing.T) {
 	}
 }
 
-// A file out of which a damaged version was taken can be saved to as any other.
+// After a damaged version was removed from a file, saves work as in any other file.
 func TestMendThenSave(t *testing.T) {
 	l := newLayout(t)
 	l.save(store.Data(`{"a":1}`), store.Save)
@@ -135,13 +135,13 @@ func TestMendThenSave(t *testing.T) {
 	if did, err := l.f.mend(l.handle); err != nil || len(did) != 1 {
 		t.Fatalf("%q, %v", did, err)
 	}
-	l.largest = page // of which the file has room for one more
+	l.largest = page // the file has room for one more record of this size
 	for range 5 {
 		l.save(store.Data(`{"a":2}`), store.Save)
 	}
 }
 
-// What is no file is moved, not followed and not opened.
+// Something else than a regular file is set aside, but not followed or opened.
 func TestMendMovesStrangers(t *testing.T) {
 	for what, plant := range map[string]func(path string) error{
 		"socket": func(path string) error {
@@ -187,13 +187,13 @@ func TestMendMovesStrangers(t *testing.T) {
 	}
 }
 
-// orphan makes what a move with grace has made before its exchange.
+// orphan makes the tombstone that a move with a grace makes before its exchange.
 func (l *layout) orphan() {
 	until := time.Now().Add(time.Hour)
 	l.mendable(0o400, until, record{version: 1, created: 1, movedTo: l.handle, until: until.Unix()}.encode())
 }
 
-// An old id that leads to itself is named, and removed.
+// A tombstone that leads to itself is reported and removed.
 func TestMendOrphan(t *testing.T) {
 	l := newLayout(t)
 	l.orphan()
@@ -208,7 +208,7 @@ func TestMendOrphan(t *testing.T) {
 	}
 }
 
-// One of a move that is under way is left alone: the session comes in its place.
+// A tombstone of a move in progress is left alone: the session will take its place.
 func TestMendMoveUnderWay(t *testing.T) {
 	l := newLayout(t)
 	l.f.opts.LockTimeout = time.Minute
@@ -248,8 +248,7 @@ func TestMendMoveUnderWay(t *testing.T) {
 	}
 }
 
-// An entry of the index of users that is removed comes back if its session came
-// to be there meanwhile.
+// A removed entry of the index of users is made again if its session appeared meanwhile.
 func TestUserEntryComesBack(t *testing.T) {
 	l := newLayout(t)
 	if err := l.f.addUser("ann", l.handle); err != nil {

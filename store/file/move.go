@@ -34,15 +34,18 @@ func (f *Store) Move(from, to string, grace time.Duration, change store.Change) 
 	return store.MovedBefore(f, from, s, err)
 }
 
-// move renames the session's file and carries out a change, under its lock: in
-// this order, so that what a log-in stores is never found by the old handle
-// alone. The index of users leads to the new handle before the session is there.
+// move renames the session's file to the new handle and carries out the change,
+// under its lock. The rename comes first: what a log-in stores must never be
+// found by the old handle alone. The index of users leads to the new handle
+// before the session is there. If anything fails later, the session is moved
+// back.
 func (e *entry) move(s *store.Session, at located, to string, grace time.Duration, change store.Change) error {
 	until := store.GraceEnd(time.Now(), grace)
 	outcome, err := change.Moving(s, until)
 	if err != nil {
 		return err
 	}
+	// An entry for a move that fails leads nowhere, and does no harm.
 	if err := e.f.addUser(s.User, to); err != nil {
 		return err
 	}
@@ -51,19 +54,21 @@ func (e *entry) move(s *store.Session, at located, to string, grace time.Duratio
 		return err
 	}
 	defer closeFD(shard)
-	var left *entry
+	var left *entry // the tombstone at the old handle
 	if grace > 0 {
 		if left, err = e.leaveTombstone(shard, to, until); err == nil {
 			defer left.closeData()
 		}
 	} else if err = renameNew(e.shard, e.handle, shard, to); err == unix.ENOENT {
-		err = store.ErrNotFound // removed by one who takes no lock
+		err = store.ErrNotFound // removed by a program that takes no lock
 	} else if err != nil {
 		err = e.fail("rename", err)
 	}
 	if err != nil {
 		return err
 	}
+	// Any failure from here on moves the session back. The descriptor is the same under
+	// both names, so the change goes on with that of the old one.
 	if err = e.syncDirs(shard); err == nil {
 		target := *e
 		target.shard, target.handle = shard, to
@@ -78,25 +83,30 @@ func (e *entry) move(s *store.Session, at located, to string, grace time.Duratio
 	return nil
 }
 
-// leaveTombstone moves the session and leaves a tombstone at the old handle. It
-// is whole on the disk before the exchange that brings it there, so that a crash
-// leaves either the session where it was, or the tombstone in its place. It is
-// locked from its making until the caller closes it, once the move is done or undone:
-// if this process is stopped for longer than the grace, a cleanup would take it for
-// one that is over, and both exchanges need it. What takes no lock, such as
-// find -delete, may still remove it; then it is made again.
+// leaveTombstone moves the session and leaves a tombstone at the old handle: it
+// makes the tombstone at the new handle and exchanges the two names in one
+// step. The tombstone is on the disk by then, so a crash leaves either the
+// session where it was, or the tombstone in its place.
+//
+// The tombstone stays locked until the caller closes it, once the move is done
+// or undone. Otherwise, if this process were stopped for longer than the grace,
+// a sweep could remove the tombstone, which the exchange and moveBack need. A
+// program that takes no lock, such as find -delete, may still remove it; then
+// it is made again.
 func (e *entry) leaveTombstone(shard int, to string, until int64) (*entry, error) {
 	var op string
 	var err error
 	for range store.MaxHops {
 		t := &entry{f: e.f, handle: to, shard: shard, fd: -1, release: func() {}}
-		op, err = "make a tombstone for", t.makeTombstone(record{version: 1, created: time.Now().Unix(), movedTo: to, until: until})
+		tombstone := record{version: 1, created: time.Now().Unix(), movedTo: to, until: until}
+		op, err = "make a tombstone for", t.makeTombstone(tombstone)
 		if err == nil {
 			op, err = "exchange", exchange(e.shard, e.handle, shard, to)
 		}
 		if err == nil {
 			return t, nil
 		}
+		// The tombstone is removed again, but no other file that has the new handle.
 		if t.linkedAt(shard, to) {
 			unlinkat(shard, to)
 		}
@@ -105,26 +115,29 @@ func (e *entry) leaveTombstone(shard int, to string, until int64) (*entry, error
 			break
 		}
 		if gone := e.stillLinked(); gone == errReplaced {
-			return nil, store.ErrNotFound // the session was removed by one who takes no lock
+			return nil, store.ErrNotFound // a program that takes no lock removed the session
 		} else if gone != nil {
 			return nil, gone
 		}
 	}
+	// Of the kernel, and of the file system (renameat2(2)).
 	if err == unix.ENOSYS || err == unix.EINVAL {
 		err = fmt.Errorf("%w: it cannot exchange two names; leave out --grace", store.ErrUnsupported)
 	}
 	return nil, e.fail(op, err)
 }
 
-// makeTombstone writes the record to a new file, which stays open and locked, and
-// syncs it and its directory. To stat, mode 0400 and a time in the past are a
-// tombstone that is over, so the file gets the time first and then the mode.
+// makeTombstone writes the record to a new file, and syncs the file and its
+// directory. The file stays open and locked. It gets its time, the end of the
+// grace, before its mode: to stat(2), mode 0400 with a time in the past is a
+// tombstone that is over, and a sweep would remove it.
 func (e *entry) makeTombstone(r record) error {
 	var err error
 	e.fd, err = createat(e.shard, e.handle, unix.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
+	// Before the file has its mode and its time, so that no sweep takes it for an old one.
 	err = lockWithin(e.fd, time.Now().Add(e.f.opts.LockTimeout))
 	if err == nil {
 		err = pwriteAll(e.fd, r.encode(), 0)
@@ -144,12 +157,14 @@ func (e *entry) makeTombstone(r record) error {
 	return err
 }
 
-// isTombstone tells a tombstone by its mode.
+// isTombstone reports whether stat(2) shows a tombstone: mode 0400, which no
+// session has. It needs no open file.
 func isTombstone(st *unix.Stat_t) bool { return st.Mode&0o777 == 0o400 }
 
-// syncDirs puts a rename on the disk: both directories, if they are two. The
-// file goes first: btrfs writes a file's old and new names together then, while
-// a power cut between the directories would leave it under both.
+// syncDirs makes a rename durable: it syncs the file, the new directory and the
+// old one. The file comes first, because btrfs then writes the file's old and
+// new names together; without that, a power cut between the two directories
+// would leave the session under both handles.
 func (e *entry) syncDirs(to int) error {
 	if err := e.syncDir(e.fd); err != nil {
 		return err
@@ -160,10 +175,11 @@ func (e *entry) syncDirs(to int) error {
 	return e.syncDir(e.shard)
 }
 
-// moveBack undoes a move that will be reported as not done: the client would
-// never learn the new id. It does not replace a session that was made at the
-// old handle meanwhile; nothing is there if one who takes no lock removed the
-// tombstone that was left.
+// moveBack undoes a move that will be reported as failed: the client never
+// learns the new id. left is the tombstone at the old handle, nil for a move
+// without a grace. If a program that takes no lock removed it, the session is
+// renamed back, but not over one that was made at the old handle meanwhile. A
+// failure is logged.
 func (e *entry) moveBack(shard int, to string, left *entry) {
 	var err error
 	if left == nil || !left.linkedAt(e.shard, e.handle) {
@@ -176,13 +192,15 @@ func (e *entry) moveBack(shard int, to string, left *entry) {
 	}
 }
 
-// movedError says that a tombstone stands where the session was.
+// A movedError is what a tombstone stands for: the session is now at another
+// handle.
 type movedError struct{ to string }
 
 func (e movedError) Error() string { return "moved to " + e.to }
 
-// endMoved removes the tombstones from the handle on, once the session that they lead
-// to has ended. One that stays leads nowhere.
+// endMoved removes the tombstones from the handle on, after the session that
+// they lead to has ended. An error is logged only: a tombstone that stays leads
+// nowhere.
 func (f *Store) endMoved(handle string) {
 	for range store.MaxHops + 1 {
 		next, err := f.removeTombstone(handle)
@@ -196,8 +214,8 @@ func (f *Store) endMoved(handle string) {
 	}
 }
 
-// removeTombstone removes the tombstone at the handle, and returns where it led; empty:
-// there is none.
+// removeTombstone removes the tombstone at the handle under its lock, and
+// returns the handle that it led to; empty if there is none.
 func (f *Store) removeTombstone(handle string) (next string, err error) {
 	e, err := f.lock(handle, exclusive, false)
 	if errors.Is(err, store.ErrNotFound) {

@@ -15,33 +15,37 @@ import (
 	"cgisession/store"
 )
 
-// A head is one line of a session's file:
+// A record is one line of a session's file:
 //
 //	{"crc":"<8 hex>","version":12,"created":1764000000,"data":{…}}
 //
-// The crc is the CRC-32C (RFC 3720, appendix B.4) of all that follows its
-// comma up to the line feed. A session of a user has "user", and one that was
-// moved with a grace "old", an object of its OldKeys with the end of each. A
-// tombstone has "moved" and "until" in place of data. Unknown members are passed
-// over.
+// The crc is the CRC-32C (RFC 3720, appendix B.4) of everything after its
+// comma, up to the line feed. The session of a user has "user" before its data.
+// One that was moved with a grace has "old", an object of its old keys and the
+// end of each in Unix seconds. A tombstone has "moved" and "until" in place of
+// data. Unknown members are ignored, so that a later version of the program can
+// add some.
 type record struct {
 	version uint64
 	created int64  // Unix seconds
-	user    string // who logged in; empty: nobody
-	movedTo string // a tombstone's: the handle where the session is now
-	until   int64  // a tombstone's: Unix seconds at which it is over
+	user    string // the user who logged in; empty: nobody
+	movedTo string // of a tombstone: the handle of the session now; else empty
+	until   int64  // of a tombstone: end of its grace, Unix seconds
 	old     []store.OldKey
 	data    store.Data
 }
 
+// The offsets in a line of the checksum's digits, and of what it is the
+// checksum of.
 const (
 	crcStart    = len(`{"crc":"`)
 	recordStart = len(`{"crc":"01234567",`)
 )
 
-// encode returns the record's line.
+// encode returns the record's line, with its line feed. Capacity for the line
+// feeds around it is allocated at once; see padded.
 func (r record) encode() []byte {
-	b := make([]byte, 0, pages(len(r.data)+len(r.movedTo)+128)) // with room for padding
+	b := make([]byte, 0, pages(len(r.data)+len(r.movedTo)+128)) // 128: all but data and a handle
 	b = append(b, `{"crc":"01234567","version":`...)
 	b = strconv.AppendUint(b, r.version, 10)
 	b = append(b, `,"created":`...)
@@ -66,16 +70,18 @@ func (r record) encode() []byte {
 	return append(b, '\n')
 }
 
-// checksum returns the CRC-32C of text as 8 hex digits.
+// checksum returns the CRC-32C of text as 8 hex digits, the most significant
+// first.
 func checksum(text []byte) (digits [8]byte) {
 	sum := crc32.Checksum(text, castagnoli(len(text)))
 	hex.Encode(digits[:], []byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)})
 	return digits
 }
 
-// castagnoli returns the CRC-32C's table for a text of so many bytes. The one
-// that comes with Go uses the processor's own instruction, but takes 0.1 ms to
-// set up: more than all else that a call does with a small session.
+// castagnoli returns the table of the CRC-32C for a text of length bytes. The
+// table of package crc32 uses the processor's own instruction, but its set-up
+// takes 0.1 ms, which is more than everything else that a call does with a
+// small session.
 func castagnoli(length int) *crc32.Table {
 	const long = 64 << 10
 	if length >= long {
@@ -84,6 +90,8 @@ func castagnoli(length int) *crc32.Table {
 	return portableCastagnoli()
 }
 
+// portableCastagnoli is the table for short texts, computed bit by bit. package
+// crc32 does not know it as its own and uses its simple loop, without a set-up.
 var portableCastagnoli = sync.OnceValue(func() *crc32.Table {
 	t := new(crc32.Table)
 	for i := range t {
@@ -96,15 +104,16 @@ var portableCastagnoli = sync.OnceValue(func() *crc32.Table {
 	return t
 })
 
-// A located record and where its line begins and ends in the file.
+// A located record is one with the offsets of its line in the file: of its
+// first byte, and of the byte after its line feed. Version 0: there is none.
 type located struct {
 	record
 	begin, end int
 }
 
-// current returns the record that counts in a session's file. It is
-// ErrNotFound if none was ever stored (no line is whole), and ErrCorrupt if
-// there are lines but none counts.
+// current returns the record that counts in the text of a session's file. It is
+// ErrNotFound if no line is complete, so that nothing was ever stored, and
+// ErrCorrupt if there are lines but none is a record.
 func current(file []byte) (located, error) {
 	if bytes.IndexByte(file, '\n') < 0 {
 		return located{}, store.ErrNotFound
@@ -118,11 +127,11 @@ func current(file []byte) (located, error) {
 	return located{}, store.ErrCorrupt
 }
 
-// claims returns the lines that begin as a record does, with no more than the
-// version that each claims, the newest first.
+// claims returns the lines that look like records, the newest claimed version
+// first. Their checksums are not verified; only version, begin and end are set.
 func claims(file []byte) (lines []located) {
 	for begin := 0; ; {
-		next := bytes.IndexByte(file[begin:], '{') // past padding, most of many files
+		next := bytes.IndexByte(file[begin:], '{') // skips line feeds, which fill most of a file
 		if next < 0 {
 			break
 		}
@@ -140,7 +149,8 @@ func claims(file []byte) (lines []located) {
 	return lines
 }
 
-// lineVersion returns the version that a line claims, 0 if it is no record's.
+// lineVersion returns the version that a line claims; 0 if it does not begin as
+// a record does.
 func lineVersion(line []byte) uint64 {
 	rest, ok := bytes.CutPrefix(line, []byte(`{"crc":"`))
 	if !ok || len(rest) < 8 {
@@ -155,9 +165,10 @@ func lineVersion(line []byte) uint64 {
 	return version
 }
 
-// decode reads a line without its line feed. It reports false unless the line
-// is whole: the checksum is right and the line is one strict JSON object with
-// the members of a record. Stored data could forge the first, not both.
+// decode parses a line without its line feed. It reports false unless the line
+// is whole: the checksum is right, and the line is one strict JSON object with
+// the members of a record. The checksum alone would not do: a script may store
+// text that looks like a record.
 func decode(line []byte) (r record, ok bool) {
 	if len(line) < recordStart || lineVersion(line) == 0 {
 		return r, false
@@ -179,19 +190,21 @@ func decode(line []byte) (r record, ok bool) {
 		if err != nil {
 			return r, false
 		}
-		end := int(d.InputOffset()) // the decoder's own copy does not last
+		end := int(d.InputOffset()) // the decoder overwrites value later
 		if !r.setMember(member, line[end-len(value):end]) {
 			return r, false
 		}
 	}
+	// The closing brace, and nothing after it.
 	if _, err := d.ReadToken(); err != nil || int(d.InputOffset()) != len(line) {
 		return r, false
 	}
+	// Either data or moved: a session or a tombstone.
 	return r, (r.data == nil) != (r.movedTo == "")
 }
 
-// setMember takes over one member. It reports false if the value is not of
-// the member's kind.
+// setMember sets the field for one member of the JSON object. It reports false
+// if the value is not one that this member can have.
 func (r *record) setMember(name string, value []byte) bool {
 	var err error
 	switch name {

@@ -20,7 +20,7 @@ import (
 
 const goldenDir = "../../testdata/sessions"
 
-// A golden is a session file and what want.txt says of it.
+// A golden is a session's file with the result that want.txt lists for it.
 type golden struct {
 	name string
 	file []byte
@@ -55,7 +55,7 @@ func goldens(t testing.TB) (all []golden) {
 	return all
 }
 
-// verdict says what current found, as want.txt does.
+// verdict returns the result of current in the form of want.txt.
 func verdict(at located, err error) string {
 	switch {
 	case err == store.ErrNotFound:
@@ -213,7 +213,7 @@ func sampleFiles() (files [][]byte, versions map[string]uint64) {
 	}, versions
 }
 
-// probe compares what the decoder says of a damaged file with the rule.
+// probe compares the decoder's result for a damaged file with the rule.
 func check(t *testing.T, file []byte, versions map[string]uint64, what string, a ...any) {
 	t.Helper()
 	at, err := current(file)
@@ -267,8 +267,8 @@ func TestEveryBitFlipped(t *testing.T) {
 	}
 }
 
-// TestEveryByteReplaced sets every byte to what a lost block, or the end of a
-// line, would.
+// TestEveryByteReplaced sets every byte to those that mean something in a record, and to
+// those of a lost block.
 func TestEveryByteReplaced(t *testing.T) {
 	files, versions := sampleFiles()
 	for i, file := range files {

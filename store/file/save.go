@@ -7,11 +7,14 @@ import (
 	"cgisession/store"
 )
 
-// How a record gets into a file beside the one that counts; the package's
-// comment says why that order is safe.
+// How a record gets into the file beside the one that counts. The package
+// comment says why a crash at any moment does no harm.
 
-// save stores the session as the next version beside the record at, which
-// stays whole. If it fails, no reader will ever see the new one.
+// save stores the session as the version after that of the record at, which
+// stays whole. If the new record cannot be stored, it is taken back, so that no
+// reader ever sees it. With Wipe everything else in the file is then
+// overwritten; if that fails, the new record counts nevertheless. Data over
+// MaxSize is ErrTooLarge.
 func (e *entry) save(s *store.Session, at located, outcome store.Outcome) error {
 	if err := e.f.opts.CheckSize(at.data, s.Data); err != nil {
 		return err
@@ -21,7 +24,10 @@ func (e *entry) save(s *store.Session, at located, outcome store.Outcome) error 
 	if err := e.write(p, line); err != nil {
 		return err
 	}
-	begin, total := p.begin, max(p.to, int(e.stat.Size))
+	begin, total := p.begin, max(p.to, int(e.stat.Size)) // total: the file's size now
+
+	// A file of one page needs no sync for a power cut to leave a whole record; see the
+	// package comment. Before a Wipe the new record must be on the disk.
 	if e.f.opts.Durable || total > page || outcome == store.Wipe {
 		if err := e.sync(begin); err != nil {
 			return err
@@ -31,16 +37,13 @@ func (e *entry) save(s *store.Session, at located, outcome store.Outcome) error 
 		return err
 	}
 	if outcome == store.Wipe {
-		if err := e.blank(begin, begin+len(line), total); err != nil {
+		var err error
+		if begin, err = e.wipe(begin, len(line), total); err != nil {
 			return err
 		}
-		if int64(total) > e.f.fileLimit() && begin > 0 { // else nobody could read it
-			if err := e.pullDown(begin, len(line)); err != nil {
-				return err
-			}
-			begin = 0
-		}
 	}
+
+	// A new file's name is on the disk only after its directory is (fsync(2)).
 	if at.version == 0 && e.f.opts.Durable {
 		if err := e.syncDir(e.shard); err != nil {
 			e.spoil(begin)
@@ -52,22 +55,26 @@ func (e *entry) save(s *store.Session, at located, outcome store.Outcome) error 
 	return e.stillThere()
 }
 
-// page is the unit in which files grow and are cut, in bytes.
+// page is the unit in which files grow and are cut, in bytes. The package
+// comment says what it has to do with power cuts.
 const page = 4096
 
-// A placement is where the next record goes: it begins at begin, and all from
-// offset from up to to is written in one pwrite, line feeds around the record.
+// A placement is the range of the file that a save writes, in byte offsets:
+// from "from" to "to" in one pwrite(2), with the record at begin and line feeds
+// around it.
 type placement struct{ begin, from, to int }
 
-// nextPlacement finds the place of the next record in a file of so many bytes. It goes to
-// the start, if it fits before the current one; else to the end of the file's last
-// page, if it fits behind the current one; else the file grows, and it goes to the
-// new end. The first ever goes to the start.
+// nextPlacement returns where the next record of this length goes, in a file of
+// size bytes whose current record is at:
 //
-// So the current record always begins the file or ends it, and all room that it
-// leaves is in one piece: two records in a row that fit into the file's pages
-// together need no more of them, on a full disk either. The file never grows beyond
-// three times its largest record and a page.
+//   - at the file's start, if it is the first record or fits before the current one;
+//   - else at the end of the file's last page, if it fits behind the current one;
+//   - else at the end of the file, which grows by as many pages as it takes.
+//
+// So the current record is always the first or the last thing in the file, and
+// the room beside it is in one piece. Two records in a row that fit into the
+// file's pages together need no more pages, on a full disk either. The file
+// never grows beyond three times its largest record and a page.
 func nextPlacement(at located, length, size int) placement {
 	room := pages(size)
 	switch {
@@ -81,10 +88,12 @@ func nextPlacement(at located, length, size int) placement {
 	return placement{room - length, at.end, room}
 }
 
-// pages rounds up to whole pages.
+// pages rounds a size in bytes up to whole pages.
 func pages(n int) int { return (n + page - 1) / page * page }
 
-// write puts the record's line where it belongs. If that fails, the record is spoilt.
+// write writes the record's line at its placement. If that fails, it takes the
+// record back. The error of a file that is open for reading only is the one of
+// opening it.
 func (e *entry) write(p placement, line []byte) error {
 	text := padded(p.begin-p.from, line, p.to-p.begin-len(line))
 	if err := pwriteAll(e.fd, text, int64(p.from)); err != nil {
@@ -97,7 +106,7 @@ func (e *entry) write(p placement, line []byte) error {
 	return nil
 }
 
-// padded returns line with line feeds before and after it.
+// padded returns line with so many line feeds before and after it.
 func padded(before int, line []byte, after int) []byte {
 	const feed = "\n"
 	line = slices.Grow(line, before+after)
@@ -105,8 +114,9 @@ func padded(before int, line []byte, after int) []byte {
 	return append(line, bytes.Repeat([]byte(feed), after)...)
 }
 
-// sync puts the file on the disk. If that fails, the record at begin is
-// spoilt; to sync again would report success for pages that were dropped.
+// sync syncs the file's data. If that fails, it takes back the record at begin,
+// and does not try again: the kernel may have dropped the pages, and a second
+// sync would report success for them (fsync(2)).
 func (e *entry) sync(begin int) error {
 	if err := fdatasync(e.fd); err != nil {
 		e.spoil(begin)
@@ -115,9 +125,9 @@ func (e *entry) sync(begin int) error {
 	return nil
 }
 
-// confirm closes the file while the record can still be taken back: some file systems
-// report only then that a write failed (close(2)). A second descriptor stands in for
-// the one that is closed.
+// confirm closes the file while the record at begin can still be taken back:
+// some file systems report a failed write only then (close(2)). A duplicate of
+// the descriptor keeps the file open.
 func (e *entry) confirm(begin int) error {
 	spare, err := duplicate(e.fd)
 	if err == nil {
@@ -131,9 +141,9 @@ func (e *entry) confirm(begin int) error {
 	return nil
 }
 
-// spoil makes sure that no reader sees the record at begin, which the caller is
-// about to report as not stored. A file that grew for it is cut back: a write that
-// failed may have left only a part of the record there.
+// spoil makes the record at begin unreadable, which the caller is about to
+// report as not stored. A file that grew for the record is cut back to its old
+// size; a write that failed may have stored part of it only.
 func (e *entry) spoil(begin int) {
 	old := int(e.stat.Size)
 	switch {
@@ -148,10 +158,25 @@ func (e *entry) spoil(begin int) {
 	}
 }
 
-// hide overwrites the first byte of the record at begin.
+// hide overwrites the first byte of the record at begin, so that the line is no
+// record any more.
 func (e *entry) hide(begin int) { pwriteAll(e.fd, []byte{'\n'}, int64(begin)) }
 
-// blank overwrites all but the record from begin to end with line feeds.
+// wipe overwrites everything in the file but the record at begin, and returns where the
+// record begins then. In a file so large that the next call would not read it, the
+// record moves to the start, so that trim can cut the file.
+func (e *entry) wipe(begin, length, total int) (int, error) {
+	if err := e.blank(begin, begin+length, total); err != nil {
+		return begin, err
+	}
+	if int64(total) <= e.f.fileLimit() || begin == 0 {
+		return begin, nil
+	}
+	return 0, e.pullDown(begin, length)
+}
+
+// blank overwrites everything outside of the record from begin to end with line
+// feeds, up to total, the file's size.
 func (e *entry) blank(begin, end, total int) error {
 	e.unconfirmed = true
 	err := e.feed(0, begin)
@@ -164,7 +189,8 @@ func (e *entry) blank(begin, end, total int) error {
 	return nil
 }
 
-// feed overwrites a part of the file with line feeds.
+// feed overwrites the file from one offset to another with line feeds, in
+// pieces, so that a large file takes little memory.
 func (e *entry) feed(from, to int) error {
 	for from < to {
 		n := min(to-from, skimSize)
@@ -176,8 +202,9 @@ func (e *entry) feed(from, to int) error {
 	return nil
 }
 
-// pullDown copies the record that is alone in a large file to its start, so that the
-// file can be cut: both say the same, and a crash leaves one at least.
+// pullDown copies the only record of a large file from begin to the file's
+// start, so that the file can be cut. The two copies are equal, and a crash
+// leaves at least one.
 func (e *entry) pullDown(begin, length int) error {
 	line := make([]byte, length)
 	_, err := preadAll(e.fd, line, int64(begin))
@@ -193,10 +220,11 @@ func (e *entry) pullDown(begin, length int) error {
 	return nil
 }
 
-// trim cuts a file that is over twice what its record needs, once that record is on
-// the disk, and returns the file's size. Room for one more of its length is left,
-// so that the next save needs no block. The session is stored already, so one that
-// cannot be cut stays as it is.
+// trim cuts a file that is more than twice as large as its record needs, and
+// returns the file's size. end is where the record ends, which is on the disk
+// by now. It leaves room for another record of this length, so that the next
+// save needs no new block on the disk. The session is stored already, so a
+// failure is only logged.
 func (e *entry) trim(end, length, total int) int {
 	size := max(pages(end), pages(2*length))
 	if total <= 2*pages(length) || size >= total {
@@ -209,8 +237,8 @@ func (e *entry) trim(end, length, total int) int {
 	return size
 }
 
-// stillThere reports ErrNotFound if the file was removed by one who takes no
-// lock, such as find -delete: then what was saved is gone with it.
+// stillThere returns ErrNotFound if the file was removed during the save by a
+// program that takes no lock, such as find -delete: the session is gone then.
 func (e *entry) stillThere() error {
 	if err := fstat(e.fd, &e.stat); err == nil && e.stat.Nlink == 0 {
 		return store.ErrNotFound

@@ -15,18 +15,22 @@ import (
 )
 
 // What can be done with a session whose data is too large to be read: it can be
-// listed, ended, and its data deleted. For that its file is gone through in pieces,
-// so that no more than these are in memory.
+// listed and ended, and its data can be deleted. Its file is read in pieces, so
+// that a process has only one of them in memory.
 
-// fileLimit returns how large a file with MaxRead bytes of data can get; see nextPlacement.
+// fileLimit returns the size in bytes above which a file is not read as a
+// whole: the largest one that sessions with MaxRead bytes of data can make; see
+// nextPlacement.
 func (f *Store) fileLimit() int64 { return 3*(int64(f.opts.MaxRead())+page) + page }
 
-// tooLarge is the error of a session whose data is not read.
+// tooLarge returns the error of a session whose data is too large to be read.
 func (e *entry) tooLarge() error {
-	return e.fail("read", fmt.Errorf("file of %d bytes: %w allows; raise that, or remove the file", e.stat.Size, store.ErrTooLarge))
+	return e.fail("read", fmt.Errorf("file of %d bytes: %w allows; "+
+		"raise that, or remove the file", e.stat.Size, store.ErrTooLarge))
 }
 
-// sessionUnread is judge for a file that is not read as a whole, as tooLarge says.
+// sessionUnread is sessionIn for a file that is not read as a whole. It returns
+// the session without its data, and with it the error tooLarge.
 func (e *entry) sessionUnread(tooLarge error) (*store.Session, located, error) {
 	at, err := e.skim()
 	switch {
@@ -45,7 +49,7 @@ func (e *entry) sessionUnread(tooLarge error) (*store.Session, located, error) {
 	return s, at, tooLarge
 }
 
-// inspectUnread is what an operator sees of such a file.
+// inspectUnread is inspect for a file that is not read as a whole.
 func (e *entry) inspectUnread(s *store.Session, tooLarge error) (*store.Session, store.State, error) {
 	at, err := e.skim()
 	if err != nil {
@@ -62,12 +66,13 @@ const (
 	// skimSize is how much of a file is read at once, in bytes.
 	skimSize = 64 << 10
 
-	// headSize bounds what a record has before its data.
+	// headSize is the most that a record has before its data, in bytes.
 	headSize = page
 )
 
-// skim finds the record that counts in a file of any size, without its data: by the
-// checksums alone. It is ErrCorrupt if there is none.
+// skim returns the record that counts in a file of any size, without its data.
+// It goes by the checksums alone: the data would have to be in memory to be
+// parsed. It is ErrCorrupt if no checksum is right.
 func (e *entry) skim() (best located, err error) {
 	var line longLine
 	piece := make([]byte, skimSize)
@@ -99,27 +104,31 @@ func (e *entry) skim() (best located, err error) {
 	return best, nil
 }
 
-// longLine is a line of which only the beginning is kept.
+// A longLine is a line of a file that is read in pieces. Only its start is
+// kept.
 type longLine struct {
-	start  []byte
-	length int
-	crc    uint32 // of what follows the checksum's own member
+	start  []byte // at most headSize bytes
+	length int    // of all pieces so far
+	crc    uint32 // of what the record's checksum covers
 }
 
-// add adds a piece of the line.
+// add appends a piece of the line.
 func (l *longLine) add(part []byte) {
 	l.start = append(l.start, part[:min(len(part), headSize-len(l.start))]...)
+	// The checksum covers the line from recordStart on.
 	summed := part[min(len(part), max(0, recordStart-l.length)):]
 	l.crc = crc32.Update(l.crc, crc32.MakeTable(crc32.Castagnoli), summed)
 	l.length += len(part)
 }
 
-// head returns what the line has before its data. It reports false if the checksum
-// is wrong, or that is no record's.
+// head returns the record without its data, as the start of the line has it. It
+// reports false if the checksum is wrong or the line is no record. It parses
+// all the members before the data, since it has to know the user and the times.
 func (l *longLine) head() (r record, ok bool) {
 	if len(l.start) < recordStart || lineVersion(l.start) == 0 {
 		return r, false
 	}
+	// The checksum comes first: most lines that are no record end here.
 	sum, err := strconv.ParseUint(string(l.start[crcStart:crcStart+8]), 16, 32)
 	if err != nil || uint32(sum) != l.crc {
 		return r, false
@@ -142,9 +151,11 @@ func (l *longLine) head() (r record, ok bool) {
 	return r, false
 }
 
-// isWholeAnonymous reports whether the newest record of a file is whole by its checksum, and
-// is a session's without a user. That is all that there is to know of a file that
-// goes, and decode takes four times as long. With that goes the size of its data.
+// isWholeAnonymous reports whether the newest record in a file is a session's
+// without a user, and has the right checksum. size is the length of its data.
+// It is a shorter longLine.head, for a text that is in memory: it parses no
+// member, and a sweep, which reads every file that it removes, needs no more.
+// decode takes four times as long.
 func isWholeAnonymous(text []byte) (ok bool, size int) {
 	lines := claims(text)
 	if len(lines) == 0 {
@@ -152,7 +163,9 @@ func isWholeAnonymous(text []byte) (ok bool, size int) {
 	}
 	line := text[lines[0].begin : lines[0].end-1]
 	head, _, _ := bytes.Cut(line, []byte(`"data":{`))
-	if bytes.ContainsAny(head[recordStart:], `{}[]`) || bytes.Count(head, []byte(`"`)) != 8 { // crc, version, created
+	// Eight quotes are those of crc and its value, version and created: there is no user,
+	// and a tombstone has no data. The checksum says that a save wrote the line.
+	if bytes.ContainsAny(head[recordStart:], `{}[]`) || bytes.Count(head, []byte(`"`)) != 8 {
 		return false, 0
 	}
 	sum := checksum(line[recordStart:])

@@ -13,19 +13,23 @@ import (
 	"cgisession/store"
 )
 
-// sweepers is how many directories are swept at a time: removing is mostly
-// waiting.
+// sweepers is how many directories are swept at the same time: most of the
+// time, a sweep waits for the file system.
 const sweepers = 8
 
-// Sweep removes the sessions that were idle for too long, and what else is as
-// old: files in which nothing was stored, corrupt ones, entries of the index of
-// users; and tombstones that are over. A file is looked at with stat(2) alone
-// unless it is to go; then it is locked, without waiting, and looked at again.
-// So is one with a time in the future, from before a clock was set back: it gets
-// the time that it is now, or it would never grow old.
-// What cannot be removed stays, and the first such error is returned at the end.
-// A sweep goes on in the directory in which the last one stopped early, and
-// stops when ctx is done. Other sweeps and all other verbs may run at the same
+// Sweep implements [store.Operator]. It removes the sessions that were not used
+// for longer than the timeout, and everything else of that age: files without a
+// record, corrupt files, and entries of the index of users without a session.
+// It also removes tombstones that are over.
+//
+// It looks at each file with stat(2). Only a candidate is opened and locked,
+// without waiting, and looked at again before it is removed. A file with a time
+// in the future, from before a clock was set back, gets the present time, or it
+// would never be old.
+//
+// A file that cannot be removed stays; the first such error is returned at the
+// end. A sweep begins in the directory where the last one was stopped. It ends
+// early when ctx is done. Other sweeps and all other calls may run at the same
 // time.
 func (f *Store) Sweep(ctx context.Context, how store.Sweep) (store.Swept, error) {
 	if err := f.openRoot(false); err != nil {
@@ -41,11 +45,14 @@ func (f *Store) Sweep(ctx context.Context, how store.Sweep) (store.Swept, error)
 	w := sweep{f: f, uid: os.Geteuid(), how: how, ctx: ctx, before: now.Add(-how.Timeout), until: now.Add(how.MaxTime)}
 	_, first := f.lastSweep()
 	w.next.Store(int64(first))
+
+	// Each sweeper takes the next directory until all are taken.
 	var group sync.WaitGroup
 	for range sweepers {
 		group.Go(func() { w.run(int64(first) + shards) })
 	}
 	group.Wait()
+
 	done := w.swept()
 	done.Done = w.stopped.Load() == 0
 	if !how.DryRun {
@@ -57,27 +64,30 @@ func (f *Store) Sweep(ctx context.Context, how store.Sweep) (store.Swept, error)
 	return done, nil
 }
 
-// sweep is a sweep under way.
+// A sweep is a Sweep in progress. Its sweepers share it.
 type sweep struct {
 	f      *Store
 	uid    int // of this process
 	how    store.Sweep
 	ctx    context.Context
-	before time.Time    // what was last used before this goes
-	until  time.Time    // when MaxTime is over
-	next   atomic.Int64 // the directory to take on next
+	before time.Time    // what was last used before this time is too old
+	until  time.Time    // the end of MaxTime
+	next   atomic.Int64 // the directory that the next free sweeper takes
 
-	stopped  atomic.Int64 // 1 + the first directory that was not swept to its end
-	failure  atomic.Pointer[error]
-	reported atomic.Int64 // when Progress was called last
+	stopped  atomic.Int64          // 1 + the first directory that was not swept to its end; 0: none
+	failure  atomic.Pointer[error] // the first error
+	reported atomic.Int64          // the last call of Progress, Unix nanoseconds
 
-	seen, removed, busy, kept, corrupt, bytes atomic.Int64
+	seen, removed, busy, kept, corrupt, bytes atomic.Int64 // as in store.Swept
 
 	large sync.Mutex // guards text
-	text  []byte     // room to read a large file into
+	text  []byte     // buffer for large files, one at a time
 }
 
-// run sweeps one directory after the other.
+// run is one sweeper: it sweeps one directory after another, up to number end.
+// Numbers above the last directory go on with the first one. The very first
+// directory is swept even when the time is over, so that each sweep achieves
+// something.
 func (w *sweep) run(end int64) {
 	e := w.f.closedEntry()
 	for {
@@ -100,8 +110,10 @@ func (w *sweep) run(end int64) {
 	}
 }
 
+// errStop ends a sweep early.
 var errStop = errors.New("stop")
 
+// sweepShard sweeps the sessions in directory n.
 func (w *sweep) sweepShard(n int, e *entry) error {
 	return w.f.eachInShard(shardName(n), e, func(e *entry) error {
 		if err := w.visit(e); err != nil {
@@ -111,7 +123,8 @@ func (w *sweep) sweepShard(n int, e *entry) error {
 	})
 }
 
-// inspect removes the file if it is too old and nobody uses it.
+// visit removes the file if it is too old and not in use, corrects its time if
+// that is in the future, or else leaves and counts it.
 func (w *sweep) visit(e *entry) error {
 	err := e.statName()
 	if err == unix.ENOENT {
@@ -135,8 +148,8 @@ func (w *sweep) visit(e *entry) error {
 	return nil
 }
 
-// tooOld reports whether the file may go, as far as stat tells. A tombstone has
-// the time at which it is over.
+// tooOld reports whether a file is a candidate by stat(2). The time of a
+// tombstone is the end of its grace.
 func (w *sweep) tooOld(st *unix.Stat_t) bool {
 	if isTombstone(st) {
 		return modified(st).Before(time.Now())
@@ -150,8 +163,8 @@ func fromFuture(st *unix.Stat_t) bool {
 	return !isTombstone(st) && modified(st).After(time.Now())
 }
 
-// setBack gives a file from the future the time that it is now. A tombstone that
-// is being made has its time before it has its mode.
+// setBack sets a time in the future to the present. A tombstone that is being
+// made has its time before its mode, so the record decides whether it is one.
 func (w *sweep) setBack(e *entry) {
 	if !w.lock(e) {
 		return
@@ -165,8 +178,9 @@ func (w *sweep) setBack(e *entry) {
 	}
 }
 
-// claim opens and locks the file and looks at it again. It reports false, and
-// counts the file, if that is not to be had: it is in use, or was replaced.
+// lock opens and locks the file without waiting, and fills e.stat again. It
+// reports false, and counts the file, if that fails: it is in use, was
+// replaced, or is unsafe.
 func (w *sweep) lock(e *entry) bool {
 	var err error
 	if e.fd, err = openat(e.shard, e.handle, unix.O_RDONLY|unix.O_NONBLOCK|noAtime, 0); err != nil {
@@ -187,7 +201,7 @@ func (w *sweep) lock(e *entry) bool {
 	if err != nil {
 		w.keepError(e.fail("lock", err))
 	} else {
-		err = checkFile(&e.stat, w.uid) // it may be another file by now
+		err = checkFile(&e.stat, w.uid) // the name may lead to another file by now
 	}
 	if err != nil {
 		w.kept.Add(1)
@@ -195,18 +209,20 @@ func (w *sweep) lock(e *entry) bool {
 	return err == nil
 }
 
-// remove locks a candidate, looks at it again and removes it.
+// remove locks a candidate, assesses it and removes it.
 func (w *sweep) remove(e *entry) error {
 	if !w.lock(e) {
 		return nil
 	}
-	v := w.assess(e)
-	if e.stat.Nlink != 1 || !v.removable {
+	a := w.assess(e)
+	// No link is left if another process removed it before the lock was taken.
+	if e.stat.Nlink != 1 || !a.removable {
 		w.kept.Add(1)
 		return nil
 	}
 	if n := w.removed.Add(1); w.how.MaxDelete > 0 && n > w.how.MaxDelete {
-		w.removed.Add(-1) // another sweeper was faster
+		// Another sweeper removed the last one of MaxDelete. The next sweep sees this file.
+		w.removed.Add(-1)
 		w.seen.Add(-1)
 		return errStop
 	}
@@ -217,39 +233,41 @@ func (w *sweep) remove(e *entry) error {
 			w.keepError(e.fail("remove", err))
 			return nil
 		}
-		w.f.dropUser(v.user, e.handle)
-		w.f.opts.LogEvent(v.event(), e.handle)
+		w.f.dropUser(a.user, e.handle)
+		w.f.opts.LogEvent(a.event(), e.handle)
 	}
 	w.bytes.Add(e.stat.Size)
-	if v.corrupt {
+	if a.corrupt {
 		w.corrupt.Add(1)
 	}
 	return nil
 }
 
-// A assessment is what the locked file holds, and whether it may go.
+// An assessment is what a sweep sees in a locked file.
 type assessment struct {
-	removable bool
+	removable bool // it is too old, or a tombstone that is over
 	tombstone bool
 	corrupt   bool   // no whole record
-	oversize  bool   // too large to be read
-	user      string // whose session it is
+	oversize  bool   // its data is too large to be read
+	user      string // of the session; empty: nobody
 }
 
-func (j assessment) event() string {
-	if j.oversize {
+// event returns the removal's message for the log.
+func (a assessment) event() string {
+	if a.oversize {
 		return "removed, too large to be read"
 	}
 	return "removed"
 }
 
-// manyBytes is from which size on files are read one at a time, so that
-// memory is flat however many sweepers meet large ones.
+// manyBytes is the size in bytes above which files are read one at a time.
+// Otherwise memory would grow with the number of sweepers that meet large
+// files.
 const manyBytes = 64 << 10
 
-// sessionIn reads the locked file. Only a tombstone's record says that it may go
-// before the file is old: one that is being made is still empty, and one that
-// was just made has not yet its time.
+// assess reads the locked file. Its time decides whether it is removable, or,
+// for a tombstone, the end of the grace in its record: the file of one that is
+// being made does not have its time yet.
 func (w *sweep) assess(e *entry) assessment {
 	if e.stat.Size > manyBytes {
 		w.large.Lock()
@@ -257,33 +275,33 @@ func (w *sweep) assess(e *entry) assessment {
 		e.text, w.text = w.text, e.text
 		defer func() { e.text, w.text = w.text, e.text }()
 	}
-	j := assessment{removable: modified(&e.stat).Before(w.before)}
+	a := assessment{removable: modified(&e.stat).Before(w.before)}
 	text, err := e.read()
 	if errors.Is(err, store.ErrTooLarge) {
 		at, err := e.skim()
-		j.oversize, j.corrupt, j.user = err == nil, err != nil, at.user
-		return j
+		a.oversize, a.corrupt, a.user = err == nil, err != nil, at.user
+		return a
 	}
 	if err != nil {
-		j.corrupt = true
-		return j
+		a.corrupt = true
+		return a
 	}
 	if anonymous, size := isWholeAnonymous(text); anonymous {
-		j.oversize = size > w.f.opts.MaxRead()
-		return j
+		a.oversize = size > w.f.opts.MaxRead()
+		return a
 	}
 	at, err := current(text)
-	j.corrupt, j.user, j.oversize = err != nil, at.user, len(at.data) > w.f.opts.MaxRead()
+	a.corrupt, a.user, a.oversize = err != nil, at.user, len(at.data) > w.f.opts.MaxRead()
 	if at.movedTo != "" {
-		j.tombstone = true
-		j.removable = at.movedTo == e.handle || time.Now().Unix() >= at.until
+		a.tombstone = true
+		a.removable = at.movedTo == e.handle || time.Now().Unix() >= at.until
 	}
-	return j
+	return a
 }
 
-// sweepUsers removes old entries of the index of users that lead to no file. A
-// session's entry stays for as long as the session does, whatever its time: that
-// is marked after the session's own.
+// sweepUsers removes the entries of the index of users in directory n that are
+// too old and have no session. The entry of a session stays as long as the
+// session does, whatever its time, which is marked after the session's own.
 func (w *sweep) sweepUsers(n int) error {
 	return w.f.eachUserEntry(n, func(u userEntry) error {
 		switch {
@@ -297,10 +315,11 @@ func (w *sweep) sweepUsers(n int) error {
 	})
 }
 
-// reportEvery is how often Progress is called.
+// reportEvery is the shortest time between two calls of Progress.
 const reportEvery = 200 * time.Millisecond
 
-// pause reports progress if that is due, and errStop when it is time to stop.
+// pause calls Progress if that is due, and returns errStop when the sweep must
+// end.
 func (w *sweep) pause() error {
 	if w.how.Progress != nil {
 		now, last := time.Now().UnixNano(), w.reported.Load()
@@ -316,11 +335,13 @@ func (w *sweep) pause() error {
 	return nil
 }
 
-// late reports whether MaxTime is over. To stop before anything is removed, or
-// a directory seen to its end, would be to begin with the same files for ever.
+// late reports whether MaxTime is over. A sweep that is late still removes a
+// file, or finishes a directory, before it stops. Otherwise each sweep would
+// see only the same first files.
 func (w *sweep) late() bool { return w.how.MaxTime > 0 && time.Now().After(w.until) }
 
-// stopAt notes that directory n was not swept to its end.
+// stopAt notes that directory n was not swept to its end. The lowest number
+// counts.
 func (w *sweep) stopAt(n int64) {
 	for {
 		first := w.stopped.Load()
@@ -330,9 +351,10 @@ func (w *sweep) stopAt(n int64) {
 	}
 }
 
-// cursor returns the directory with which the next sweep begins.
+// cursor returns the directory in which the next sweep begins.
 func (w *sweep) cursor() int { return max(0, int(w.stopped.Load())-1) % shards }
 
+// swept returns the counts so far.
 func (w *sweep) swept() store.Swept {
 	return store.Swept{
 		Seen: w.seen.Load(), Removed: w.removed.Load(), Busy: w.busy.Load(),
@@ -340,7 +362,7 @@ func (w *sweep) swept() store.Swept {
 	}
 }
 
-// failed keeps the first error.
+// keepError keeps err, if it is the first.
 func (w *sweep) keepError(err error) {
 	if err != nil {
 		w.failure.CompareAndSwap(nil, &err)

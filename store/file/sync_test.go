@@ -13,7 +13,7 @@ import (
 	"cgisession/store/file"
 )
 
-// syncTasks are what a process is traced at, in a session of its own.
+// syncTasks are the tasks of which each runs in a traced process, on its own session.
 var syncTasks = map[string]func(f *file.Store, handle string) error{
 	"save 100":  func(f *file.Store, h string) error { _, err := f.Update(h, true, save(sized(100))); return err },
 	"save 9000": func(f *file.Store, h string) error { _, err := f.Update(h, true, save(sized(9000))); return err },
@@ -37,9 +37,9 @@ func doTask(dir, handle string, args []string) error {
 	return syncTasks[args[0]](file.Open(dir, opts), handle)
 }
 
-// TestSyncs traces a process by strace(1): in which order it writes, syncs and
-// renames. What that is worth on a real disk whose power is cut, the tests of
-// package cmd show, but with no more than the file systems that they have.
+// TestSyncs traces a process with strace(1) and checks the order of its writes, syncs
+// and renames. The tests of package cmd check what file systems make of that order when
+// the power of their disk is cut.
 func TestSyncs(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {

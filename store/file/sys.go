@@ -12,9 +12,12 @@ import (
 	"cgisession/store"
 )
 
-// The system calls of this package, each repeated for as long as a signal
-// interrupts it. They return the plain unix.Errno.
+// The system calls of this package. Each is repeated for as long as a signal
+// interrupts it, and each error is a unix.Errno as it is, to be compared with
+// ==.
 
+// openat opens the name in the open directory dir (openat(2)). It follows no
+// symbolic link, and commands do not inherit the descriptor.
 func openat(dir int, name string, flags int, mode uint32) (fd int, err error) {
 	err = retry(func() error {
 		fd, err = unix.Openat(dir, name, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
@@ -23,8 +26,9 @@ func openat(dir int, name string, flags int, mode uint32) (fd int, err error) {
 	return fd, err
 }
 
-// createat opens a file for writing, which it makes with this mode whatever the
-// process's mask is.
+// createat opens a file for writing, and makes it if it is missing. A new file
+// has this mode, whatever the process's umask. With unix.O_EXCL, one that
+// exists is unix.EEXIST.
 func createat(dir int, name string, flags int, mode uint32) (fd int, err error) {
 	err = private(func() error {
 		fd, err = openat(dir, name, unix.O_WRONLY|unix.O_CREAT|flags, mode)
@@ -33,7 +37,8 @@ func createat(dir int, name string, flags int, mode uint32) (fd int, err error) 
 	return fd, err
 }
 
-// touchat makes an empty file; unix.EEXIST if there is one.
+// touchat makes an empty file with mode 0600, or returns unix.EEXIST if there
+// is one.
 func touchat(dir int, name string) error {
 	fd, err := createat(dir, name, unix.O_EXCL, 0o600)
 	if err == nil {
@@ -42,13 +47,15 @@ func touchat(dir int, name string) error {
 	return err
 }
 
-// mkdirat makes a directory with this mode, whatever the process's mask is.
+// mkdirat makes a directory with this mode, whatever the process's umask
+// (mkdirat(2)).
 func mkdirat(dir int, name string, mode uint32) error {
 	return private(func() error { return unix.Mkdirat(dir, name, mode) })
 }
 
-// closeFD closes a descriptor. One that a signal interrupts is closed all the
-// same, and must not be closed again (close(2)).
+// closeFD closes a descriptor. It is closed even if a signal interrupted
+// close(2), and a second close could hit a descriptor that another thread got
+// meanwhile.
 func closeFD(fd int) error {
 	if err := unix.Close(fd); err != unix.EINTR {
 		return err
@@ -56,44 +63,55 @@ func closeFD(fd int) error {
 	return nil
 }
 
-// inherit lets commands that are run inherit the descriptor (fcntl(2)).
+// inherit lets the commands that are run inherit the descriptor: it clears
+// FD_CLOEXEC (fcntl(2)).
 func inherit(fd int) error {
 	_, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0)
 	return err
 }
 
-// duplicate returns another descriptor of the open file, which no command inherits.
+// duplicate returns a second descriptor of the open file (fcntl(2)). Commands
+// do not inherit it.
 func duplicate(fd int) (int, error) {
 	return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 }
 
+// fstat fills st from the open file (fstat(2)).
 func fstat(fd int, st *unix.Stat_t) error {
 	return retry(func() error { return unix.Fstat(fd, st) })
 }
 
-// lstatat looks at a name in a directory, and at no more if that is a link.
+// lstatat fills st from a name in the open directory dir, and from a symbolic
+// link itself if the name is one (fstatat(2)).
 func lstatat(dir int, name string, st *unix.Stat_t) error {
 	return retry(func() error { return unix.Fstatat(dir, name, st, unix.AT_SYMLINK_NOFOLLOW) })
 }
 
+// unlinkat removes a name in the open directory dir that is no directory
+// (unlinkat(2)).
 func unlinkat(dir int, name string) error {
 	return retry(func() error { return unix.Unlinkat(dir, name, 0) })
 }
 
+// renameat renames a file, and replaces one that has the new name
+// (renameat(2)).
 func renameat(fromDir int, from string, toDir int, to string) error {
 	return retry(func() error { return unix.Renameat(fromDir, from, toDir, to) })
 }
 
+// fchmod sets the mode of the open file (fchmod(2)).
 func fchmod(fd int, mode uint32) error {
 	return retry(func() error { return unix.Fchmod(fd, mode) })
 }
 
-// chmodat sets the mode of what is no symbolic link.
+// chmodat sets the mode of a name in the open directory dir (fchmodat(2)). It
+// follows symbolic links: the caller has checked that the name is none.
 func chmodat(dir int, name string, mode uint32) error {
 	return retry(func() error { return unix.Fchmodat(dir, name, mode, 0) })
 }
 
-// setTime sets the times of a file, which is no symbolic link, in directory dir.
+// setTime sets the times of access and modification of a name in the open
+// directory dir (utimensat(2)). It does not follow a symbolic link.
 func setTime(dir int, name string, t time.Time) error {
 	ts, err := unix.TimeToTimespec(t)
 	if err != nil {
@@ -104,25 +122,30 @@ func setTime(dir int, name string, t time.Time) error {
 	})
 }
 
+// ftruncate cuts or extends the open file to this size in bytes (ftruncate(2)).
 func ftruncate(fd int, size int) error {
 	return retry(func() error { return unix.Ftruncate(fd, int64(size)) })
 }
 
+// fsync waits until the open file or directory is on the disk (fsync(2)).
 func fsync(fd int) error {
 	return retry(func() error { return unix.Fsync(fd) })
 }
 
-// setLock is flock(2).
+// setLock is flock(2): how is unix.LOCK_SH, LOCK_EX or LOCK_UN. It may wait.
 func setLock(fd, how int) error {
 	return retry(func() error { return unix.Flock(fd, how) })
 }
 
-// tryFlock takes the exclusive lock of an open file, or returns unix.EWOULDBLOCK.
+// tryFlock takes the exclusive lock of an open file, or returns
+// unix.EWOULDBLOCK if it is busy. The deadline ends its repetitions only; see
+// retryUntil.
 func tryFlock(fd int, deadline time.Time) error {
 	return retryUntil(deadline, func() error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
 }
 
-// preadAll fills text from the offset on, or up to the file's end.
+// preadAll reads from the offset until text is full or the file ends, and
+// returns the number of bytes (pread(2)).
 func preadAll(fd int, text []byte, offset int64) (n int, err error) {
 	for n < len(text) {
 		var m int
@@ -138,7 +161,8 @@ func preadAll(fd int, text []byte, offset int64) (n int, err error) {
 	return n, nil
 }
 
-// pwriteAll writes text at the offset; a short write goes on to learn why.
+// pwriteAll writes text at the offset (pwrite(2)). After a short write it
+// writes the rest, which succeeds or returns the reason.
 func pwriteAll(fd int, text []byte, offset int64) error {
 	for len(text) > 0 {
 		var n int
@@ -154,11 +178,11 @@ func pwriteAll(fd int, text []byte, offset int64) error {
 	return nil
 }
 
-// namesAtOnce bounds how many names of a directory are in memory.
+// namesAtOnce is how many names of a directory are in memory at a time.
 const namesAtOnce = 1024
 
-// eachName calls visit with each name in the directory fd, which it closes, and
-// stops at the first error.
+// eachName calls visit with each name in the open directory fd, and stops at
+// the first error. It closes fd. path is for messages only.
 func eachName(fd int, path string, visit func(name string) error) error {
 	dir := os.NewFile(uintptr(fd), path)
 	defer dir.Close()
@@ -178,7 +202,8 @@ func eachName(fd int, path string, visit func(name string) error) error {
 	}
 }
 
-// retry repeats a system call for as long as a signal interrupts it.
+// retry repeats a system call for as long as a signal interrupts it (EINTR,
+// signal(7)).
 func retry(call func() error) error {
 	for {
 		if err := call(); err != unix.EINTR {
@@ -187,8 +212,9 @@ func retry(call func() error) error {
 	}
 }
 
-// retryUntil is retry for flock(2): interruptions that do not end are [store.ErrLocked] at
-// the deadline, but not before some tries.
+// retryUntil is retry for flock(2). If the signals do not stop, it returns
+// [store.ErrLocked] at the deadline, but not before 100 tries: a deadline that
+// has passed already must not turn one signal into a failure.
 func retryUntil(deadline time.Time, call func() error) error {
 	const fewest = 100
 	for try := 1; ; try++ {
@@ -202,11 +228,11 @@ func retryUntil(deadline time.Time, call func() error) error {
 	}
 }
 
-// umask guards the process's file mode creation mask.
+// umask guards the process's umask, which belongs to all its threads.
 var umask sync.Mutex
 
-// private runs create while the mask leaves the owner's permissions alone, so
-// that 0700 and 0600 come out as such.
+// private runs create with a umask that takes no permission from the owner, so
+// that modes 0700 and 0600 come out as they were asked for (umask(2)).
 func private(create func() error) error {
 	umask.Lock()
 	defer umask.Unlock()
@@ -214,7 +240,7 @@ func private(create func() error) error {
 	return retry(create)
 }
 
-// errno returns the system's error number that err wraps, or err itself.
+// errno returns the unix.Errno in err, or err itself if there is none.
 func errno(err error) error {
 	if number, ok := errors.AsType[unix.Errno](err); ok {
 		return number

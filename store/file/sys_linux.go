@@ -11,12 +11,12 @@ import (
 	"cgisession/store"
 )
 
-// noAtime opens a file of one's own without a mark that it was read, which would
-// be a write (open(2)).
+// noAtime is the flag of openat that leaves a file's time of access as it is,
+// which would be a write. It is for the file's owner only (open(2)).
 const noAtime = unix.O_NOATIME
 
-// fdatasync puts the file's data on the disk, and of its metadata what is
-// needed to read them (fdatasync(2)).
+// fdatasync waits until the open file's data is on the disk, and of its
+// metadata what is needed to read them (fdatasync(2)).
 func fdatasync(fd int) error {
 	return retry(func() error { return unix.Fdatasync(fd) })
 }
@@ -26,9 +26,9 @@ func exchange(fromDir int, from string, toDir int, to string) error {
 	return retry(func() error { return unix.Renameat2(fromDir, from, toDir, to, unix.RENAME_EXCHANGE) })
 }
 
-// renameNew renames a file to a name that no other has (renameat2(2)). Where the
-// file system cannot refuse that, the name is known to be new by its 160 random
-// bits alone.
+// renameNew renames a file to a name that no other file has, or returns
+// unix.EEXIST (renameat2(2)). Some file systems cannot check that; there the
+// 160 random bits in the name have to do.
 func renameNew(fromDir int, from string, toDir int, to string) error {
 	err := retry(func() error { return unix.Renameat2(fromDir, from, toDir, to, unix.RENAME_NOREPLACE) })
 	if err == unix.EINVAL || err == unix.ENOSYS {
@@ -37,19 +37,20 @@ func renameNew(fromDir int, from string, toDir int, to string) error {
 	return err
 }
 
-// inMemory reports whether path is on a file system that lives in memory.
+// inMemory reports whether path is on a file system in memory: tmpfs or ramfs.
 func inMemory(path string) (bool, error) {
 	var fs unix.Statfs_t
 	if err := retry(func() error { return unix.Statfs(path, &fs) }); err != nil {
 		return false, err
 	}
-	magic := uint32(fs.Type) // whose type and sign differ between processors
+	magic := uint32(fs.Type) // fs.Type differs in type and sign between processors
 	return magic == unix.TMPFS_MAGIC || magic == unix.RAMFS_MAGIC, nil
 }
 
-// lockHolder returns ", pid N" for a process that holds the file's lock, or "".
-// The one that took it may have left it to others that got its descriptor; if
-// none can be seen to have it (proc_pid_fdinfo(5)), it is the one that took it.
+// lockHolder returns ", pid N" for a process that holds the lock of the file,
+// or "" if none is seen. The process that took the lock may have handed its
+// descriptor on and ended; so those that have the descriptor come first
+// (proc_pid_fdinfo(5)).
 func lockHolder(st *unix.Stat_t) string {
 	file := fmt.Sprintf("%02x:%02x:%d", unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)), st.Ino)
 	taker := lockTaker("/proc/locks", file)
@@ -67,8 +68,8 @@ func lockHolder(st *unix.Stat_t) string {
 	return ", pid " + taker
 }
 
-// lockTaker returns the process that took the file's lock, as a line of a proc
-// file has it (proc_locks(5)), or "".
+// lockTaker returns the process that took the file's lock, as the proc file of
+// this name lists it (proc_locks(5)), or "".
 func lockTaker(name, file string) string {
 	text, _ := os.ReadFile(name)
 	for line := range strings.Lines(string(text)) {
@@ -81,7 +82,8 @@ func lockTaker(name, file string) string {
 	return ""
 }
 
-// space returns what is left on path's file system (statfs(2)).
+// space returns the size of path's file system, and what is left of it
+// (statfs(2)).
 func space(path string) (store.Space, error) {
 	var fs unix.Statfs_t
 	if err := retry(func() error { return unix.Statfs(path, &fs) }); err != nil {
@@ -93,7 +95,8 @@ func space(path string) (store.Space, error) {
 	}, nil
 }
 
-// fileSystem names a file system that sessions may not do well on, or "".
+// fileSystem returns the name of a file system that does not suit sessions
+// well, by its number in statfs(2); "" for any other.
 func fileSystem(magic int64) string {
 	switch magic {
 	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC:

@@ -8,26 +8,26 @@ import (
 	"cgisession/store"
 )
 
-// noAtime is not to be had here.
+// noAtime is Linux-only.
 const noAtime = 0
 
-// fdatasync puts the file on the disk.
+// fdatasync syncs the whole file: not all systems have fdatasync(2).
 func fdatasync(fd int) error { return fsync(fd) }
 
-// exchange is not to be had here.
+// exchange is Linux-only; here Move with a grace is ErrUnsupported.
 func exchange(int, string, int, string) error { return unix.ENOSYS }
 
-// renameNew renames a file to a name that no other has, as its 160 random bits
-// make sure.
+// renameNew renames a file to a name that no other file has. Nothing checks
+// that here; the 160 random bits in the name have to do.
 func renameNew(fromDir int, from string, toDir int, to string) error {
 	return renameat(fromDir, from, toDir, to)
 }
 
-// inMemory reports false: no way to tell is known here.
+// inMemory is Linux-only; here it reports false.
 func inMemory(string) (bool, error) { return false, nil }
 
-// lockHolder returns "": no way to tell is known here.
+// lockHolder is Linux-only; here it returns "".
 func lockHolder(*unix.Stat_t) string { return "" }
 
-// space knows nothing here.
+// space is Linux-only; here nothing is known of the file system.
 func space(string) (store.Space, error) { return store.Space{}, nil }

@@ -12,7 +12,11 @@ import (
 	"cgisession/store"
 )
 
+// Trials of what the file system can do. Each makes an empty file in the data
+// directory and removes it at the end.
+
 // clockSkew returns how far the file system's clock is ahead of this machine's.
+// A server, such as that of NFS, sets times by its own clock.
 func (f *Store) clockSkew() (time.Duration, error) {
 	name, err := f.makeTrial()
 	if err != nil {
@@ -23,11 +27,13 @@ func (f *Store) clockSkew() (time.Duration, error) {
 	if err := lstatat(f.root, name, &st); err != nil {
 		return 0, err
 	}
+	// The file was made just now.
 	return time.Until(time.Unix(st.Mtim.Unix())), nil
 }
 
-// checkLocks checks that locks work here between processes: while a file is locked,
-// other(path) must report that it could not lock it, and afterwards that it could.
+// checkLocks checks that locks work here between processes: other(path), which
+// tries the lock in another process, must fail while this process holds it, and
+// succeed afterwards.
 func (f *Store) checkLocks(other func(path string) (locked bool, err error)) error {
 	name, err := f.makeTrial()
 	if err != nil {
@@ -39,6 +45,7 @@ func (f *Store) checkLocks(other func(path string) (locked bool, err error)) err
 	if err != nil {
 		return err
 	}
+	// While the lock is held here, then after its release.
 	locked, err := other(path)
 	release()
 	switch {
@@ -53,7 +60,9 @@ func (f *Store) checkLocks(other func(path string) (locked bool, err error)) err
 	return err
 }
 
-// LockOnce reports whether the lock on the file could be had without waiting.
+// LockOnce reports whether the exclusive lock of the file at path was free. It
+// does not wait, and releases the lock at once. It is the other process of
+// checkLocks.
 func LockOnce(path string) (bool, error) {
 	_, release, err := lockPath(path, unix.O_RDWR, true, time.Time{}, func() error { return nil })
 	if err == store.ErrLocked {
@@ -65,8 +74,8 @@ func LockOnce(path string) (bool, error) {
 	return err == nil, err
 }
 
-// checkExchange checks that two names can be exchanged here, as Move with a grace
-// needs.
+// checkExchange checks that two names can be exchanged here, which Move with a
+// grace needs.
 func (f *Store) checkExchange() error {
 	a, err := f.makeTrial()
 	if err != nil {
@@ -81,20 +90,23 @@ func (f *Store) checkExchange() error {
 	return exchange(f.root, a, f.root, b)
 }
 
-// A trialPrefix is a file that the checks below make and remove.
+// trialPrefix begins the names of the files of trials.
 const trialPrefix = ".doctor-"
 
-// makeTrial makes an empty file in the data directory, under a name that is new:
-// process numbers come again, on another machine or in a container at once.
+// makeTrial makes an empty file in the data directory and returns its name. The
+// time is part of it, since a process's number alone may be in use on another
+// machine or in a container too.
 func (f *Store) makeTrial() (string, error) {
 	name := fmt.Sprintf("%s%d-%d", trialPrefix, os.Getpid(), time.Now().UnixNano())
 	return name, touchat(f.root, name)
 }
 
-// trialsOver is after what time a trial is a leftover of a run that was killed.
+// trialsOver is the age above which the file of a trial is a leftover of a
+// killed run.
 const trialsOver = time.Minute
 
-// removeTrials removes what such runs left.
+// removeTrials removes such leftovers. Errors are ignored: the next run tries
+// again.
 func (f *Store) removeTrials() {
 	fd, err := openDir(f.root, ".")
 	if err != nil {

@@ -9,8 +9,12 @@ import (
 	"cgisession/store"
 )
 
-// unsafeError says why a file is ErrUnsafe. Its values are constants, so that
-// they take no time before they happen.
+// Which files and directories are safe to use: those that belong to this user
+// alone. The data directory may stand in /tmp, where other users can make files
+// too.
+
+// An unsafeError is the reason why a file is [store.ErrUnsafe]. It is a string
+// so that its values can be constants: building them takes no time at start-up.
 type unsafeError string
 
 func (e unsafeError) Error() string { return store.ErrUnsafe.Error() + ": " + string(e) }
@@ -22,7 +26,8 @@ const (
 	errNotFile = unsafeError("not a regular file; remove it")
 )
 
-// openError names what stands in the place of a session's file (open(2)).
+// openError replaces the errors that open(2) returns for something else than a
+// regular file by the reason in words.
 func openError(err error) error {
 	switch err {
 	case unix.ELOOP:
@@ -33,8 +38,10 @@ func openError(err error) error {
 	return err
 }
 
-// checkFile refuses what no session's file is. The user is an argument because to ask
-// for it is a system call, as much as to look at a file.
+// checkFile returns ErrUnsafe unless st is that of a regular file with one
+// name, owned by the user uid, and closed to all others. Under a second name (a
+// hard link) a session would outlive its removal here. uid is an argument
+// because asking for it is a system call, and as slow as stat(2).
 func checkFile(st *unix.Stat_t, uid int) error {
 	switch {
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
@@ -45,30 +52,32 @@ func checkFile(st *unix.Stat_t, uid int) error {
 	return checkOwned(st, uid, 0o077)
 }
 
-// checkOwned refuses what belongs to another user than uid, or has a mode with any
-// of the forbidden bits.
+// checkOwned returns ErrUnsafe if st is that of something which belongs to
+// another user than uid, or whose mode has any of the forbidden bits.
 func checkOwned(st *unix.Stat_t, uid int, forbidden uint32) error {
 	switch {
 	case int(st.Uid) != uid:
 		return fmt.Errorf("%w: belongs to user %d, not to %d, who runs this", store.ErrUnsafe, st.Uid, uid)
 	case uint32(st.Mode)&forbidden&0o022 != 0:
-		return fmt.Errorf("%w: mode %#o lets other users in; run cgisession doctor --repair", store.ErrUnsafe, st.Mode&0o777)
+		return fmt.Errorf("%w: mode %#o lets other users in; "+
+			"run cgisession doctor --repair", store.ErrUnsafe, st.Mode&0o777)
 	case uint32(st.Mode)&forbidden != 0:
 		return fmt.Errorf("%w: mode %#o lets other users in; chmod go-rwx it", store.ErrUnsafe, st.Mode&0o777)
 	}
 	return nil
 }
 
-// isOwn reports whether it is a regular file of this user's, and has no other
-// name.
+// isOwn reports whether st is that of a regular file of this user with one
+// name. Unlike checkFile it accepts any mode.
 func isOwn(st *unix.Stat_t) bool {
 	return st.Mode&unix.S_IFMT == unix.S_IFREG && st.Nlink == 1 && int(st.Uid) == os.Geteuid()
 }
 
-// isOwnDir reports whether it is a directory of this user's.
+// isOwnDir reports whether st is that of a directory of this user.
 func isOwnDir(st *unix.Stat_t) bool {
 	return st.Mode&unix.S_IFMT == unix.S_IFDIR && int(st.Uid) == os.Geteuid()
 }
 
-// isOpen reports whether others can write what has this mode.
+// isOpen reports whether other users can write to a file or directory with this
+// mode.
 func isOpen(st *unix.Stat_t) bool { return st.Mode&0o022 != 0 }

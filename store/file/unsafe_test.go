@@ -19,14 +19,14 @@ import (
 )
 
 const (
-	// patience bounds what must not hang, and fails the test.
+	// patience is the time after which a call that must not hang fails the test.
 	patience = time.Second * 10
 
 	// stranger is a user that runs no test.
 	stranger = 54321
 )
 
-// within runs do, and fails the test if it does not come back.
+// within runs do, and fails the test if it does not return.
 func within(t *testing.T, d time.Duration, what string, do func() error) error {
 	t.Helper()
 	done := make(chan error, 1)
@@ -40,7 +40,7 @@ func within(t *testing.T, d time.Duration, what string, do func() error) error {
 	}
 }
 
-// accesses are all ways to get at a session.
+// accesses are all calls that use a session.
 var accesses = map[string]func(f *file.Store, handle string) error{
 	"Touch":    func(f *file.Store, h string) error { _, err := f.Read(h, store.Touch); return err },
 	"Peek":     func(f *file.Store, h string) error { _, err := f.Read(h, store.Peek); return err },
@@ -230,7 +230,7 @@ func TestUnsafeFile(t *testing.T) {
 		},
 		"socket": func(t *testing.T, root, path string) []string {
 			must(t, os.Remove(path))
-			// Made elsewhere: the path may be too long for an address.
+			// A socket is made elsewhere: this path may be too long for its address (unix(7)).
 			l, err := net.ListenUnix("unix", &net.UnixAddr{Name: root + "/s"})
 			must(t, err)
 			t.Cleanup(func() { l.Close() })
@@ -270,8 +270,8 @@ func link(t *testing.T, target, path string) []string {
 	return []string{target}
 }
 
-// TestUnsafeFileLocked has a file that is no session's, and locked by the one
-// who planted it: it is not waited for.
+// TestUnsafeFileLocked has a file that is unsafe and locked by the user who planted it.
+// No call waits for that lock.
 func TestUnsafeFileLocked(t *testing.T) {
 	root := t.TempDir()
 	f := open(t, root+"/sessions", patient)
@@ -321,8 +321,8 @@ func TestModes(t *testing.T) {
 	}
 }
 
-// TestTombstoneTimes has what stat(2) alone tells of a tombstone: it is over when
-// its modification time is in the past, and not before grace is.
+// TestTombstoneTimes checks what stat(2) shows of a tombstone: its modification time is
+// in the past once its grace is over, and not before.
 func TestTombstoneTimes(t *testing.T) {
 	f := open(t, t.TempDir(), patient)
 	s := create(t, f, `{"a":1}`)
@@ -347,7 +347,7 @@ func TestTombstoneTimes(t *testing.T) {
 	}
 }
 
-// TestMissingDirectory reads where nothing was stored yet: that makes nothing.
+// TestMissingDirectory reads where nothing was stored yet: no directory is made.
 func TestMissingDirectory(t *testing.T) {
 	root := t.TempDir()
 	h := store.Handle("test", store.NewID())
@@ -366,8 +366,8 @@ func TestMissingDirectory(t *testing.T) {
 	}
 }
 
-// TestAsOtherUser runs this test binary's other tests as a user who is not
-// root, whom the system refuses what it grants root.
+// TestAsOtherUser runs this test binary's other tests as a user other than root, whose
+// accesses the system checks.
 func TestAsOtherUser(t *testing.T) {
 	asRoot(t)
 	dir, err := os.MkdirTemp("", "store-test-")
@@ -392,8 +392,8 @@ func TestAsOtherUser(t *testing.T) {
 	}
 }
 
-// TestForeign has sessions of another user, by the permissions alone: what
-// root has made may be out of reach, and is never taken over.
+// TestForeign runs as a user who finds sessions that root has made. They are unsafe or
+// out of reach, and never used.
 func TestForeign(t *testing.T) {
 	if os.Geteuid() == 0 {
 		t.Skip("root sees everything; TestAsOtherUser runs this")

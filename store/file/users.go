@@ -11,16 +11,19 @@ import (
 	"cgisession/store"
 )
 
-// The index of a session's user is an empty file for each session that has one,
-// DIR/.users/ab/<user>.<handle>, where <user> is the first half of the hex
-// SHA-256 of the user's name and ab its first two digits. It only finds
-// sessions; whose they are, the sessions say. An entry is made before a session
-// gets its user and marked with every access, so that none is missing while the
-// session counts; one that leads nowhere is passed over and in time removed.
+// The index of users finds the sessions of a user without reading all of them.
+// It has an empty file for each session with a user,
+// DIR/.users/ab/<user>.<handle>. <user> is the first half of the hex SHA-256 of
+// the user's name, and ab its first two digits.
+//
+// The index only finds sessions; the sessions themselves say which user they
+// belong to. An entry is made before its session gets the user, and is marked
+// with every access. So no session is missing from the index. An entry without
+// a session is ignored, and removed in time.
 const usersDir = ".users"
 
-// addUser makes sure that the index leads from the user to the handle, and
-// marks the access there.
+// addUser makes the user's entry for the handle, or sets its time to the
+// present. An empty user has no entry.
 func (f *Store) addUser(user, handle string) error {
 	if user == "" {
 		return nil
@@ -32,6 +35,7 @@ func (f *Store) addUser(user, handle string) error {
 	}
 	defer closeFD(dir)
 	name := key + "." + handle
+	// Most entries exist, so setting the time is tried first: one system call.
 	err = setTime(dir, name, time.Now())
 	if err == unix.ENOENT {
 		err = touchat(dir, name)
@@ -42,7 +46,9 @@ func (f *Store) addUser(user, handle string) error {
 	return f.indexError(err)
 }
 
-// openUsers opens the part of the index that a user is in.
+// openUsers opens the directory of the index for users whose key begins with
+// the same two digits, and returns a descriptor that the caller closes. A
+// missing one is made if create is set, and is ErrNotFound otherwise.
 func (f *Store) openUsers(key string, create bool) (fd int, err error) {
 	if err := f.openRoot(create); err != nil {
 		return -1, err
@@ -58,6 +64,8 @@ func (f *Store) openUsers(key string, create bool) (fd int, err error) {
 	return fd, nil
 }
 
+// indexError adds the index's path to an error. nil and ErrNotFound stay as
+// they are.
 func (f *Store) indexError(err error) error {
 	if err == nil || err == store.ErrNotFound {
 		return err
@@ -65,7 +73,8 @@ func (f *Store) indexError(err error) error {
 	return &fs.PathError{Op: "keep the index of users", Path: f.dir + "/" + usersDir, Err: err}
 }
 
-// dropUser takes the entry back. One that stays does no harm.
+// dropUser removes the user's entry for the handle. Errors are ignored: an
+// entry that stays does no harm.
 func (f *Store) dropUser(user, handle string) {
 	if user == "" {
 		return
@@ -77,16 +86,15 @@ func (f *Store) dropUser(user, handle string) {
 	}
 }
 
-// markUser keeps the index of users as young as the session, so that what
-// removes old files leaves both or none.
+// markUser sets the time of the session's entry in the index, so that a program
+// that removes old files removes both or neither. A failure is only logged.
 func (e *entry) markUser(s *store.Session) {
 	if err := e.f.addUser(s.User, e.handle); err != nil {
 		e.f.opts.LogEvent("user index not marked: "+err.Error(), e.handle)
 	}
 }
 
-// UserHandles calls visit with the handle of each session that may be the
-// user's: whose it is, the session says.
+// UserHandles implements [store.Operator].
 func (f *Store) UserHandles(user string, visit func(handle string) error) error {
 	key := store.UserKey("", user)
 	fd, err := f.openUsers(key, false)
@@ -106,13 +114,15 @@ func (f *Store) UserHandles(user string, visit func(handle string) error) error 
 
 // A userEntry is an entry of the index of users.
 type userEntry struct {
-	dir               int // descriptor of the directory that it is in
-	name, key, handle string
-	stat              unix.Stat_t
+	dir    int    // descriptor of its directory
+	name   string // of its file: key, a dot, handle
+	key    string // of the user; see store.UserKey
+	handle string // of the session
+	stat   unix.Stat_t
 }
 
-// eachUserEntry calls visit with each entry in one directory of the index, and
-// passes over what is none.
+// eachUserEntry calls visit with each entry in directory n of the index. It
+// ignores files that are no entries.
 func (f *Store) eachUserEntry(n int, visit func(userEntry) error) error {
 	shard := shardName(n)
 	fd, err := f.openUsers(shard, false)
@@ -128,6 +138,7 @@ func (f *Store) eachUserEntry(n int, visit func(userEntry) error) error {
 		if len(u.key) != store.UserKeySize || u.key[:2] != shard || !store.IsHandle(u.handle) {
 			return nil
 		}
+		// Entries are empty files; anything else was put there by another program.
 		if lstatat(fd, name, &u.stat) != nil || !isOwn(&u.stat) || u.stat.Size > 0 {
 			return nil
 		}
@@ -135,8 +146,9 @@ func (f *Store) eachUserEntry(n int, visit func(userEntry) error) error {
 	})
 }
 
-// remove removes the entry, of which counts just said no. If a session has come
-// to be there meanwhile, so does the entry.
+// remove removes an entry that leads just rejected, and reports whether it is
+// gone. If leads accepts it afterwards, a session has appeared meanwhile, and
+// the entry is made again.
 func (u userEntry) remove(leads func(handle string) bool) bool {
 	if unlinkat(u.dir, u.name) != nil {
 		return false
@@ -148,8 +160,8 @@ func (u userEntry) remove(leads func(handle string) bool) bool {
 	return true
 }
 
-// fileExists reports whether there is a file in a session's place, as far as can be
-// told.
+// fileExists reports whether a session's file may exist. Only a clear no is
+// false.
 func (f *Store) fileExists(handle string) bool {
 	var st unix.Stat_t
 	err := lstatat(f.root, handle[:2]+"/"+handle, &st)
@@ -168,9 +180,8 @@ func (f *Store) indexed(s *store.Session) bool {
 	return lstatat(dir, key+"."+s.Handle, &st) == nil
 }
 
-// pruneIndex removes the entries of the index of users that lead to no session,
-// or to another user's, and returns how many they were. What it cannot read may
-// be anybody's.
+// pruneIndex removes the entries that lead to no session or to another user's,
+// and returns their number. An entry stays if its session cannot be read.
 func (f *Store) pruneIndex() (removed int, err error) {
 	for n := range shards {
 		err := f.eachUserEntry(n, func(u userEntry) error {
@@ -187,12 +198,13 @@ func (f *Store) pruneIndex() (removed int, err error) {
 	return removed, nil
 }
 
-// mayBelong reports whether what has the handle may be the session of a user, or
-// lead to it.
+// mayBelong reports whether the session with the handle may belong to the user
+// with this key, or may be a tombstone that leads to the user's session.
 func (f *Store) mayBelong(handle, key string) bool {
 	belongs := true
 	err := f.Look(handle, func(s *store.Session, state store.State, _ error) error {
 		switch state {
+		// In other states the user is not known: belongs stays true.
 		case store.Live, store.Idle, store.Old, store.Oversize:
 			belongs = store.UserKey("", s.User) == key
 		case store.Over:

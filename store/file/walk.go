@@ -11,8 +11,7 @@ import (
 	"cgisession/store"
 )
 
-// Each calls visit with every session's file, in no order, one at a time. It
-// stops at the first error that visit returns.
+// Each implements [store.Operator].
 func (f *Store) Each(visit store.Visit) error {
 	return f.eachEntry(func(e *entry) error {
 		defer e.closeData()
@@ -24,8 +23,9 @@ func (f *Store) Each(visit store.Visit) error {
 	})
 }
 
-// eachEntry calls visit with every file that has the place and the name of a
-// session's. None of them is open.
+// eachEntry calls visit with an entry for every file that stands where a
+// session's file does and is named like one. The files are not open. A data
+// directory that is missing has none.
 func (f *Store) eachEntry(visit func(*entry) error) error {
 	if err := f.openRoot(false); err != nil {
 		if errors.Is(err, store.ErrNotFound) {
@@ -42,14 +42,14 @@ func (f *Store) eachEntry(visit func(*entry) error) error {
 	return nil
 }
 
-// closedEntry returns an entry to be used for one file after the other, and its
-// room to read into with it.
+// closedEntry returns an entry for walks: it is used for one file after
+// another, so that its buffers are allocated once.
 func (f *Store) closedEntry() *entry {
 	return &entry{f: f, shard: -1, fd: -1, release: func() {}}
 }
 
-// eachInShard is eachEntry for one directory, and e the entry that it uses. A
-// directory that is not there, or not this user's alone, holds none.
+// eachInShard is eachEntry for one directory; it uses the entry e. A missing
+// directory has no files. One that is unsafe is skipped and logged.
 func (f *Store) eachInShard(name string, e *entry, visit func(*entry) error) error {
 	fd, err := openOrMake(f.root, name, false)
 	switch {
@@ -70,8 +70,7 @@ func (f *Store) eachInShard(name string, e *entry, visit func(*entry) error) err
 	})
 }
 
-// Look is Each for the file with this very handle, or returns ErrNotFound. It
-// does not go on from a tombstone.
+// Look implements [store.Operator].
 func (f *Store) Look(handle string, visit store.Visit) error {
 	shard, err := f.openShard(handle, false)
 	if err != nil {
@@ -86,11 +85,13 @@ func (f *Store) Look(handle string, visit store.Visit) error {
 	return visit(s, state, wrong)
 }
 
-// inspect reads the entry's file without its lock. A missing one is unix.ENOENT.
+// inspect reads the entry's file for an operator, without its lock, and returns
+// the session, its state, and what is wrong with it. It does not mark the file
+// as read, where the system allows that. A missing file is unix.ENOENT.
 func (e *entry) inspect() (*store.Session, store.State, error) {
 	s := &store.Session{Handle: e.handle, Path: e.f.Path(e.handle)}
 	err := e.open(unix.O_RDONLY | noAtime)
-	if err == unix.EPERM { // another user's
+	if err == unix.EPERM { // O_NOATIME is for the file's owner only (open(2))
 		err = e.open(unix.O_RDONLY)
 	}
 	if err == unix.ENOENT {
@@ -101,6 +102,7 @@ func (e *entry) inspect() (*store.Session, store.State, error) {
 	}
 	s.Accessed, s.Size = modified(&e.stat), e.stat.Size
 	text, err := e.stable()
+	// The session was moved or removed meanwhile: it is no longer here.
 	if err == errReplaced {
 		return nil, "", unix.ENOENT
 	}
@@ -113,7 +115,7 @@ func (e *entry) inspect() (*store.Session, store.State, error) {
 	at, err := current(text)
 	wrong := e.defect(text, at, err)
 	switch {
-	case err == nil && at.movedTo != "": // its times are no session's
+	case err == nil && at.movedTo != "": // the time of its file is the end of the grace
 		s.Accessed = time.Time{}
 	case err == nil:
 		s = e.session(at.record, s.Accessed)
@@ -126,7 +128,8 @@ func (e *entry) inspect() (*store.Session, store.State, error) {
 	return s, state, wrong
 }
 
-// state says what a file is that holds r, or that could not be read.
+// state returns the state of a file with the record r, or whose text could not
+// be parsed because of err.
 func (f *Store) state(s *store.Session, r record, err error) store.State {
 	now := time.Now()
 	switch {
@@ -142,8 +145,7 @@ func (f *Store) state(s *store.Session, r record, err error) store.State {
 	return f.opts.State(s, now)
 }
 
-// Find returns the one handle that begins with prefix, of at least MinHandle
-// hex digits. None is ErrNotFound, several are ErrAmbiguous.
+// Find implements [store.Operator].
 func (f *Store) Find(prefix string) (string, error) {
 	if err := f.openRoot(false); err != nil {
 		return "", err
@@ -165,12 +167,13 @@ func (f *Store) Find(prefix string) (string, error) {
 	return match, err
 }
 
-// Count counts the sessions' files by stat alone: it cannot tell a corrupt one
-// from a whole one, or how long ago a session was created.
+// Count implements [store.Operator]. It opens no file: stat(2) does not tell a
+// corrupt file from a whole one, or when a session was created, so those states
+// are not in it.
 func (f *Store) Count() (*store.Count, error) {
 	c := store.NewCount(store.Live, store.Idle, store.Moved, store.Over, store.Unused, store.Unsafe)
 	uid, now := os.Geteuid(), time.Now()
-	limits := store.Options{Timeout: f.opts.Timeout}
+	limits := store.Options{Timeout: f.opts.Timeout} // stat(2) does not tell the time of creation
 	var s store.Session
 	err := f.eachEntry(func(e *entry) error {
 		if err := e.statName(); err == unix.ENOENT {
@@ -188,7 +191,7 @@ func (f *Store) Count() (*store.Count, error) {
 	return c, err
 }
 
-// stateByStat returns what stat(2) tells of a session's file.
+// stateByStat returns the state of a session's file as far as stat(2) tells it.
 func stateByStat(st *unix.Stat_t, uid int, limits store.Options, now time.Time) store.State {
 	accessed := modified(st)
 	switch {
