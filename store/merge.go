@@ -18,7 +18,7 @@ type memberPatch struct {
 	quoted []byte // the name as it is written
 	label  []byte // that and the colon
 	value  Value
-	object objectPatch // what value holds, where that is an object; else nil
+	object objectPatch // the members of value, if it is an object; else nil
 }
 
 // parsePatch parses the object at text[i], and returns the offset past it.
@@ -41,9 +41,9 @@ func parsePatch(text []byte, i int) (objectPatch, int) {
 // isNull reports whether the patch removes the member.
 func (m memberPatch) isNull() bool { return m.value.kind() == "null" }
 
-// appendTo appends what MergePatch(target, patch) of RFC 7396 §2 returns for the
-// object at target[i], and returns the offset past that too. Members that are new
-// go last.
+// appendTo appends the result of MergePatch(target, patch) of RFC 7396 §2, for the
+// object at target[i] and this patch. It also returns the offset past that object. New
+// members go last.
 func (o objectPatch) appendTo(dst, target []byte, i int) ([]byte, int) {
 	left := o.byName()
 	dst = append(dst, '{')
@@ -67,9 +67,10 @@ func (o objectPatch) appendTo(dst, target []byte, i int) ([]byte, int) {
 	return append(dst, '}'), s.at
 }
 
-// membersLeft are the members of a patch that were not taken yet, by their names.
+// membersLeft are the members of a patch that are not applied yet, by name.
 type membersLeft map[string]*memberPatch
 
+// byName returns all members of the patch.
 func (o objectPatch) byName() membersLeft {
 	left := make(membersLeft, len(o))
 	for i := range o {
@@ -78,7 +79,7 @@ func (o objectPatch) byName() membersLeft {
 	return left
 }
 
-// take returns the member that has this name, which is quoted; nil if there is none.
+// take removes and returns the member with this quoted name; nil if there is none.
 func (l membersLeft) take(quoted []byte) *memberPatch {
 	if len(l) == 0 {
 		return nil
@@ -89,7 +90,8 @@ func (l membersLeft) take(quoted []byte) *memberPatch {
 	return m
 }
 
-// separate appends a comma unless dst ends with the object that begins before first.
+// separate appends a comma, unless nothing was written since first, the start of an
+// object's members.
 func separate(dst []byte, first int) []byte {
 	if len(dst) > first {
 		dst = append(dst, ',')
@@ -97,7 +99,7 @@ func separate(dst []byte, first int) []byte {
 	return dst
 }
 
-// appendOver appends the member's value over the one that s is at.
+// appendOver appends the member's value, merged into the value that s is at.
 func (m memberPatch) appendOver(dst []byte, s *scanner) []byte {
 	if m.object == nil || !s.isObject() {
 		return m.appendNew(dst)
@@ -107,7 +109,8 @@ func (m memberPatch) appendOver(dst []byte, s *scanner) []byte {
 	return dst
 }
 
-// appendNew appends the member's value where there was none: no null is left of it.
+// appendNew appends the member's value where the target has none. Members that are null
+// are left out (RFC 7396 §2).
 func (m memberPatch) appendNew(dst []byte) []byte {
 	if m.object == nil {
 		return append(dst, m.value...)
