@@ -270,7 +270,7 @@ type again struct{}
 
 // run runs a script on the session's key. One that changes the session is, with
 // Durable, reported only once a replica has it.
-func (s *Store) run(script *redis.Script, handle string, changes bool, args ...any) (reply, error) {
+func (s *Store) run(script script, handle string, changes bool, args ...any) (reply, error) {
 	lifetime := int64(-1)
 	if s.opts.Lifetime > 0 {
 		lifetime = int64(s.opts.Lifetime / time.Second)
@@ -293,7 +293,7 @@ func (s *Store) run(script *redis.Script, handle string, changes bool, args ...a
 		if changes && s.opts.Durable {
 			v, err = s.replicated(ctx, script, handle, sent)
 		} else {
-			v, err = script.Run(ctx, s.client, []string{s.key(handle)}, sent...).Result()
+			v, err = script().Run(ctx, s.client, []string{s.key(handle)}, sent...).Result()
 		}
 		if r, _ = v.([]any); err == nil && len(r) == 0 {
 			err = errNoRedis
@@ -309,7 +309,7 @@ var errNotReplicated = errors.New("the change is stored, but no replica confirme
 // replicated runs a script and waits until a replica has what it did. Both go
 // over one connection, since WAIT is about that; so in a cluster it follows by
 // itself where a server sends it on.
-func (s *Store) replicated(ctx context.Context, script *redis.Script, handle string, args []any) (any, error) {
+func (s *Store) replicated(ctx context.Context, script script, handle string, args []any) (any, error) {
 	key := s.key(handle)
 	cluster, ok := s.client.(*redis.ClusterClient)
 	if !ok {
@@ -371,13 +371,13 @@ func waitTime(ctx context.Context) time.Duration {
 }
 
 // runAndWait sends the words of first, a script and WAIT, all at once.
-func runAndWait(ctx context.Context, node redis.Cmdable, script *redis.Script, key string, args []any, first ...any) (any, error) {
+func runAndWait(ctx context.Context, node redis.Cmdable, script script, key string, args []any, first ...any) (any, error) {
 	var ran, replicas *redis.Cmd
 	_, err := node.Pipelined(ctx, func(p redis.Pipeliner) error {
 		if len(first) > 0 {
 			p.Do(ctx, first...)
 		}
-		ran = script.Eval(ctx, p, []string{key}, args...)
+		ran = script().Eval(ctx, p, []string{key}, args...)
 		replicas = p.Do(ctx, "WAIT", 1, waitTime(ctx).Milliseconds())
 		return nil
 	})

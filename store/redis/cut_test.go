@@ -428,7 +428,7 @@ func (o *onPipeline) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.P
 // onScript does something before a script is sent in a pipeline for the first time.
 // One whose answer a busy replica delays is sent again.
 type onScript struct {
-	script *redis.Script
+	script script
 	do     func()
 	done   bool
 }
@@ -440,7 +440,7 @@ func (o *onScript) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pro
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		for _, cmd := range cmds {
 			text, _ := append(cmd.Args(), "", "")[1].(string)
-			if sum := sha1.Sum([]byte(text)); !o.done && hex.EncodeToString(sum[:]) == o.script.Hash() {
+			if sum := sha1.Sum([]byte(text)); !o.done && hex.EncodeToString(sum[:]) == o.script().Hash() {
 				o.done = true
 				o.do()
 			}

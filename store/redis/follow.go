@@ -52,7 +52,7 @@ func (s *Store) refused(r reply, handle string) error {
 	case "ended":
 		s.ended = true
 		return errEnded
-	case "astray":
+	case "nolock":
 		return errAstray
 	case "moved", "pending":
 		switch at := r.text(1); {

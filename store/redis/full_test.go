@@ -32,12 +32,12 @@ func TestFullWithinMove(t *testing.T) {
 		}
 		s := cutStore(t, server.URL(), nil, cutOptions)
 		s.client.AddHook(beforeEach(func(cmd redis.Cmder) error {
-			if args := cmd.Args(); len(args) > 1 && args[1] == leaveScript.Hash() {
+			if args := cmd.Args(); len(args) > 1 && args[1] == leaveScript().Hash() {
 				full(t, server, true)
 			}
 			return nil
 		}))
-		if err := leaveScript.Load(t.Context(), whole.client).Err(); err != nil {
+		if err := leaveScript().Load(t.Context(), whole.client).Err(); err != nil {
 			t.Fatal(err)
 		}
 		if moved, err := s.Move(from, to, grace, nil); err != nil || moved.Handle != to {

@@ -274,12 +274,12 @@ func TestMoveLate(t *testing.T) {
 	if _, err := whole.Update(from, true, setTo(`{"a":1}`)); err != nil {
 		t.Fatal(err)
 	}
-	if err := leaveScript.Load(t.Context(), whole.client).Err(); err != nil {
+	if err := leaveScript().Load(t.Context(), whole.client).Err(); err != nil {
 		t.Fatal(err)
 	}
 	s.client.AddHook(beforeEach(func(cmd redis.Cmder) error {
 		args := cmd.Args()
-		if len(args) > 1 && args[1] == leaveScript.Hash() {
+		if len(args) > 1 && args[1] == leaveScript().Hash() {
 			args[len(args)-1] = time.Now().Add(-time.Millisecond).UnixMilli() // as if it had waited that long
 		}
 		return nil

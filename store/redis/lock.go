@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/redis/go-redis/v9"
-
 	"cgisession/store"
 )
 
@@ -53,7 +51,7 @@ type lease struct {
 	handle string
 }
 
-func (l *lease) run(script *redis.Script, args ...any) error {
+func (l *lease) run(script script, args ...any) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.s.time.begin()

@@ -247,7 +247,7 @@ func (s *Store) remove(was *store.Session) error {
 		return err
 	}
 	switch r.state() {
-	case "live", "missing", "ended", "astray", "expired": // an answer may have been lost
+	case "live", "missing", "ended", "nolock", "expired": // an answer may have been lost
 		s.dropUser(was.User, was.Handle)
 		return nil
 	}

@@ -1,0 +1,6 @@
+-- Removes a copy that was made longer ago than any move takes.
+local longest = tonumber(ARGV[5]) -- ms
+
+if not moveid or now - (accessed or 0) <= longest then return {'live'} end
+redis.call('DEL', key)
+return {'live'}

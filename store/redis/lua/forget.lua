@@ -1,0 +1,6 @@
+-- Removes what a move left: the tombstone that leads to a handle, or a copy.
+local left = ARGV[5] -- that handle, or the id of the copy's move
+
+if moved ~= left and moveid ~= left then return {'missing'} end
+redis.call('DEL', key)
+return {'live'}

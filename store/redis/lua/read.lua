@@ -1,0 +1,24 @@
+-- Reads the session. The first argument is two: a server says NOAUTH only to a
+-- request of at most ten words.
+local how, most = string.match(ARGV[5], '^(%a+) (%d+)$') -- snapshot, peek, touch or update; the most bytes of data
+local rid = ARGV[6] -- of the change that an update belongs to; empty: none
+
+local s = state(how == 'snapshot')
+if s == 'moved' or s == 'pending' then return refused(s) end
+if how == 'update' then
+	local at = landed(rid)
+	if at then return {'landed', text(at)} end
+	if s == 'expired' then drop() end
+end
+if s ~= 'live' then return refused(s) end
+local size = redis.call('HSTRLEN', key, 'data')
+if size == 0 then return {'corrupt', text(now)} end
+if size > tonumber(most) then
+	return {'oversize', text(now), f[1], f[2], f[3], user, text(size), '', f[12] or ''}
+end
+local data = redis.call('HGET', key, 'data')
+if how == 'touch' or how == 'update' then
+	local failed = mark()
+	if failed then return failed end
+end
+return {s, text(now), f[1], f[2], f[3], user, data, unmarked and 'unmarked' or '', f[12] or ''}

@@ -1,0 +1,7 @@
+-- Releases the caller's lock.
+local retry = ARGV[5] == '1'
+
+if moved and lock == token then return {'moved', moved} end
+if not mine then return {retry and not lock and 'live' or 'lost'} end
+if f[1] then redis.call('HDEL', key, 'lock', 'leased', 'ended') else redis.call('DEL', key) end
+return {'live'}

@@ -1,0 +1,5 @@
+-- Leaves word of a sweep: ARGV are fields and their values. This script has no
+-- prelude.
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], unpack(ARGV))
+return {'live'}
