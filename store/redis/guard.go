@@ -14,68 +14,53 @@ import (
 	"cgisession/store"
 )
 
-// What the answers to one request may have.
+// Limits of the answers to one request.
 const (
-	// smallAnswer is how many bytes they may have, whatever --max-size is: enough
-	// for the map of a large cluster.
+	// smallAnswer is their limit in bytes at a small --max-size: enough for the map
+	// of a large cluster.
 	smallAnswer = 1 << 20
 
 	// maxElements is how many elements their arrays may have together. An element
 	// takes up to some 50 bytes of memory.
 	maxElements = 1 << 17
 
-	// maxDepth is how deep arrays may be in arrays. The map of a cluster has 4.
+	// maxDepth is how deep arrays may be nested. The map of a cluster has 4 levels.
 	maxDepth = 8
 
-	// maxLine is how many bytes a line may have, such as an error.
+	// maxLine is how many bytes a line, such as an error, may have.
 	maxLine = 8 << 10
 )
 
-// largestAnswer is how many bytes the answers to one request may have. As from a
-// file, a session is read that is larger than the caller may store: one that
-// another program stored, with another --max-size.
-func largestAnswer(opts store.Options) int64 {
-	const page = 4096
-	return max(smallAnswer, 3*(int64(opts.MaxSize)+page)+page)
-}
+// largestAnswer returns how many bytes the answers to one request may have.
+func largestAnswer(opts store.Options) int64 { return max(smallAnswer, int64(opts.MaxRead())) }
 
-// answerError says what is wrong with an answer.
-type answerError struct{ text string }
-
-func (e answerError) Error() string { return e.text }
-
-// errNoRedis says that an answer is none of Redis. It does not repeat the answer,
-// which may hold a value.
-var errNoRedis error = answerError{"that is no answer of Redis; see whether the URL names the right server"}
-
-// A guard is the connection to a server, and stops reading at an answer that is
-// too large or makes no sense. The client allocates what the header of an answer
-// says, and reads a line until it ends, so each is looked at here before the
-// client gets it. It knows RESP2 alone, which is what the client asks for by HELLO
-// (the Redis serialization protocol specification).
+// A guard is the connection to a server. It stops reading at an answer that is too
+// large or makes no sense. The library allocates as much memory as the header of an
+// answer says, and reads a line until it ends, so headers are checked here before the
+// library gets them. The guard knows RESP2 alone, which the library asks for by HELLO
+// (Redis serialization protocol specification).
 type guard struct {
 	net.Conn
 	largest  int64
-	line     []byte // the line at hand, as far as it came
-	body     int64  // bytes of a string that are still to come, with its CRLF
-	arrays   []int  // how many elements are still to come of each array around it
-	bytes    int64  // that the answers to this request may still have
-	elements int    // that they may still have
-	failed   error  // for good
+	line     []byte // the current line, as far as it came
+	body     int64  // bytes still to come of a string, with its CRLF
+	arrays   []int  // elements still to come of each array around it
+	bytes    int64  // how many more the answers to this request may have
+	elements int    // how many more they may have
+	failed   error  // stays
 }
 
 func guarded(c net.Conn, largest int64) *guard {
 	return &guard{Conn: c, largest: largest, bytes: largest, elements: maxElements}
 }
 
-// Write sends a request.
+// Write sends a request, and so begins new answers.
 func (g *guard) Write(p []byte) (int, error) {
 	g.bytes, g.elements = g.largest, maxElements
 	return g.Conn.Write(p)
 }
 
-// Read reads what the server sends. Of what was read along with a wrong header
-// the client gets nothing.
+// Read reads what the server sends. What came along with a wrong header is dropped.
 func (g *guard) Read(p []byte) (int, error) {
 	if g.failed != nil {
 		return 0, g.failed
@@ -87,7 +72,7 @@ func (g *guard) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// scan goes on with what came from the server.
+// scan checks the next bytes from the server.
 func (g *guard) scan(p []byte) error {
 	for len(p) > 0 {
 		if g.body > 0 {
@@ -117,11 +102,10 @@ func (g *guard) scan(p []byte) error {
 	return nil
 }
 
-// kinds are the first bytes of what RESP2 has: a status, an error, an integer, a
-// string and an array.
+// kinds are the first bytes of RESP2's types: status, error, integer, string, array.
 var kinds = []byte("+-:$*")
 
-// header looks at a whole line.
+// header checks a whole line.
 func (g *guard) header() error {
 	text, ok := bytes.CutSuffix(g.line[1:], []byte("\r\n"))
 	if !ok {
@@ -152,7 +136,7 @@ func (g *guard) header() error {
 	return nil
 }
 
-// take counts bytes of the answers.
+// take counts n bytes of the answers.
 func (g *guard) take(n int64) error {
 	if g.bytes -= n; g.bytes < 0 {
 		return g.tooLarge()
@@ -174,8 +158,7 @@ func (g *guard) array(n uint64) error {
 	return nil
 }
 
-// element ends one that is no array of more, and with it the arrays of which it
-// is the last.
+// element ends an element, and each array whose last element it is.
 func (g *guard) element() {
 	for last := len(g.arrays) - 1; last >= 0; last-- {
 		if g.arrays[last]--; g.arrays[last] > 0 {
@@ -185,15 +168,15 @@ func (g *guard) element() {
 	}
 }
 
-// maxServers is how many servers a cluster may have: its protocol is made for up
-// to 1000 (Redis cluster specification).
+// maxServers is how many servers a cluster may have. It is designed for up to 1000
+// (Redis cluster specification).
 const maxServers = 2000
 
-// errManyServers says that the map of a cluster is none.
+// errManyServers says that the map of a cluster makes no sense.
 var errManyServers error = answerError{fmt.Sprintf("it names more than %d servers", maxServers)}
 
-// A mapCheck looks at the maps of a cluster: the client makes a client for each
-// server that it names.
+// A mapCheck checks the map of a cluster before the library makes a client for each
+// server in it.
 type mapCheck struct{}
 
 func (mapCheck) DialHook(next redis.DialHook) redis.DialHook { return next }

@@ -151,18 +151,11 @@ func TestKilledMove(t *testing.T) {
 // remove is what destroy does with a handle. It reports whether a session has ended.
 func remove(t *testing.T, s *Store, handle string) (ended bool) {
 	t.Helper()
-	found, err := s.Update(handle, false, func(*store.Session) (store.Outcome, error) { return store.Remove, nil })
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
+	found, err := s.Update(handle, true, func(*store.Session) (store.Outcome, error) { return store.Remove, nil })
+	if err != nil {
 		t.Fatal(err)
 	}
-	if ended = err == nil; !ended || found.Handle != handle {
-		_, late, err := s.endMoved(handle)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ended = ended || late
-	}
-	return ended
+	return found.Version > 0
 }
 
 // seen has operators look: one session is live, and a copy of it is moving, for a
@@ -188,7 +181,7 @@ func (k killed) seen(t *testing.T) int {
 	if all := seenBy(t, k.Store, k.user); len(all) != 1 || all[k.from] != store.Live {
 		t.Errorf("a minute later: %v", all)
 	}
-	if _, err := k.Sweep(context.Background(), store.Sweep{Timeout: 24 * time.Hour}); err != nil {
+	if _, err := k.Sweep(context.Background(), store.Sweep{}); err != nil {
 		t.Error(err)
 	}
 	if got := k.do(t, "exists", key); got != "0" {

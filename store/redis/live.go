@@ -4,10 +4,6 @@ package redis
 
 import (
 	"cmp"
-	"context"
-	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"cgisession/store"
 )
@@ -20,26 +16,26 @@ const (
 	liveTime = callTime / 2
 )
 
-// Live implements [store.Store]. It goes on from all tombstones at once. Data is
-// not read, so a session whose data are damaged is there all the same.
+// Live implements [store.Store]. Each round follows all tombstones by one step. Data
+// is not read, so a session with damaged data is listed all the same.
 func (s *Store) Live(handles []string, _ int) ([]string, error) {
-	s.time.begin()
+	s.budget.begin()
 	l := live{s: s, at: make([]string, len(handles))}
 	next := make([]step, len(handles))
 	for i, handle := range handles {
 		next[i] = step{i, handle}
 	}
-	for hops := 0; len(next) > 0 && hops <= maxHops; hops++ {
+	for hops := 0; len(next) > 0 && hops <= store.MaxHops; hops++ {
 		now := next
 		next = nil
 		for len(now) > 0 {
 			n := min(len(now), liveAtOnce)
-			moved, err := l.look(now[:n])
+			moved, err := l.round(now[:n])
 			if err != nil {
 				return nil, err
 			}
 			next, now = append(next, moved...), now[n:]
-			if left, _ := s.time.left(); left < liveTime && len(next)+len(now) > 0 {
+			if left, _ := s.budget.left(); left < liveTime && len(next)+len(now) > 0 {
 				return nil, store.ErrTooMany
 			}
 		}
@@ -47,21 +43,21 @@ func (s *Store) Live(handles []string, _ int) ([]string, error) {
 	return l.at, l.failed
 }
 
-// live is what Live has found.
+// live is the result of Live, as far as it is known.
 type live struct {
 	s      *Store
 	at     []string
 	failed error
 }
 
-// A step is the place of a handle in the list, and where to look for its session.
+// A step is the index of a handle in the list, and where to look for its session.
 type step struct {
 	i      int
 	handle string
 }
 
-// look asks for sessions in one round trip, and returns where tombstones lead on.
-func (l *live) look(steps []step) (moved []step, err error) {
+// round asks for sessions in one round trip, and returns where tombstones lead.
+func (l *live) round(steps []step) (moved []step, err error) {
 	keys := make([]string, len(steps))
 	for i, at := range steps {
 		keys[i] = l.s.key(at.handle)
@@ -71,7 +67,7 @@ func (l *live) look(steps []step) (moved []step, err error) {
 		return nil, err
 	}
 	for i, at := range steps {
-		found, state, _ := l.s.judge(at.handle, asked[i], now)
+		found, state, _ := l.s.stateOf(at.handle, asked[i], now)
 		switch {
 		case found == nil:
 		case state == store.Live, state == store.Oversize:
@@ -87,78 +83,9 @@ func (l *live) look(steps []step) (moved []step, err error) {
 	return moved, nil
 }
 
-// seen is what is asked of a key, in one go with others.
-type seen struct {
-	fields *redis.Cmd // seenFields
-	size   *redis.IntCmd
-
-	copy     bool // a move made it first, and has not made its second step
-	replaced bool // and never will: the session it was made of is not there any more
-}
-
-var seenFields = []string{"version", "created", "accessed", "user", "moved", "until", "lock", "leased", "ended", "pending", "from"}
-
-// Where seenFields has what they are called after.
-const (
-	userField = iota + 3
-	movedField
-	untilField
-	lockField
-	leasedField
-	endedField
-	pendingField
-	fromField
-)
-
-func (a seen) text() []string { return texts(a.fields, len(seenFields)) }
-
-// ask asks for what is at the keys in one round trip, and for the server's time. If
-// there is what a move made first, which is seldom, another tells whether that is the
-// session by now.
-func (s *Store) ask(keys []string) (asked []seen, now time.Time, err error) {
-	err = s.attempt(func(ctx context.Context, _ int) error {
-		asked = nil
-		var clock *redis.TimeCmd
-		s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-			clock = p.Time(ctx)
-			for _, key := range keys {
-				asked = append(asked, seen{fields: hmget(ctx, p, key, seenFields...), size: p.HStrLen(ctx, key, "data")})
-			}
-			return nil
-		})
-		now = clock.Val()
-		return firstLost(clock, asked)
-	})
-	if err == nil {
-		err = s.askSources(keys, asked)
-	}
-	return asked, now, err
-}
-
-// askSources looks where copies were made of.
-func (s *Store) askSources(keys []string, asked []seen) error {
-	var at []int
-	var sources []string
-	for i, a := range asked {
-		if f := a.text(); f[pendingField] != "" && isHex(f[fromField], store.HandleSize) {
-			at, sources = append(at, i), append(sources, f[fromField])
-		}
-	}
-	if len(at) == 0 {
-		return nil
-	}
-	found, err := s.hashes(sources, "version", "moved")
-	for n, i := range at {
-		version, moved := found[n][0], found[n][1]
-		asked[i].copy = moved == "" || s.key(moved) != keys[i]
-		asked[i].replaced = version == ""
-	}
-	return err
-}
-
 // End implements [store.Store].
 func (s *Store) End(handle string) error {
-	s.time.begin()
+	s.budget.begin()
 	user, err := s.field(handle, "user")
 	if err != nil {
 		return err
@@ -167,7 +94,7 @@ func (s *Store) End(handle string) error {
 	if err != nil {
 		return err
 	}
-	if r.state() != "live" {
+	if r.state() != stateLive {
 		return store.ErrNotFound
 	}
 	s.dropUser(user, handle)

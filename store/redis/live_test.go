@@ -65,17 +65,17 @@ func TestLiveTooMany(t *testing.T) {
 	old, now := movedSession(t, cutStore(t, url, nil, cutOptions))
 	for n, want := range map[int]error{2: nil, 1024: nil, 3000: store.ErrTooMany} {
 		s := cutStore(t, url, nil, cutOptions)
-		s.client.AddHook(&onPipeline{0, func() { s.time.spend(callTime/2, nil) }})
+		s.client.AddHook(&onPipeline{0, func() { s.budget.spend(callTime/2, nil) }})
 		at, err := s.Live(among(n, now, now), 2)
 		if err != want || err == nil && at[0] != now {
 			t.Errorf("%d handles: %v, want %v", n, err, want)
 		}
-		if left, _ := s.time.left(); left < callTime/4 {
+		if left, _ := s.budget.left(); left < callTime/4 {
 			t.Errorf("%d handles: %v are left", n, left)
 		}
 	}
 	s := cutStore(t, url, nil, cutOptions)
-	s.client.AddHook(&onPipeline{0, func() { s.time.spend(callTime/2, nil) }})
+	s.client.AddHook(&onPipeline{0, func() { s.budget.spend(callTime/2, nil) }})
 	if _, err := s.Live([]string{old, now}, 2); err != store.ErrTooMany {
 		t.Errorf("moves that cannot be followed: %v, want %v", err, store.ErrTooMany)
 	}
@@ -103,4 +103,22 @@ func TestLiveCut(t *testing.T) {
 			t.Errorf("after End, which said %v: %v", err, left)
 		}
 	})
+}
+
+// TestRemoveEnded removes by an old handle a session that has ended: what the move left
+// goes, and Update tells where the session was.
+func TestRemoveEnded(t *testing.T) {
+	server := redistest.Start(t)
+	s := cutStore(t, server.URL(), nil, cutOptions)
+	old, now := movedSession(t, s)
+	if err := s.End(now); err != nil {
+		t.Fatal(err)
+	}
+	found, err := s.Update(old, true, func(*store.Session) (store.Outcome, error) { return store.Remove, nil })
+	if err != nil || found.Version != 0 || found.Handle != now {
+		t.Errorf("Update = %+v, %v; want version 0 at %s", found, err, now)
+	}
+	if left := server.Do(t, "dbsize"); left != "0" {
+		t.Errorf("%s keys are left", left)
+	}
 }

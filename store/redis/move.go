@@ -13,7 +13,7 @@ import (
 
 // Move implements [store.Store]; the package's comment has the steps.
 func (s *Store) Move(from, to string, grace time.Duration, change store.Change) (*store.Session, error) {
-	s.time.begin()
+	s.budget.begin()
 	m := move{s: s, to: to, id: newID(), rid: newID(), grace: grace, change: change}
 	moved, err := s.follow(from, false, func(from string, _ bool) (*store.Session, error) {
 		found, err := m.try(from)
@@ -29,19 +29,21 @@ func (s *Store) Move(from, to string, grace time.Duration, change store.Change) 
 	return store.MovedBefore(s, from, moved, err)
 }
 
-// move is one move under way, over all its tries.
+var errNotMoved = errors.New("no replica confirmed the new id, as --durable wants; the session keeps the old one")
+
+// move is one call of Move, over all its tries.
 type move struct {
 	s       *Store
 	to      string
 	id, rid string
 	grace   time.Duration
-	until   int64 // Unix milliseconds at which that is over; 0: there is none
+	until   int64 // Unix milliseconds when the grace ends; 0: there is none
 	change  store.Change
-	placed  bool
-	leaving bool   // the second step was sent, and it is not known whether it was made
-	left    bool   // it was made
-	rids    string // ids of requests that go with the session
-	user    string // in whose index the new handle is
+	placed  bool   // the first step was made
+	leaving bool   // the second step was sent, and may have been made
+	left    bool   // the second step was made
+	rids    string // request ids of the session at the old key
+	user    string // whose set in the index has the new handle
 }
 
 func (m *move) try(from string) (*store.Session, error) {
@@ -52,7 +54,7 @@ func (m *move) try(from string) (*store.Session, error) {
 	}
 	was := *found
 	m.leaving = false
-	if err := m.ask(found, now); err != nil {
+	if err := m.run(found, now); err != nil {
 		s.restore(&was, now)
 		return nil, err
 	}
@@ -72,43 +74,43 @@ func (m *move) try(from string) (*store.Session, error) {
 		return nil, m.takeBack(&was, err)
 	case err != nil:
 		return nil, err
-	case r.state() != "live":
+	case r.state() != stateLive:
 		m.leaving = false
 		return nil, s.refused(r, from)
 	}
 	m.left = true
-	// Without an answer the last step is made by the next call that comes there.
-	// If the session has ended or moved on by then, it was moved all the same.
+	// If the last step fails, the next call that finds the copy makes it. The session
+	// may also have ended or moved on by then: it was moved all the same.
 	s.run(confirmScript, m.to, true)
 	s.dropUser(was.User, from)
 	return found, nil
 }
 
-// takeBack has a session stay where it was whose move no replica confirmed: its
-// new handle will be told to nobody. It is put back first, so that it is never
-// nowhere. If somebody meanwhile came to the new handle, by the tombstone, then
-// that has the session, and the tombstone leads to it for the grace. The wait for
-// a replica has taken most of the call's time; this has its own.
+// takeBack undoes a move that no replica confirmed: nobody will be told the new
+// handle. The session is put back first, so that at each moment it is somewhere. If
+// another process meanwhile followed the tombstone to the new key and confirmed the
+// move, the session stays there, and the tombstone leads to it for the grace. The
+// wait for a replica has used up most of the call's time, so this has its own.
 func (m *move) takeBack(was *store.Session, failed error) error {
 	s := m.s.apart()
 	r, err := s.run(backScript, was.Handle, false, m.to, was.Version, was.Created, was.Accessed.UnixMilli(), was.User, string(was.Data), m.rids, store.FormatOldKeys(was.OldKeys))
-	if err != nil || r.state() != "live" {
+	if err != nil || r.state() != stateLive {
 		return failed
 	}
 	r, err = s.run(undoScript, m.to, false, m.id)
-	if err == nil && r.state() != "live" {
+	if err == nil && r.state() != stateLive {
 		s.run(leaveScript, was.Handle, false, was.Version, m.to, m.until, keepMoved.Milliseconds(), int64(math.MaxInt64))
 		return failed
 	}
 	s.dropUser(was.User, m.to)
-	return fmt.Errorf("redis %s: %w: %w", s.where, store.ErrUnavailable, errNotMoved)
+	return s.unavailable(errNotMoved)
 }
 
-// ask runs the change, and leaves in found what is to be stored.
-func (m *move) ask(found *store.Session, now time.Time) error {
+// run runs the change, and leaves the result in found.
+func (m *move) run(found *store.Session, now time.Time) error {
 	m.until = 0
 	if m.grace > 0 {
-		m.until = now.Add(m.grace).UnixMilli() + 1 // now is cut to whole ms
+		m.until = now.Add(m.grace).UnixMilli() + 1 // now has whole ms only
 	}
 	was := found.Data
 	outcome, err := m.change.Moving(found, store.GraceEnd(now, m.grace))
@@ -119,8 +121,8 @@ func (m *move) ask(found *store.Session, now time.Time) error {
 	return m.s.opts.CheckSize(was, found.Data)
 }
 
-// place puts the session at its new key. The ids of former requests go with it,
-// so that their answers can still be told from there.
+// place makes the first step. The copy gets the request ids too, so that a request
+// whose answer was lost still finds its change there.
 func (m *move) place(found, was *store.Session) error {
 	s := m.s
 	rids, err := s.field(was.Handle, "rids")
@@ -133,12 +135,12 @@ func (m *move) place(found, was *store.Session) error {
 	}
 	keep := m.grace.Milliseconds() + keepMoved.Milliseconds()
 	r, err := s.run(placeScript, m.to, true, m.id, keep, found.Version, found.Created, found.User, string(found.Data), rids, was.Handle, store.FormatOldKeys(found.OldKeys))
-	m.placed = err == nil && r.state() == "live"
+	m.placed = err == nil && r.state() == stateLive
 	switch {
 	case errors.Is(err, errNotReplicated):
 		m.placed = true
-		return fmt.Errorf("redis %s: %w: %w", s.where, store.ErrUnavailable, errNotMoved)
-	case err == nil && r.state() == "taken":
+		return s.unavailable(errNotMoved)
+	case err == nil && r.state() == stateTaken:
 		return fmt.Errorf("move: the new handle is taken")
 	case err == nil && !m.placed:
 		return s.failed(errNoRedis)
@@ -146,36 +148,38 @@ func (m *move) place(found, was *store.Session) error {
 	return err
 }
 
-// settle returns where the session is that a copy at the handle was made of: there,
-// if the move's second step was made, whose last one is then made too; else where it
-// was copied from.
+// settle returns the handle of the session that has a pending copy at the handle:
+// the same one, if the move's second step was made, and then settle makes the third;
+// else the one that it was copied from.
 func (s *Store) settle(handle, from string) (at string, err error) {
 	moved, err := s.field(from, "moved")
 	if err != nil || moved != handle {
 		return from, err
 	}
 	r, err := s.run(confirmScript, handle, true)
-	if err == nil && r.state() != "live" { // taken back meanwhile
+	if err == nil && r.state() != stateLive { // the move was undone meanwhile
 		return from, nil
 	}
 	return handle, err
 }
 
-// endMoved removes what moves left at the handle: old ids, each leading to the next, or
-// a copy that came to nothing. It returns where the session was, and whether it was
-// ended only by this. What was moved without a grace, by a move whose
-// last step was not made, is still the session of the old handle for an operator:
-// nobody was told the new one.
+// endMoved removes what moves left at the handle, once the session that they led to
+// has ended: tombstones, each leading to the next, or the copy of a move that was not
+// made. It returns the handle that they led to.
+//
+// At that handle there may still be a copy, of a move without a grace whose last step
+// was not made. Nobody was told its handle, so for an operator it is the session of
+// the old handle. It is removed, and endMoved reports that a session has ended by that.
 func (s *Store) endMoved(handle string) (last string, ended bool, err error) {
 	first := handle
-	for range maxHops + 1 {
-		left, err := s.hashes([]string{handle}, "moved", "pending", "from", "user")
+	for range store.MaxHops + 1 {
+		left, err := s.fields([]string{handle}, "moved", "pending", "from", "user")
 		if err != nil {
 			return handle, false, err
 		}
 		moved, pending, from, user := left[0][0], left[0][1], left[0][2], left[0][3]
 		switch {
-		case moved != "" && !isHex(moved, store.HandleSize), pending != "" && !isHex(from, store.HandleSize):
+		case moved != "" && !store.IsHandle(moved), pending != "" && !store.IsHandle(from):
 			return handle, false, s.corrupt(handle, "")
 		case moved == "" && pending == "":
 			return handle, false, nil
@@ -185,7 +189,7 @@ func (s *Store) endMoved(handle string) (last string, ended bool, err error) {
 			if handle == first {
 				return from, false, err
 			}
-			return handle, err == nil && r.state() == "live", err
+			return handle, err == nil && r.state() == stateLive, err
 		}
 		if _, err := s.run(forgetScript, handle, true, moved); err != nil {
 			return handle, false, err

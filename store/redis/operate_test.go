@@ -110,16 +110,19 @@ func sweepAll(t *testing.T, s *Store, how store.Sweep) (sum store.Swept, times i
 func TestSweepInTurns(t *testing.T) {
 	const sessions = 5000
 	server := redistest.Start(t)
-	s := cutStore(t, server.URL(), nil, cutOptions)
+	opts := cutOptions
+	opts.Timeout = time.Hour
+	s := cutStore(t, server.URL(), nil, opts)
 	fill(t, server, sessions, time.Minute)
-	sum, times := sweepAll(t, s, store.Sweep{Timeout: time.Hour, MaxTime: 1})
+	sum, times := sweepAll(t, s, store.Sweep{MaxTime: 1})
 	if times < 3 || sum.Seen < sessions || sum.Removed > 0 {
 		t.Errorf("%d sweeps without time saw %+v", times, sum)
 	}
 	if last, err := s.LastSweep(); err != nil || time.Since(last.At) > time.Hour {
 		t.Errorf("the last sweep was %+v, %v", last, err)
 	}
-	sum, times = sweepAll(t, s, store.Sweep{Timeout: time.Second, MaxDelete: 2000})
+	opts.Timeout = time.Second
+	sum, times = sweepAll(t, cutStore(t, server.URL(), nil, opts), store.Sweep{MaxDelete: 2000})
 	if times != 3 || sum.Removed != sessions {
 		t.Errorf("%d sweeps of 2000 each removed %+v", times, sum)
 	}
@@ -132,14 +135,16 @@ func TestSweepInTurns(t *testing.T) {
 // as far as that is known, and else are given an end.
 func TestSweepForeign(t *testing.T) {
 	server := redistest.Start(t)
-	s := cutStore(t, server.URL(), nil, cutOptions)
+	opts := cutOptions
+	opts.Timeout = time.Hour
+	s := cutStore(t, server.URL(), nil, opts)
 	at := func(i int) string { return fmt.Sprintf("p:{%064x}", i) }
 	old, young := "1", strconv.FormatInt(time.Now().UnixMilli(), 10)
 	server.Do(t, "hset", at(1), "version", "x", "accessed", old)
 	server.Do(t, "hset", at(2), "version", "x", "accessed", young)
 	server.Do(t, "set", at(3), "text")
 	server.Do(t, "hset", at(4), "version", "1", "created", "1", "accessed", old, "data", "{") // an idle session, as far as is looked
-	sum, _ := sweepAll(t, s, store.Sweep{Timeout: time.Hour})
+	sum, _ := sweepAll(t, s, store.Sweep{})
 	if sum.Seen != 4 || sum.Removed != 2 || sum.Corrupt != 1 || sum.Kept != 2 {
 		t.Errorf("the sweep: %+v", sum)
 	}
@@ -219,7 +224,7 @@ func TestMendRace(t *testing.T) {
 		})
 		return err
 	}))
-	if sum, _ := sweepAll(t, s, store.Sweep{Timeout: time.Hour}); !sum.Done {
+	if sum, _ := sweepAll(t, s, store.Sweep{}); !sum.Done {
 		t.Fatalf("the sweep: %+v", sum)
 	}
 	if got := handlesOf(t, whole, "ann"); !slices.Equal(got, []string{h}) {

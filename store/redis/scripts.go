@@ -3,9 +3,11 @@
 package redis
 
 import (
+	"context"
 	"embed"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -47,7 +49,7 @@ var (
 // this package, the prelude, and the file of this name.
 func onSession(name string) script {
 	return sync.OnceValue(func() *redis.Script {
-		numbers := fmt.Sprintf("local LEASE, RIDS, RID = %d, %d, %d\n", leaseTime.Milliseconds(), ridsKept, 2*8)
+		numbers := fmt.Sprintf("local LEASE, RIDS, RID = %d, %d, %d\n", leaseTime.Milliseconds(), ridsKept, ridSize)
 		return redis.NewScript(numbers + source("prelude") + source(name))
 	})
 }
@@ -63,4 +65,46 @@ func source(name string) string {
 		panic(err) // no file has the name of a script above
 	}
 	return string(text)
+}
+
+// retryFlag is a placeholder argument: 1 on a retry, else 0.
+type retryFlag struct{}
+
+// flag encodes a boolean for a script.
+func flag(on bool) int {
+	if on {
+		return 1
+	}
+	return 0
+}
+
+// run runs a script on the session's key. With Durable, one that changes the
+// session succeeds only once a replica has the change.
+func (s *Store) run(script script, handle string, changes bool, args ...any) (reply, error) {
+	lifetime := int64(-1)
+	if s.opts.Lifetime > 0 {
+		lifetime = int64(s.opts.Lifetime / time.Second)
+	}
+	all := append([]any{s.lock.tokenAt(handle), flag(s.opts.LockElsewhere), s.opts.Timeout.Milliseconds(), lifetime}, args...)
+	var r reply
+	err := s.attempt(func(ctx context.Context, try int) (err error) {
+		sent := make([]any, len(all))
+		for i, arg := range all {
+			if _, ok := arg.(retryFlag); ok {
+				arg = min(try, 1)
+			}
+			sent[i] = arg
+		}
+		var v any
+		if changes && s.opts.Durable {
+			v, err = s.replicated(ctx, script, handle, sent)
+		} else {
+			v, err = script().Run(ctx, s.client, []string{s.key(handle)}, sent...).Result()
+		}
+		if r, _ = v.([]any); err == nil && len(r) == 0 {
+			err = errNoRedis
+		}
+		return err
+	})
+	return r, err
 }

@@ -3,6 +3,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -10,54 +11,57 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// sentinel is the client of the server that Sentinel says is the master. The
+// sentinel returns the client of the server that Sentinel names as the master. The
 // URL's own user and password are for Sentinel.
 //
-// The library's own client for this crashes where a Sentinel's answer has no
-// address, and listens for the next fail-over, which most calls do not live to see.
+// The library's own client for this crashes if a Sentinel's answer has no address.
+// It also listens for the next fail-over, which most calls do not live to see.
 func (c Config) sentinel(text string) (redis.UniversalClient, error) {
-	o, err := redis.ParseFailoverURL(text)
+	u, err := redis.ParseFailoverURL(text)
 	if err != nil {
 		return nil, errURL
 	}
-	if o.MasterName == "" {
+	if u.MasterName == "" {
 		return nil, errors.New("master_name missing: say which master of Sentinel's is meant")
 	}
-	if c.Password != "" {
-		o.Password = c.Password
-	}
-	if err := c.trust(o.TLSConfig); err != nil {
+	connect, err := c.dialer(u.TLSConfig)
+	if err != nil {
 		return nil, err
 	}
-	connect := c.dialer(o.TLSConfig)
-	master := func(ctx context.Context, network, _ string) (net.Conn, error) {
-		addr, err := masterOf(ctx, o, connect)
+	ask := func(ctx context.Context, addr string) (string, error) {
+		client := redis.NewClient(c.options(connect, u.SentinelUsername, u.SentinelPassword, addr).Simple())
+		defer client.Close()
+		return askSentinel(ctx, client, u.MasterName)
+	}
+	toMaster := func(ctx context.Context, network, _ string) (net.Conn, error) {
+		addr, err := firstOf(ctx, u.SentinelAddrs, ask)
 		if err != nil {
 			return nil, err
 		}
 		return connect(ctx, network, addr)
 	}
-	return newClient(&redis.Options{Username: o.Username, Password: o.Password, DB: o.DB, Dialer: master}), nil
+	o := c.options(toMaster, u.Username, cmp.Or(c.Password, u.Password))
+	o.DB = u.DB
+	return redis.NewClient(o.Simple()), nil
 }
 
-// masterOf asks all Sentinels at once, and returns the address that the first to
-// answer says.
-func masterOf(ctx context.Context, o *redis.FailoverOptions, connect dial) (addr string, err error) {
+// firstOf asks all Sentinels at once, and returns the first answer.
+func firstOf(ctx context.Context, sentinels []string, ask func(ctx context.Context, addr string) (string, error)) (master string, err error) {
 	type answer struct {
-		addr string
-		err  error
+		master string
+		err    error
 	}
-	answers := make(chan answer, len(o.SentinelAddrs))
-	for _, sentinel := range o.SentinelAddrs {
+	answers := make(chan answer, len(sentinels))
+	for _, addr := range sentinels {
 		go func() {
-			addr, err := askSentinel(ctx, sentinel, o, connect)
-			answers <- answer{addr, err}
+			master, err := ask(ctx, addr)
+			answers <- answer{master, err}
 		}()
 	}
-	for range o.SentinelAddrs {
+	for range sentinels {
 		a := <-answers
 		if a.err == nil {
-			return a.addr, nil
+			return a.master, nil
 		}
 		err = a.err
 	}
@@ -68,10 +72,8 @@ func masterOf(ctx context.Context, o *redis.FailoverOptions, connect dial) (addr
 var errNoMaster = redisError{errors.New("no master has this master_name; see SENTINEL MASTERS")}
 
 // askSentinel asks one Sentinel for the address of the master.
-func askSentinel(ctx context.Context, sentinel string, o *redis.FailoverOptions, connect dial) (string, error) {
-	client := newClient(&redis.Options{Addr: sentinel, Username: o.SentinelUsername, Password: o.SentinelPassword, Dialer: connect})
-	defer client.Close()
-	at, err := client.Do(ctx, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", o.MasterName).StringSlice()
+func askSentinel(ctx context.Context, client *redis.Client, master string) (string, error) {
+	at, err := client.Do(ctx, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", master).StringSlice()
 	switch {
 	case errors.Is(err, redis.Nil):
 		return "", errNoMaster

@@ -13,23 +13,22 @@ import (
 	"cgisession/store"
 )
 
-// Sweep implements [store.Operator]. The server ends sessions by itself if who
-// stores them has limits; here go those that were stored without, what another
-// program wrote in their place, and what the index of users still has of sessions
-// that ended. A sweep goes on where the last one stopped early.
+// Sweep implements [store.Operator]. Sessions that are stored with limits are ended by
+// the server. A sweep ends those that were stored without, removes what another
+// program wrote in their place, and removes ended sessions from the index of users.
+// It goes on where the last one stopped early.
 func (s *Store) Sweep(ctx context.Context, how store.Sweep) (store.Swept, error) {
-	s.opts.Timeout = how.Timeout
 	w := sweep{s: s, how: how, ctx: ctx, until: time.Now().Add(how.MaxTime)}
 	last, err := s.sweptBefore()
 	if err != nil {
 		return w.done, err
 	}
 	if how.DryRun {
-		last.at, last.users = place{}, false
+		last.at, last.users = position{}, false
 	}
 	if !last.users {
 		err = s.eachKeyFrom(last.at, s.prefix+"{*}", w.sessions)
-		last.at = place{}
+		last.at = position{}
 	}
 	if err == nil && !how.DryRun {
 		w.inUsers = true
@@ -38,7 +37,7 @@ func (s *Store) Sweep(ctx context.Context, how store.Sweep) (store.Swept, error)
 	w.done.Done = err == nil
 	w.done.Note = "the server ends sessions that have a --timeout or --lifetime by itself; these had none"
 	if w.done.Done && !how.DryRun {
-		w.at, w.inUsers = place{}, false
+		w.at, w.inUsers = position{}, false
 		w.done.Note += ", and the index of users is mended"
 	}
 	if err == errStop {
@@ -58,16 +57,16 @@ type sweep struct {
 	how     store.Sweep
 	ctx     context.Context
 	until   time.Time // when MaxTime is over
-	at      place     // of the keys at hand
-	inUsers bool      // they are those of the index of users
-	pages   int       // how many answers of servers were looked at, with this one
+	at      position  // of the keys at hand
+	inUsers bool      // these are keys of the index of users
+	pages   int       // how many pages of keys were looked at, with this one
 	done    store.Swept
 }
 
-// turn notes at which keys the sweep is, and reports errStop when it is time to
-// stop: not before something was achieved, or the next sweep would begin here for
-// ever.
-func (w *sweep) turn(at place) error {
+// turn notes at which keys the sweep is, and returns errStop when it is time to
+// stop, but not before something was done: otherwise the next sweep would begin here
+// again, and so on for ever.
+func (w *sweep) turn(at position) error {
 	if w.pages == 0 || at != w.at {
 		w.at = at
 		w.pages++
@@ -79,18 +78,18 @@ func (w *sweep) turn(at place) error {
 	return nil
 }
 
-func (w *sweep) sessions(keys []string, at place) error {
+func (w *sweep) sessions(keys []string, at position) error {
 	if err := w.turn(at); err != nil {
 		return err
 	}
-	err := w.s.lookAtAll(keys, false, w.session)
+	err := w.s.visitAll(keys, false, w.session)
 	if w.how.Progress != nil {
 		w.how.Progress(w.done)
 	}
 	return err
 }
 
-// session removes what was seen if it is to go.
+// session removes a session that is due, and counts it.
 func (w *sweep) session(found *store.Session, state store.State, _ error) error {
 	if state == unlisted {
 		return w.dropCopy(found)
@@ -117,69 +116,71 @@ func (w *sweep) session(found *store.Session, state store.State, _ error) error 
 	return nil
 }
 
-// dropCopy removes a copy that a move left which came to nothing; such has a version.
+// dropCopy removes the copy of a move that was not made. Of what is unlisted only
+// copies have a version.
 func (w *sweep) dropCopy(found *store.Session) error {
 	if w.how.DryRun || found.Version == 0 {
 		return nil
 	}
-	w.s.time.waited()
+	w.s.budget.waited()
 	_, err := w.s.run(abandonedScript, found.Handle, false, movingTime.Milliseconds())
 	return err
 }
 
-// remove removes what is too old, unless it is in use after all, and returns how
-// that counts.
+// remove removes what is too old, unless it was used meanwhile, and returns where it
+// is counted.
 func (w *sweep) remove(found *store.Session, state store.State) (*int64, error) {
 	s := w.s
 	if w.how.DryRun {
-		if state == store.Idle || !found.Accessed.IsZero() && time.Since(found.Accessed) > w.how.Timeout {
+		if state == store.Idle || !found.Accessed.IsZero() && time.Since(found.Accessed) > s.opts.Timeout {
 			return &w.done.Removed, nil
 		}
 		return &w.done.Kept, nil
 	}
-	script, how := readScript, []any{"update 0", ""} // of what is not to go, no data is wanted
+	script, how := readScript, []any{"update 0", ""} // 0: what stays is not read
 	if state == store.Corrupt {
 		script, how = foreignScript, nil
 	}
-	s.time.waited()
+	s.budget.waited()
 	r, err := s.run(script, found.Handle, false, how...)
 	switch {
 	case err != nil:
 		return nil, err
-	case r.state() == "busy":
+	case r.state() == stateBusy:
 		return &w.done.Busy, nil
-	case r.state() != "expired":
+	case r.state() != stateExpired:
 		return &w.done.Kept, nil
 	}
 	s.dropUser(found.User, found.Handle)
-	s.log("removed", found.Handle)
+	s.opts.LogEvent("removed", found.Handle)
 	return &w.done.Removed, nil
 }
 
-// What the last sweep left word of is a hash at the key PREFIXswept. Nothing
-// depends on it.
+// The last sweep is described in a hash at the key PREFIXswept. If that is lost, the
+// next sweep begins at the first key.
 func (s *Store) sweptKey() string { return s.prefix + "swept" }
 
-// swept is what the last sweep left word of.
+// swept is what that hash holds.
 type swept struct {
 	store.LastSweep
-	at    place // where to go on
-	users bool  // in the index of users
+	at    position // where to go on
+	users bool     // that is in the index of users
 }
 
-// remember leaves word of this sweep.
+// remember describes this sweep for the next one.
 func (w *sweep) remember() error {
 	s := w.s
 	return s.attempt(func(ctx context.Context, _ int) error {
 		answer, err := sweptScript().Run(ctx, s.client, []string{s.sweptKey()}, "ended", time.Now().Unix(), "seen", w.done.Seen, "removed", w.done.Removed,
 			"node", w.at.node, "cursor", w.at.cursor, "users", w.inUsers).StringSlice()
-		if err == nil && !slices.Equal(answer, []string{"live"}) {
+		if err == nil && !slices.Equal(answer, []string{string(stateLive)}) {
 			err = errNoRedis
 		}
 		return err
 	})
 }
 
+// sweptBefore returns the description of the last sweep; the zero value: there is none.
 func (s *Store) sweptBefore() (last swept, err error) {
 	var f []string
 	err = s.attempt(func(ctx context.Context, _ int) error {

@@ -5,8 +5,6 @@ package redis
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"slices"
 	"strings"
@@ -17,14 +15,13 @@ import (
 )
 
 // The index of users is a set of handles for each user, at the key
-// PREFIXusers:{<user>}, where <user> is the first half of the hex SHA-256 of the
-// user's name. It only finds sessions; whose they are, the sessions say.
+// PREFIXusers:{<user>}, where <user> is [store.UserKey]. It only finds sessions;
+// whose they are, the sessions say.
 func (s *Store) usersKey(user string) string {
-	sum := sha256.Sum256([]byte(user))
-	return s.prefix + "users:{" + hex.EncodeToString(sum[:16]) + "}"
+	return s.prefix + "users:{" + store.UserKey("", user) + "}"
 }
 
-// addUser makes sure that the index leads from the user to the handle.
+// addUser adds the handle to the user's set.
 func (s *Store) addUser(user, handle string) error {
 	if user == "" {
 		return nil
@@ -35,15 +32,16 @@ func (s *Store) addUser(user, handle string) error {
 	}))
 }
 
-// ofIndex says of a key of the index, if that is it, what is wrong with it.
+// ofIndex replaces the error of a server by a foreignError, if it means that the key
+// of the index is no set.
 func ofIndex(key string, err error) error {
-	if err != nil && strings.Contains(err.Error(), "WRONGTYPE") {
+	if err != nil && strings.Contains(err.Error(), "WRONGTYPE") { // failed has wrapped it
 		return foreignError{key, "it belongs to the index of users, but holds what another program wrote; delete it, and run doctor --repair"}
 	}
 	return err
 }
 
-// dropUser takes the handle back. One that stays does no harm.
+// dropUser removes the handle from the user's set. One that stays does no harm.
 func (s *Store) dropUser(user, handle string) {
 	if user == "" {
 		return
@@ -53,14 +51,11 @@ func (s *Store) dropUser(user, handle string) {
 	})
 }
 
-// MendUser implements [store.Operator].
-func (s *Store) MendUser(found *store.Session) error { return s.addUser(found.User, found.Handle) }
-
 // UserHandles implements [store.Operator].
 func (s *Store) UserHandles(user string, visit func(handle string) error) error {
 	return s.eachMember(s.usersKey(user), func(members []string) error {
 		for _, handle := range members {
-			if !isHex(handle, store.HandleSize) {
+			if !store.IsHandle(handle) {
 				continue
 			}
 			if err := visit(handle); err != nil {
@@ -71,11 +66,11 @@ func (s *Store) UserHandles(user string, visit func(handle string) error) error 
 	})
 }
 
-// eachMember calls visit with the members of a set, some at a time.
+// eachMember calls visit with the members of a set of the index, some at a time.
 func (s *Store) eachMember(key string, visit func(members []string) error) error {
 	var seen circle
 	for cursor := uint64(0); ; {
-		s.time.waited()
+		s.budget.waited()
 		var members []string
 		err := s.attempt(func(ctx context.Context, _ int) (err error) {
 			members, cursor, err = s.client.SScan(ctx, key, cursor, "", scanAtOnce).Result()
@@ -93,8 +88,8 @@ func (s *Store) eachMember(key string, visit func(members []string) error) error
 	}
 }
 
-// users takes handles out of the index whose sessions have ended.
-func (w *sweep) users(keys []string, at place) error {
+// users removes the handles of ended sessions from these keys of the index.
+func (w *sweep) users(keys []string, at position) error {
 	if err := w.turn(at); err != nil {
 		return err
 	}
@@ -107,8 +102,8 @@ func (w *sweep) users(keys []string, at place) error {
 	return nil
 }
 
-// mendUsers takes the members out that lead to no key. A session may come into
-// being at one of them meanwhile: what leads to a key by then is put back.
+// mendUsers removes the members of a set that lead to no key. A session may be
+// created at one of them meanwhile: a member that leads to a key by then is put back.
 func (s *Store) mendUsers(key string, members []string) error {
 	dead, err := s.absent(members)
 	if err != nil || len(dead) == 0 {
@@ -128,15 +123,7 @@ func (s *Store) mendUsers(key string, members []string) error {
 	return cmp.Or(s.attempt(func(ctx context.Context, _ int) error { return s.client.SAdd(ctx, key, anys(born)...).Err() }), err)
 }
 
-func anys(texts []string) []any {
-	all := make([]any, len(texts))
-	for i, text := range texts {
-		all[i] = text
-	}
-	return all
-}
-
-// absent returns those of the handles that lead to no key.
+// absent returns the handles that lead to no key.
 func (s *Store) absent(handles []string) ([]string, error) {
 	var exists []*redis.IntCmd
 	err := s.attempt(func(ctx context.Context, _ int) error {

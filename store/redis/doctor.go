@@ -4,7 +4,6 @@ package redis
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -16,21 +15,34 @@ import (
 	"cgisession/store"
 )
 
-// atOnce is how many servers of a cluster are looked at at once: one that does not
-// answer takes 2 seconds.
+// Examine implements [store.Operator].
+func (s *Store) Examine(how store.Examination) []store.Finding {
+	found := s.examineServers()
+	if how.Deep || how.Repair {
+		store.CheckSessions(&found, store.Sessions{
+			Each:  func(visit store.Visit) error { return s.each(true, visit) },
+			Look:  s.Look,
+			Index: func(found *store.Session) error { return s.addUser(found.User, found.Handle) },
+		}, how.Repair)
+	}
+	return found
+}
+
+// atOnce is how many servers of a cluster are examined at once: one that does not
+// answer takes callTime.
 const atOnce = 32
 
-// examineServers looks at how the servers are set up: in a cluster, at each of them.
-func (s *Store) examineServers() []store.Finding {
+// examineServers examines how the servers are set up: in a cluster, each of them.
+func (s *Store) examineServers() store.Findings {
 	e := examination{s: s}
 	if s.node == nil {
 		e.server("server", s.where, s.client)
-		return e.findings
+		return e.Findings
 	}
 	members, err := e.members()
 	if err != nil {
-		e.say(store.Problem, "server", "%v", err)
-		return e.findings
+		e.Say(store.Problem, "server", "%v", err)
+		return e.Findings
 	}
 	all := make([]examination, len(members))
 	var group sync.WaitGroup
@@ -47,23 +59,19 @@ func (s *Store) examineServers() []store.Finding {
 	}
 	group.Wait()
 	for _, one := range all {
-		e.findings = append(e.findings, one.findings...)
+		e.Findings = append(e.Findings, one.Findings...)
 	}
-	return e.findings
+	return e.Findings
 }
 
 // examination collects what is found.
 type examination struct {
-	s        *Store
-	findings []store.Finding
+	s *Store
+	store.Findings
 }
 
-func (e *examination) say(l store.Level, about, format string, a ...any) {
-	e.findings = append(e.findings, store.Finding{Level: l, About: about, Text: fmt.Sprintf(format, a...)})
-}
-
-// ask asks a server something that its ACL may not let this user ask, which is no
-// fault of the server's: then it returns false, and has said what is not looked at.
+// ask asks a server something that its ACL may forbid to this user, which is no fault
+// of the server's. Then it returns false, and has added what cannot be examined.
 func (e *examination) ask(s *Store, about, command, shows string, send func(ctx context.Context) error) (allowed bool, err error) {
 	allowed = true
 	err = s.attempt(func(ctx context.Context, _ int) error {
@@ -74,42 +82,42 @@ func (e *examination) ask(s *Store, about, command, shows string, send func(ctx 
 		return err
 	})
 	if err == nil && !allowed {
-		e.say(store.Warning, about, "this user may not ask %s, so nothing is known of %s; allow it by +%s, or look there as another user",
+		e.Say(store.Warning, about, "this user may not ask %s, so nothing is known of %s; allow it by +%s, or look there as another user",
 			strings.ToUpper(command), shows, strings.ReplaceAll(command, " ", "|"))
 	}
 	return allowed, err
 }
 
-// server looks at one server.
+// server examines one server.
 func (e *examination) server(about, where string, node redis.Cmdable) {
 	s := e.s
 	if s.node != nil {
-		s = s.apart() // so that one which does not answer takes no time from others
+		s = s.apart() // a server that does not answer takes no time from the others
 		s.where = where
 	}
 	facts, skew, err := e.facts(s, about, node)
 	if err == nil && e.s.node != nil {
-		err = e.state(s, about, node)
+		err = e.clusterState(s, about, node)
 	}
 	if err != nil {
-		e.say(store.Problem, about, "%v", err)
+		e.Say(store.Problem, about, "%v", err)
 		return
 	}
 	switch {
 	case facts == "":
-		e.say(store.Fine, about, "redis %s answers", where)
+		e.Say(store.Fine, about, "redis %s answers", where)
 	default:
-		e.say(store.Fine, about, "redis %s answers, version %s", where, facts.fact("redis_version"))
+		e.Say(store.Fine, about, "redis %s answers, version %s", where, facts.fact("redis_version"))
 		e.role(about, facts)
 		e.setUp(about, facts)
 	}
 	if skew.Abs() > store.MaxSkew {
-		e.say(store.Warning, part("clock", about), "the server's is %s off this machine's; timeouts go by the server's", skew.Round(time.Second))
+		e.Say(store.Warning, part("clock", about), "the server's is %s off this machine's; timeouts go by the server's", skew.Round(time.Second))
 	}
 }
 
-// facts asks for what a server says of itself, empty if that is not allowed, and for
-// its time.
+// facts returns what a server says of itself, empty if that is not allowed, and how
+// far its clock is ahead of this machine's.
 func (e *examination) facts(s *Store, about string, node redis.Cmdable) (facts said, skew time.Duration, err error) {
 	_, err = e.ask(s, about, "info", "its memory, persistence, replicas and role", func(ctx context.Context) error {
 		text, err := node.Info(ctx).Result()
@@ -127,48 +135,48 @@ func (e *examination) facts(s *Store, about string, node redis.Cmdable) (facts s
 	return facts, skew, err
 }
 
-// state looks at whether a server thinks the cluster whole.
-func (e *examination) state(s *Store, about string, node redis.Cmdable) error {
+// clusterState examines whether a server finds the cluster whole.
+func (e *examination) clusterState(s *Store, about string, node redis.Cmdable) error {
 	var text string
 	allowed, err := e.ask(s, about, "cluster info", "the state of the cluster", func(ctx context.Context) (err error) {
 		text, err = node.ClusterInfo(ctx).Result()
 		return err
 	})
 	if facts := said(text); err == nil && allowed && facts.fact("cluster_state") != "ok" {
-		e.say(store.Problem, about, "cluster_state is %s: it has %s of 16384 slots in order; see redis-cli --cluster check %s",
+		e.Say(store.Problem, about, "cluster_state is %s: it has %s of 16384 slots in order; see redis-cli --cluster check %s",
 			facts.fact("cluster_state"), facts.fact("cluster_slots_ok"), s.where)
 	}
 	return err
 }
 
-// role looks at whether a server takes changes, or follows one that does.
+// role examines whether a server takes changes, or follows one that does.
 func (e *examination) role(about string, facts said) {
 	switch {
 	case e.s.node != nil && facts.fact("role") == "slave" && facts.fact("master_link_status") != "up":
-		e.say(store.Problem, about, "it is a replica that has lost its master")
+		e.Say(store.Problem, about, "it is a replica that has lost its master")
 	case e.s.node == nil && facts.fact("role") != "master":
-		e.say(store.Problem, about, "it is a %s, which takes no changes; name the master, or use redis+sentinel://", facts.fact("role"))
+		e.Say(store.Problem, about, "it is a %s, which takes no changes; name the master, or use redis+sentinel://", facts.fact("role"))
 	}
 }
 
-// part is what a finding about one server is about.
+// part returns what a finding about one part of a server is about.
 func part(name, about string) string { return name + strings.TrimPrefix(about, "server") }
 
-// setUp looks at how a server is configured.
+// setUp examines how a server is configured.
 func (e *examination) setUp(about string, facts said) {
 	if policy := facts.fact("maxmemory_policy"); strings.HasPrefix(policy, "allkeys") {
-		e.say(store.Warning, part("memory", about), "maxmemory-policy %s drops sessions in use, and parts of the index of users; noeviction refuses new ones instead", policy)
+		e.Say(store.Warning, part("memory", about), "maxmemory-policy %s drops sessions in use, and parts of the index of users; noeviction refuses new ones instead", policy)
 	}
 	if facts.fact("aof_enabled") == "0" {
-		e.say(store.Warning, part("persistence", about), "appendonly is off: a restart of the server goes back to its last snapshot, and log-outs with it")
+		e.Say(store.Warning, part("persistence", about), "appendonly is off: a restart of the server goes back to its last snapshot, and log-outs with it")
 	}
 	if e.s.opts.Durable && facts.fact("role") == "master" && facts.fact("connected_slaves") == "0" {
-		e.say(store.Problem, part("durable", about), "--durable wants a replica to confirm each change, and there is none")
+		e.Say(store.Problem, part("durable", about), "--durable wants a replica to confirm each change, and there is none")
 	}
 }
 
-// members returns the addresses of a cluster's servers, those too that the
-// cluster has lost; if this user may not ask for those, the masters.
+// members returns the addresses of a cluster's servers, with those that the cluster
+// has lost. If this user may not ask for them, it returns the masters.
 func (e *examination) members() ([]string, error) {
 	var text string
 	allowed, err := e.ask(e.s, "server", "cluster nodes", "replicas and lost servers", func(ctx context.Context) (err error) {
@@ -200,7 +208,7 @@ func (e *examination) members() ([]string, error) {
 	return members, nil
 }
 
-// said is what a server says of itself: a line of name:value each, as INFO has it.
+// said is what a server says of itself: lines of name:value, as INFO returns.
 type said string
 
 // maxFact is how many bytes of a value are kept.

@@ -1,0 +1,81 @@
+//go:build redis
+
+package redis
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"strings"
+	"time"
+)
+
+// dial connects to a server.
+type dial = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// dialer returns what connects to each server, with TLS unless t is nil.
+func (c Config) dialer(t *tls.Config) (dial, error) {
+	if err := c.trust(t); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if !isAddress(addr) {
+			return nil, errNoRedis
+		}
+		conn, err := connect(ctx, network, addr, t)
+		if err != nil {
+			return nil, dialError{err}
+		}
+		return guarded(conn, c.largest), nil
+	}, nil
+}
+
+// connect connects to a server. With TLS the server has to show a certificate for
+// the very address by which it is reached, which Sentinel or the cluster may have
+// named.
+func connect(ctx context.Context, network, addr string, t *tls.Config) (net.Conn, error) {
+	conn, err := (&net.Dialer{Timeout: answerTime}).DialContext(ctx, network, addr)
+	if err != nil || t == nil {
+		return conn, err
+	}
+	t = t.Clone()
+	if t.ServerName, _, err = net.SplitHostPort(addr); err != nil {
+		t.ServerName = addr
+	}
+	secure := tls.Client(conn, t)
+	secure.SetReadDeadline(time.Now().Add(answerTime))
+	if err := secure.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	secure.SetReadDeadline(time.Time{})
+	return secure, nil
+}
+
+// isAddress reports whether a text, which another server may have sent, can be the
+// address of one: a host name has up to 255 bytes (RFC 1035, section 2.3.4).
+func isAddress(text string) bool {
+	blank := func(r rune) bool { return r <= ' ' || r > '~' }
+	return len(text) <= 300 && !strings.ContainsFunc(text, blank)
+}
+
+// trust prepares TLS, if it is used: it trusts only the authority that was named.
+func (c Config) trust(t *tls.Config) error {
+	switch {
+	case t == nil && c.CA != nil:
+		return errors.New("--redis-ca-file goes with TLS, a URL of the scheme rediss")
+	case t == nil:
+		return nil
+	}
+	t.MinVersion = tls.VersionTLS12
+	if c.CA == nil {
+		return nil
+	}
+	t.RootCAs = x509.NewCertPool()
+	if !t.RootCAs.AppendCertsFromPEM(c.CA) {
+		return errors.New("--redis-ca-file holds no certificate in PEM")
+	}
+	return nil
+}

@@ -1,0 +1,95 @@
+//go:build redis
+
+package redis
+
+import (
+	"context"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// field returns one field of a session's hash, empty if it is not there.
+func (s *Store) field(handle, name string) (string, error) {
+	var text string
+	err := s.attempt(func(ctx context.Context, _ int) (err error) {
+		text, err = s.client.HGet(ctx, s.key(handle), name).Result()
+		if err == redis.Nil {
+			err = nil
+		}
+		return err
+	})
+	return text, err
+}
+
+// fields returns some fields of each session's hash. A field that is not there, or
+// whose key is no hash, is empty.
+func (s *Store) fields(handles []string, names ...string) ([][]string, error) {
+	var asked []*redis.Cmd
+	err := s.attempt(func(ctx context.Context, _ int) error {
+		asked = nil
+		s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for _, handle := range handles {
+				asked = append(asked, hmget(ctx, p, s.key(handle), names...))
+			}
+			return nil
+		})
+		for _, a := range asked {
+			if err := answered(a, len(names)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	found := make([][]string, len(handles))
+	for i := range asked {
+		found[i] = texts(asked[i], len(names))
+	}
+	return found, err
+}
+
+// doer sends any command: a client or a pipeline.
+type doer interface {
+	Do(ctx context.Context, args ...any) *redis.Cmd
+}
+
+// hmget asks for fields of a hash. The library's own HMGet takes an integer for an
+// array of that length.
+func hmget(ctx context.Context, to doer, key string, names ...string) *redis.Cmd {
+	return to.Do(ctx, append([]any{"hmget", key}, anys(names)...)...)
+}
+
+// answered returns why there is no answer of n fields. That the key is of another
+// type is an answer.
+func answered(asked *redis.Cmd, n int) error {
+	switch list, err := asked.Slice(); {
+	case isWrongType(asked.Err()):
+		return nil
+	case asked.Err() != nil:
+		return asked.Err()
+	case err != nil || len(list) != n:
+		return errNoRedis
+	}
+	return nil
+}
+
+// isWrongType reports whether a server says that a key is of another type.
+func isWrongType(err error) bool { return err != nil && strings.HasPrefix(err.Error(), "WRONGTYPE") }
+
+// texts returns the n fields of an answer.
+func texts(asked *redis.Cmd, n int) []string {
+	f := make([]string, n)
+	list, _ := asked.Slice()
+	for i, v := range list[:min(len(list), n)] {
+		f[i], _ = v.(string)
+	}
+	return f
+}
+
+func anys(texts []string) []any {
+	all := make([]any, len(texts))
+	for i, text := range texts {
+		all[i] = text
+	}
+	return all
+}

@@ -1,0 +1,176 @@
+//go:build redis
+
+package redis
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"cgisession/store"
+)
+
+// Config says where the sessions are.
+type Config struct {
+	// URL has one of these forms, which go-redis reads:
+	//
+	//	redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]                one; rediss:// with TLS
+	//	redis://HOST:PORT?addr=HOST:PORT…                         a cluster
+	//	redis+cluster://HOST:PORT                                 the same, by one address
+	//	redis+sentinel://HOST:PORT?master_name=NAME[&addr=…]      one that Sentinel knows
+	//	unix://[USER[:PASSWORD]@]PATH[?db=DB]                     one on this machine
+	URL      string
+	Password string // in place of the URL's, unless empty
+	CA       []byte // PEM; nil: the system's
+	Prefix   string // of all keys
+
+	// Once says that the whole life of the store is one call, and has the time of
+	// one.
+	Once bool
+
+	largest int64 // bytes of an answer
+}
+
+// silent drops the client's own messages: stderr has one line for an error.
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
+
+// prefixDigits are the characters of a prefix: those of patterns and of hash tags are
+// left out.
+const prefixDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:-"
+
+// Open returns the store. It does not connect yet.
+func Open(c Config, opts store.Options) (*Store, error) {
+	redis.SetLogger(silent{})
+	if n := len(c.Prefix); n < 1 || n > 64 || strings.Trim(c.Prefix, prefixDigits) != "" {
+		return nil, fmt.Errorf("%w: --redis-prefix must be 1 to 64 characters A-Z a-z 0-9 _ . : -", store.ErrConfig)
+	}
+	c.largest = largestAnswer(opts)
+	s := &Store{prefix: c.Prefix, opts: opts, budget: &budget{once: c.Once}, lock: lock{token: opts.LockToken, tell: new(sync.Once)}}
+	if err := s.connect(c); err != nil {
+		return nil, fmt.Errorf("%w: --redis-url: %w", store.ErrConfig, err)
+	}
+	return s, nil
+}
+
+// HasPassword reports whether the URL holds a password.
+func HasPassword(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil {
+		return strings.Contains(text, "@")
+	}
+	_, has := u.User.Password()
+	return has || u.Query().Has("password")
+}
+
+// The errors of a URL. The library's own would repeat it, and with it the password.
+var (
+	errURL    = errors.New("no URL such as redis://HOST:PORT/0, rediss://…, redis+sentinel://HOST:PORT?master_name=NAME or redis+cluster://HOST:PORT")
+	errEscape = errors.New("its password has characters that end it; write / ? # @ as %2F %3F %23 %40, or use --redis-password-file")
+)
+
+// connect makes the client that the URL asks for.
+func (s *Store) connect(c Config) error {
+	u, err := url.Parse(c.URL)
+	if strings.Contains(c.URL, "@") && (err != nil || u.User == nil) {
+		return errEscape // else a part of it would be taken for the host
+	}
+	if err != nil || (u.Host == "") != (u.Scheme == "unix") {
+		return errURL
+	}
+	if u.Query().Has("skip_verify") {
+		return errors.New("skip_verify: certificates are always verified; name a --redis-ca-file")
+	}
+	kind := ""
+	if scheme, rest, ok := strings.Cut(u.Scheme, "+"); ok {
+		u.Scheme, kind = scheme, rest
+	} else if u.Query().Has("addr") {
+		kind = "cluster"
+	}
+	if s.where = u.Host; u.Scheme == "unix" {
+		s.where = u.Path
+	}
+	switch kind {
+	case "":
+		s.client, err = c.single(u.String())
+	case "cluster":
+		s.client, s.node, err = c.cluster(u.String())
+	case "sentinel":
+		s.client, err = c.sentinel(u.String())
+	default:
+		err = errURL
+	}
+	return err
+}
+
+// maxRedirects is how often a cluster may send a request elsewhere, as it does
+// while it moves slots.
+const maxRedirects = 8
+
+// options returns the options of every client. This package itself limits times and
+// repeats requests, and checks answers in RESP2. Of the URL's parameters only those
+// count that name a user, a database or the client.
+func (c Config) options(connect dial, user, password string, addrs ...string) *redis.UniversalOptions {
+	return &redis.UniversalOptions{
+		Addrs: addrs, Username: user, Password: password, Dialer: connect,
+		Protocol:   2,
+		MaxRetries: -1, DialerRetries: 1, MaxRedirects: maxRedirects,
+		ReadTimeout: answerTime, WriteTimeout: answerTime, ContextTimeoutEnabled: true,
+		DialTimeout: callTime, // the dialer has its own limit; it may have to ask Sentinel first
+		PoolSize:    4, PipelinePoolSize: -1,
+		DisableIdentity:          true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	}
+}
+
+// single returns the client of one server.
+func (c Config) single(text string) (redis.UniversalClient, error) {
+	u, err := redis.ParseURL(text)
+	if err != nil {
+		return nil, errURL
+	}
+	connect, err := c.dialer(u.TLSConfig)
+	if err != nil {
+		return nil, err
+	}
+	o := c.options(connect, u.Username, cmp.Or(c.Password, u.Password), u.Addr)
+	o.DB, o.ClientName = u.DB, u.ClientName
+	return redis.NewClient(o.Simple()), nil
+}
+
+// cluster returns the client of a cluster, and what makes a client, apart from the
+// cluster's own, of the server at an address.
+func (c Config) cluster(text string) (redis.UniversalClient, func(addr string) *redis.Client, error) {
+	u, err := redis.ParseClusterURL(text)
+	if err != nil {
+		return nil, nil, errURL
+	}
+	connect, err := c.dialer(u.TLSConfig)
+	if err != nil {
+		return nil, nil, err
+	}
+	o := c.options(connect, u.Username, cmp.Or(c.Password, u.Password), u.Addrs...)
+	o.ClientName = u.ClientName
+	all := o.Cluster()
+	all.DisableRoutingPolicies = true // they would cost a COMMAND
+	all.NewClient = newNode
+	node := func(addr string) *redis.Client {
+		return newNode(c.options(connect, o.Username, o.Password, addr).Simple())
+	}
+	return redis.NewClusterClient(all), node, nil
+}
+
+// newNode returns the client of one server of a cluster.
+func newNode(o *redis.Options) *redis.Client {
+	node := redis.NewClient(o)
+	node.AddHook(mapCheck{})
+	return node
+}

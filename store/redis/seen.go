@@ -1,0 +1,173 @@
+//go:build redis
+
+package redis
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"cgisession/store"
+)
+
+// seen is what one round trip, for many keys, says of a key. No lock is taken, and
+// no access is marked.
+type seen struct {
+	fields *redis.Cmd // seenFields
+	size   *redis.IntCmd
+
+	// Of a pending copy:
+	copy     bool // the second step of its move was not made
+	replaced bool // and never will be: the session at the old key is gone
+}
+
+var seenFields = []string{"version", "created", "accessed", "user", "moved", "until", "lock", "leased", "ended", "pending", "from"}
+
+// The indexes of fields in seenFields.
+const (
+	userField = iota + 3
+	movedField
+	untilField
+	lockField
+	leasedField
+	endedField
+	pendingField
+	fromField
+)
+
+func (a seen) text() []string { return texts(a.fields, len(seenFields)) }
+
+// ask asks for what is at the keys in one round trip, and for the server's time. If
+// there are pending copies, which is seldom, another round trip tells whether they
+// are the sessions by now.
+func (s *Store) ask(keys []string) (asked []seen, now time.Time, err error) {
+	err = s.attempt(func(ctx context.Context, _ int) error {
+		asked = nil
+		var clock *redis.TimeCmd
+		s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+			clock = p.Time(ctx)
+			for _, key := range keys {
+				asked = append(asked, seen{fields: hmget(ctx, p, key, seenFields...), size: p.HStrLen(ctx, key, "data")})
+			}
+			return nil
+		})
+		now = clock.Val()
+		return firstFailed(clock, asked)
+	})
+	if err == nil {
+		err = s.askSources(keys, asked)
+	}
+	return asked, now, err
+}
+
+// firstFailed returns the first error of an answer; that a key is of another type is
+// none.
+func firstFailed(clock *redis.TimeCmd, asked []seen) error {
+	if err := clock.Err(); err != nil {
+		return err
+	}
+	for _, a := range asked {
+		size := a.size.Err()
+		if isWrongType(size) {
+			size = nil
+		}
+		if err := cmp.Or(answered(a.fields, len(seenFields)), size); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// askSources looks at the old keys of pending copies.
+func (s *Store) askSources(keys []string, asked []seen) error {
+	var at []int
+	var sources []string
+	for i, a := range asked {
+		if f := a.text(); f[pendingField] != "" && store.IsHandle(f[fromField]) {
+			at, sources = append(at, i), append(sources, f[fromField])
+		}
+	}
+	if len(at) == 0 {
+		return nil
+	}
+	found, err := s.fields(sources, "version", "moved")
+	for n, i := range at {
+		version, moved := found[n][0], found[n][1]
+		asked[i].copy = moved == "" || s.key(moved) != keys[i]
+		asked[i].replaced = version == ""
+	}
+	return err
+}
+
+var errForeign = errors.New("it holds no session, but what another program wrote")
+
+// unlisted is the state of what operators do not see: a tombstone without a grace,
+// a copy whose move was not made, the lock on a session that has ended.
+const unlisted store.State = ""
+
+// stateOf returns what was seen at a key as a session with its state; nil: nothing is
+// there.
+func (s *Store) stateOf(handle string, a seen, now time.Time) (*store.Session, store.State, error) {
+	found := &store.Session{Handle: handle, Path: s.key(handle)}
+	if a.fields.Err() != nil {
+		return found, store.Corrupt, errForeign
+	}
+	f := a.text()
+	if f[movedField] != "" {
+		return found, stateOfTombstone(f[untilField], now), nil
+	}
+	if strings.Join(f[:lockField], "") == "" && a.size.Val() == 0 {
+		return s.stateOfLock(found, f)
+	}
+	var bad [3]error
+	var accessed int64
+	found.Version, bad[0] = strconv.ParseUint(f[0], 10, 64)
+	found.Created, bad[1] = strconv.ParseInt(f[1], 10, 64)
+	accessed, bad[2] = strconv.ParseInt(f[2], 10, 64)
+	found.Accessed, found.User, found.Size = time.UnixMilli(accessed), f[userField], a.size.Val()
+	switch {
+	case errors.Join(bad[:]...) != nil || found.Size == 0:
+		return found, store.Corrupt, errForeign
+	case a.copy && (a.replaced || now.Sub(found.Accessed) > movingTime):
+		return found, unlisted, nil
+	case a.copy:
+		return found, store.Moving, nil
+	}
+	state := s.opts.State(found, now)
+	if state == store.Live && found.Size > int64(s.opts.MaxRead()) {
+		return found, store.Oversize, s.tooLarge(found)
+	}
+	return found, state, nil
+}
+
+// stateOfTombstone returns the state of a tombstone whose grace ends then, in Unix
+// ms; 0: it has none.
+func stateOfTombstone(until string, now time.Time) store.State {
+	switch until, _ := strconv.ParseInt(until, 10, 64); {
+	case until == 0:
+		return unlisted
+	case until <= now.UnixMilli():
+		return store.Over
+	}
+	return store.Moved
+}
+
+// stateOfLock returns the state of a hash without a session. Its last access is when
+// its lock was renewed.
+func (s *Store) stateOfLock(found *store.Session, f []string) (*store.Session, store.State, error) {
+	switch {
+	case f[lockField] == "": // removed meanwhile
+		return nil, "", nil
+	case f[endedField] != "":
+		return found, unlisted, nil
+	}
+	if leased, err := strconv.ParseInt(f[leasedField], 10, 64); err == nil {
+		found.Accessed = time.UnixMilli(leased).Add(-leaseTime)
+	}
+	return found, store.Unused, nil
+}

@@ -1,0 +1,136 @@
+//go:build redis
+
+package redis
+
+import (
+	"context"
+	"time"
+
+	"cgisession/store"
+)
+
+// What operators see of the sessions as a whole.
+
+// Each implements [store.Operator]. It leaves out the data.
+func (s *Store) Each(visit store.Visit) error { return s.each(false, visit) }
+
+// each is Each, and reads the data too, if they are asked for.
+func (s *Store) each(data bool, visit store.Visit) error {
+	return s.eachKey(s.prefix+"{*}", func(keys []string) error {
+		return s.visitKeys(keys, data, visit)
+	})
+}
+
+// Look implements [store.Operator].
+func (s *Store) Look(handle string, visit store.Visit) error {
+	none := true
+	err := s.visitKeys([]string{s.key(handle)}, true, func(found *store.Session, state store.State, wrong error) error {
+		none = false
+		return visit(found, state, wrong)
+	})
+	if err == nil && none {
+		err = store.ErrNotFound
+	}
+	return err
+}
+
+// Find implements [store.Operator].
+func (s *Store) Find(prefix string) (string, error) {
+	if len(prefix) == store.HandleSize {
+		return prefix, s.exists(prefix)
+	}
+	found := ""
+	err := s.eachKey(s.prefix+"{"+prefix+"*}", func(keys []string) error {
+		for _, key := range keys {
+			handle, ok := s.handleOf(key)
+			switch {
+			case !ok || handle == found:
+			case found != "":
+				return store.ErrAmbiguous
+			default:
+				found = handle
+			}
+		}
+		return nil
+	})
+	if err == nil && found == "" {
+		err = store.ErrNotFound
+	}
+	return found, err
+}
+
+// exists returns ErrNotFound where nothing is at the handle.
+func (s *Store) exists(handle string) error {
+	s.budget.begin()
+	var n int64
+	err := s.attempt(func(ctx context.Context, _ int) (err error) {
+		n, err = s.client.Exists(ctx, s.key(handle)).Result()
+		return err
+	})
+	if err == nil && n == 0 {
+		err = store.ErrNotFound
+	}
+	return err
+}
+
+// Count implements [store.Operator].
+func (s *Store) Count() (*store.Count, error) {
+	c, now := store.NewCount(store.Live, store.Idle, store.Old, store.Moving, store.Moved, store.Over, store.Unused, store.Corrupt, store.Oversize), time.Now()
+	err := s.Each(func(found *store.Session, state store.State, _ error) error {
+		c.Add(found, state, now)
+		return nil
+	})
+	return c, err
+}
+
+// visitKeys reads the sessions at the keys, and calls visit with each. The data of only
+// one are in memory at a time.
+func (s *Store) visitKeys(keys []string, data bool, visit store.Visit) error {
+	return s.visitAll(keys, data, func(found *store.Session, state store.State, wrong error) error {
+		if state == unlisted {
+			return nil
+		}
+		return visit(found, state, wrong)
+	})
+}
+
+// visitAll is visitKeys, and also visits what is unlisted.
+func (s *Store) visitAll(keys []string, data bool, visit store.Visit) error {
+	s.budget.waited()
+	asked, now, err := s.ask(keys)
+	if err != nil {
+		return err
+	}
+	for i, a := range asked {
+		handle, ok := s.handleOf(keys[i])
+		if !ok {
+			continue
+		}
+		found, state, wrong := s.stateOf(handle, a, now)
+		if found == nil {
+			continue
+		}
+		if data && (state == store.Live || state == store.Idle || state == store.Old) {
+			if state, wrong, err = s.readData(found, state); err != nil {
+				return err
+			}
+		}
+		if err := visit(found, state, wrong); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readData reads the session's data too. If they are damaged, so is the session.
+func (s *Store) readData(found *store.Session, state store.State) (now store.State, wrong, err error) {
+	s.budget.waited()
+	text, err := s.field(found.Handle, "data")
+	if err != nil {
+		return state, nil, err
+	}
+	if found.Data, err = store.ParseData([]byte(text)); err != nil {
+		return store.Corrupt, errForeign, nil
+	}
+	return state, nil, nil
+}
