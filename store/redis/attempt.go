@@ -11,6 +11,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -24,6 +25,9 @@ const (
 	// maxAttempts is how often a request is sent that gets no answer.
 	maxAttempts = 3
 	attemptGap  = 50 * time.Millisecond
+
+	// tick is the unit in which a server's time is counted; see stopwatch.
+	tick = 25 * time.Millisecond
 )
 
 // A budget is the time that servers have for a call. A wait on purpose, as for a
@@ -57,7 +61,7 @@ func (b *budget) left() (time.Duration, error) {
 	return callTime - b.spent, b.last
 }
 
-// spend counts the time of a request; failed is why a try of it got no answer.
+// spend counts the time of a request; failed is why it got no answer in the end.
 func (b *budget) spend(d time.Duration, failed error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -68,6 +72,46 @@ func (b *budget) spend(d time.Duration, failed error) {
 	}
 }
 
+// A stopwatch is the context of a request: it is cancelled when the server has used
+// up its time. That is counted in ticks, of which a ticker drops all but one that
+// come due while this process is stopped or waits for the processor (time.Ticker).
+// So on a machine under heavy load a server is not blamed for this process's own
+// waits.
+type stopwatch struct {
+	context.Context
+	limit time.Duration
+	began time.Time
+	ticks atomic.Int64
+}
+
+// startStopwatch returns a running stopwatch, and what stops it.
+func startStopwatch(limit time.Duration) (*stopwatch, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &stopwatch{Context: ctx, limit: limit, began: time.Now()}
+	go func() {
+		defer cancel()
+		ticker := time.NewTicker(tick)
+		defer ticker.Stop()
+		for w.spent() < limit {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+				w.ticks.Add(1)
+			}
+		}
+	}()
+	return w, cancel
+}
+
+// spent returns how much time the server has used.
+func (w *stopwatch) spent() time.Duration {
+	return min(time.Since(w.began), time.Duration(w.ticks.Load()+1)*tick)
+}
+
+// Deadline implements [context.Context]: the earliest end of the time.
+func (w *stopwatch) Deadline() (time.Time, bool) { return time.Now().Add(w.limit - w.spent()), true }
+
 // attempt sends a request, and sends it again where no answer came: that must do no
 // harm.
 func (s *Store) attempt(send func(ctx context.Context, try int) error) error {
@@ -75,18 +119,16 @@ func (s *Store) attempt(send func(ctx context.Context, try int) error) error {
 	if left <= 0 {
 		return s.failed(cmp.Or(before, context.DeadlineExceeded))
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), left)
-	defer cancel()
-	began := time.Now()
-	var failed error
-	defer func() { s.budget.spend(time.Since(began), failed) }()
+	watch, stop := startStopwatch(left)
+	defer stop()
 	for try := 0; ; try++ {
-		err := send(ctx, try)
+		err := send(watch, try)
 		if err == nil {
+			s.budget.spend(watch.spent(), nil)
 			return nil
 		}
-		failed = err
-		if !worthAnother(err) || try+1 == maxAttempts || ctx.Err() != nil {
+		if !worthAnother(err) || try+1 == maxAttempts || watch.Err() != nil {
+			s.budget.spend(watch.spent(), err)
 			return s.failed(err)
 		}
 		time.Sleep(attemptGap)
@@ -120,7 +162,9 @@ func unanswered(err error) bool {
 	return broken || isTimeout(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &connecting)
 }
 
+// isTimeout reports whether an error means that time was over. Only a stopwatch
+// cancels a request.
 func isTimeout(err error) bool {
 	var t net.Error
-	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &t) && t.Timeout()
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.As(err, &t) && t.Timeout()
 }

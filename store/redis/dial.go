@@ -7,8 +7,10 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -36,9 +38,13 @@ func (c Config) dialer(t *tls.Config) (dial, error) {
 // the very address by which it is reached, which Sentinel or the cluster may have
 // named.
 func connect(ctx context.Context, network, addr string, t *tls.Config) (net.Conn, error) {
-	conn, err := (&net.Dialer{Timeout: answerTime}).DialContext(ctx, network, addr)
-	if err != nil || t == nil {
-		return conn, err
+	tcp, err := (&net.Dialer{Timeout: answerTime}).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	conn := &patientConn{Conn: tcp}
+	if t == nil {
+		return conn, nil
 	}
 	t = t.Clone()
 	if t.ServerName, _, err = net.SplitHostPort(addr); err != nil {
@@ -78,4 +84,57 @@ func (c Config) trust(t *tls.Config) error {
 		return errors.New("--redis-ca-file holds no certificate in PEM")
 	}
 	return nil
+}
+
+// A patientConn reads what has come even when the deadline is over: this process may
+// have been stopped, or have waited for the processor, while the answer lay there.
+type patientConn struct {
+	net.Conn
+	deadline time.Time // for reading
+}
+
+func (c *patientConn) SetDeadline(t time.Time) error {
+	c.deadline = t
+	return c.Conn.SetDeadline(t)
+}
+
+func (c *patientConn) SetReadDeadline(t time.Time) error {
+	c.deadline = t
+	return c.Conn.SetReadDeadline(t)
+}
+
+func (c *patientConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n == 0 && isTimeout(err) {
+		return c.readArrived(p, err)
+	}
+	return n, err
+}
+
+// readArrived is a read(2) that does not wait; late is the error if nothing is there.
+// A connection whose deadline is over refuses to read, so that is taken off
+// meanwhile.
+func (c *patientConn) readArrived(p []byte, late error) (n int, err error) {
+	conn, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return 0, late
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return 0, late
+	}
+	c.Conn.SetReadDeadline(time.Time{})
+	defer c.Conn.SetReadDeadline(c.deadline)
+	var failed error
+	err = raw.Read(func(fd uintptr) bool {
+		n, failed = syscall.Read(int(fd), p)
+		return true
+	})
+	switch {
+	case err != nil || failed != nil:
+		return 0, late
+	case n == 0 && len(p) > 0:
+		return 0, io.EOF
+	}
+	return n, nil
 }
