@@ -72,7 +72,7 @@ type examination struct {
 
 // ask asks a server something that its ACL may forbid to this user, which is no fault
 // of the server's. Then it returns false, and has added what cannot be examined.
-func (e *examination) ask(s *Store, about, command, shows string, send func(ctx context.Context) error) (allowed bool, err error) {
+func (e *examination) ask(s *Store, about, command, shows string, send func(context.Context) error) (allowed bool, err error) {
 	allowed = true
 	err = s.attempt(func(ctx context.Context, _ int) error {
 		err := send(ctx)
@@ -128,8 +128,9 @@ func (e *examination) facts(s *Store, about string, node redis.Cmdable) (facts s
 		return "", 0, err
 	}
 	err = s.attempt(func(ctx context.Context, _ int) error {
+		asked := time.Now()
 		now, err := node.Time(ctx).Result()
-		skew = time.Until(now)
+		skew = min(now.Sub(asked), 0) + max(time.Until(now), 0) // the answer may have been on its way for long
 		return err
 	})
 	return facts, skew, err

@@ -10,10 +10,13 @@ import (
 	"cgisession/store"
 )
 
+// A visitor does its work with the session at a handle, which it may create.
+type visitor func(handle string, create bool) (*store.Session, error)
+
 // follow calls visit with the handle, then where tombstones lead from it. While
 // another process has the lock or was faster it tries again, until LockTimeout is
 // over. A session that a tombstone or a copy leads to is never created.
-func (s *Store) follow(handle string, create bool, visit func(string, bool) (*store.Session, error)) (*store.Session, error) {
+func (s *Store) follow(handle string, create bool, visit visitor) (*store.Session, error) {
 	first, mayCreate := handle, create
 	deadline := time.Now().Add(s.opts.LockTimeout)
 	for try, hops := 0, 0; hops <= store.MaxHops; {

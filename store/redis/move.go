@@ -67,7 +67,8 @@ func (m *move) try(from string) (*store.Session, error) {
 		return nil, err
 	}
 	m.leaving = true
-	r, err := s.run(leaveScript, from, true, was.Version, m.to, m.until, keepMoved.Milliseconds(), now.Add(moveTime).UnixMilli())
+	r, err := s.run(leaveScript, from, true,
+		was.Version, m.to, m.until, keepMoved.Milliseconds(), now.Add(moveTime).UnixMilli())
 	switch {
 	case errors.Is(err, errNotReplicated), s.opts.Durable && errors.Is(err, store.ErrUnavailable):
 		m.left = true
@@ -93,7 +94,8 @@ func (m *move) try(from string) (*store.Session, error) {
 // wait for a replica has used up most of the call's time, so this has its own.
 func (m *move) takeBack(was *store.Session, failed error) error {
 	s := m.s.apart()
-	r, err := s.run(backScript, was.Handle, false, m.to, was.Version, was.Created, was.Accessed.UnixMilli(), was.User, string(was.Data), m.rids, store.FormatOldKeys(was.OldKeys))
+	r, err := s.run(backScript, was.Handle, false, m.to, was.Version, was.Created, was.Accessed.UnixMilli(),
+		was.User, string(was.Data), m.rids, store.FormatOldKeys(was.OldKeys))
 	if err != nil || r.state() != stateLive {
 		return failed
 	}
@@ -134,7 +136,8 @@ func (m *move) place(found, was *store.Session) error {
 		rids = (m.rid + rids)[:min(len(rids)+len(m.rid), ridsKept*len(m.rid))]
 	}
 	keep := m.grace.Milliseconds() + keepMoved.Milliseconds()
-	r, err := s.run(placeScript, m.to, true, m.id, keep, found.Version, found.Created, found.User, string(found.Data), rids, was.Handle, store.FormatOldKeys(found.OldKeys))
+	r, err := s.run(placeScript, m.to, true, m.id, keep, found.Version, found.Created,
+		found.User, string(found.Data), rids, was.Handle, store.FormatOldKeys(found.OldKeys))
 	m.placed = err == nil && r.state() == stateLive
 	switch {
 	case errors.Is(err, errNotReplicated):

@@ -147,7 +147,8 @@ func (s *Store) Update(handle string, create bool, change store.Change) (*store.
 // faster.
 func (s *Store) Repeats() bool { return true }
 
-func (s *Store) session(handle string, version uint64, created int64, accessed time.Time, user string, data store.Data) *store.Session {
+func (s *Store) session(handle string, version uint64, created int64, accessed time.Time,
+	user string, data store.Data) *store.Session {
 	return &store.Session{
 		Handle: handle, Version: version, Created: created, Accessed: accessed,
 		User: user, Data: data, Path: s.key(handle), Size: int64(len(data)),

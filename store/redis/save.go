@@ -84,7 +84,8 @@ func (s *Store) save(found, was *store.Session, rid string, wipe bool) error {
 		}
 	}
 	beside := flag(found.Handle == s.lock.besideLock)
-	r, err := s.run(saveScript, found.Handle, true, was.Version, rid, retryFlag{}, found.Created, found.User, string(found.Data), beside, store.FormatOldKeys(found.OldKeys), flag(wipe))
+	r, err := s.run(saveScript, found.Handle, true, was.Version, rid, retryFlag{},
+		found.Created, found.User, string(found.Data), beside, store.FormatOldKeys(found.OldKeys), flag(wipe))
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,8 @@ type seen struct {
 	replaced bool // and never will be: the session at the old key is gone
 }
 
-var seenFields = []string{"version", "created", "accessed", "user", "moved", "until", "lock", "leased", "ended", "pending", "from"}
+var seenFields = []string{"version", "created", "accessed",
+	"user", "moved", "until", "lock", "leased", "ended", "pending", "from"}
 
 // The indexes of fields in seenFields.
 const (

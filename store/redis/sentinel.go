@@ -46,7 +46,8 @@ func (c Config) sentinel(text string) (redis.UniversalClient, error) {
 }
 
 // firstOf asks all Sentinels at once, and returns the first answer.
-func firstOf(ctx context.Context, sentinels []string, ask func(ctx context.Context, addr string) (string, error)) (master string, err error) {
+func firstOf(ctx context.Context, sentinels []string,
+	ask func(ctx context.Context, addr string) (string, error)) (master string, err error) {
 	type answer struct {
 		master string
 		err    error

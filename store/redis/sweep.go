@@ -171,7 +171,8 @@ type swept struct {
 func (w *sweep) remember() error {
 	s := w.s
 	return s.attempt(func(ctx context.Context, _ int) error {
-		answer, err := sweptScript().Run(ctx, s.client, []string{s.sweptKey()}, "ended", time.Now().Unix(), "seen", w.done.Seen, "removed", w.done.Removed,
+		answer, err := sweptScript().Run(ctx, s.client, []string{s.sweptKey()},
+			"ended", time.Now().Unix(), "seen", w.done.Seen, "removed", w.done.Removed,
 			"node", w.at.node, "cursor", w.at.cursor, "users", w.inUsers).StringSlice()
 		if err == nil && !slices.Equal(answer, []string{string(stateLive)}) {
 			err = errNoRedis

@@ -109,7 +109,8 @@ func (s *Store) mendUsers(key string, members []string) error {
 	if err != nil || len(dead) == 0 {
 		return err
 	}
-	if err := s.attempt(func(ctx context.Context, _ int) error { return s.client.SRem(ctx, key, anys(dead)...).Err() }); err != nil {
+	err = s.attempt(func(ctx context.Context, _ int) error { return s.client.SRem(ctx, key, anys(dead)...).Err() })
+	if err != nil {
 		return err
 	}
 	still, err := s.absent(dead)

@@ -75,7 +75,8 @@ func (s *Store) exists(handle string) error {
 
 // Count implements [store.Operator].
 func (s *Store) Count() (*store.Count, error) {
-	c, now := store.NewCount(store.Live, store.Idle, store.Old, store.Moving, store.Moved, store.Over, store.Unused, store.Corrupt, store.Oversize), time.Now()
+	c, now := store.NewCount(store.Live, store.Idle, store.Old, store.Moving, store.Moved, store.Over, store.Unused,
+		store.Corrupt, store.Oversize), time.Now()
 	err := s.Each(func(found *store.Session, state store.State, _ error) error {
 		c.Add(found, state, now)
 		return nil
