@@ -132,7 +132,7 @@ func (w *sweep) dropCopy(found *store.Session) error {
 func (w *sweep) remove(found *store.Session, state store.State) (*int64, error) {
 	s := w.s
 	if w.how.DryRun {
-		if state == store.Idle || !found.Accessed.IsZero() && time.Since(found.Accessed) > s.opts.Timeout {
+		if state == store.Idle || !found.Accessed.IsZero() && s.opts.State(found, time.Now()) == store.Idle {
 			return &w.done.Removed, nil
 		}
 		return &w.done.Kept, nil

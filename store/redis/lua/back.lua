@@ -1,12 +1,13 @@
 -- Takes back the second step of a move, at the old key. It begins with DEL, so
 -- that a full server gives back what it had.
-local to, oldVersion, made, used = ARGV[5], ARGV[6], ARGV[7], ARGV[8] -- the new handle; created, s; accessed, ms
-local name, data, oldRids, old = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
+local to = ARGV[5] -- the new handle
+local was, made, used = ARGV[6], ARGV[7], ARGV[8] -- version; created, s; accessed, ms
+local name, data, ids, old = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
 
 if not moved or moved ~= to then return {'conflict'} end
 redis.call('DEL', key)
-redis.call('HSET', key, 'version', oldVersion, 'created', made, 'accessed', used, 'user', name,
-	'data', data, 'rids', oldRids, 'old', old)
+redis.call('HSET', key, 'version', was, 'created', made, 'accessed', used, 'user', name,
+	'data', data, 'rids', ids, 'old', old)
 if mine then
 	leased = now + LEASE
 	redis.call('HSET', key, 'lock', lock, 'leased', text(leased))

@@ -1,7 +1,9 @@
 -- Makes the second step of a move and the commit, at the old key: a tombstone.
-local expected, to = tonumber(ARGV[5]), ARGV[6]     -- version; the new handle
-local ends, keep = tonumber(ARGV[7]), tonumber(ARGV[8]) -- of the grace, Unix ms, 0: none; how long a tombstone without it is kept, ms
-local latest = tonumber(ARGV[9])                    -- until when the copy is there for sure, Unix ms
+local expected = tonumber(ARGV[5]) -- version
+local to = ARGV[6]                 -- the new handle
+local ends = tonumber(ARGV[7])     -- when the grace is over, Unix ms; 0: there is none
+local keep = tonumber(ARGV[8])     -- how long a tombstone without a grace is kept, ms
+local latest = tonumber(ARGV[9])   -- until when the copy is there for sure, Unix ms
 
 if moved and moved == to then
 	stir()

@@ -3,14 +3,15 @@
 -- A token alone creates nothing: its lock may be lost, and another process may
 -- have ended the session since. That the lock is held on another session, the
 -- caller has found out before and says.
-local expected = tonumber(ARGV[5])  -- version; 0: create
+local expected = tonumber(ARGV[5]) -- version; 0: create
 local rid = ARGV[6]
 local retry = ARGV[7] == '1'
-local made = tonumber(ARGV[8])      -- created, s
-local name, data = ARGV[9], ARGV[10] -- of the user; JSON
-local beside = ARGV[11] == '1'      -- the caller's lock is held on another session
-local old = ARGV[12]                -- the old keys
-local wipe = ARGV[13] == '1'        -- a full server stores it too, if it is no larger than before
+local made = tonumber(ARGV[8])     -- created, s
+local name = ARGV[9]               -- of the user
+local data = ARGV[10]
+local beside = ARGV[11] == '1'     -- the caller's lock is held on another session
+local old = ARGV[12]               -- the old keys
+local wipe = ARGV[13] == '1'       -- a full server stores it too, if it is no larger than before
 
 local s = state(false)
 local at = landed(rid)
