@@ -26,7 +26,6 @@ func cleanupCommand(c *call) *cli.Command {
 		if c.timeout == 0 {
 			return usagef("--timeout missing: say how long a session may be idle")
 		}
-		how.Timeout = c.timeout
 		if term.IsTerminal(unix.Stderr) {
 			how.Progress = c.showProgress
 		}

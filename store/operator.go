@@ -122,7 +122,6 @@ type Space struct {
 
 // Sweep is what to clean up.
 type Sweep struct {
-	Timeout   time.Duration // remove sessions that were not used for longer
 	MaxDelete int64         // stop after so many removals; 0: no limit
 	MaxTime   time.Duration // stop after this time, once something was achieved; 0: no limit
 	DryRun    bool          // remove nothing; count what would be removed

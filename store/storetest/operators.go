@@ -176,7 +176,7 @@ func swept(t *testing.T, b suite) {
 	}
 	b.Age(t, idle, 2*time.Hour, 2*time.Hour)
 	for _, dry := range []bool{true, false} {
-		result, err := limited.Sweep(t.Context(), store.Sweep{Timeout: time.Hour, DryRun: dry})
+		result, err := limited.Sweep(t.Context(), store.Sweep{DryRun: dry})
 		if err != nil || result.Removed < 1 || !result.Done {
 			t.Errorf("Sweep, dry %v = %+v, %v", dry, result, err)
 		}
