@@ -149,27 +149,29 @@ func TestErrorAtEverySystemCall(t *testing.T) {
 	})
 }
 
-// errnos are the errors to inject: all of them where that is wanted, and for the
-// large session those that a longer way may meet.
+// errnos are the errors to inject: for the large session those that a longer way
+// may meet, and with -short one.
 func errnos(p prepared) []string {
 	all := []string{"EIO", "EINTR", "ENOSPC", "EROFS", "EDQUOT", "ENOLCK", "EMFILE"}
 	switch {
-	case full(0, 1) == 0 && len(p.filling) > 1:
+	case testing.Short():
 		return all[:1]
-	case full(0, 1) == 0:
-		return all[:2]
 	case len(p.filling) > 1:
 		return all[:3]
 	}
 	return all
 }
 
-// forEachVictim runs a test for each victim and each size.
+// forEachVictim runs a test for each victim and each size, with -short for two of
+// them.
 func forEachVictim(t *testing.T, test func(*testing.T, prepared)) {
 	for _, v := range victims() {
 		for name, filling := range sizes() {
 			if v.before == nothing && len(filling) > 1 {
 				continue // there is no session that could be large
+			}
+			if testing.Short() && (len(filling) > 1 || v.name != "set" && v.name != "regenerate with grace") {
+				continue
 			}
 			t.Run(v.name+", "+name, func(t *testing.T) {
 				t.Parallel()

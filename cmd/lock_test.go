@@ -556,8 +556,8 @@ func TestLockTimeout(t *testing.T) {
 	}
 }
 
-// The wait ends at the deadline: never before it, and soon after it, if the
-// machine is not busy otherwise.
+// The wait ends at the deadline: never before it, and soon after it at least once,
+// since the machine may be busy with other things.
 func TestLockDeadline(t *testing.T) {
 	const deadline, tolerance = 500 * time.Millisecond, 300 * time.Millisecond
 	r := begin(t, `{"n":0}`)
@@ -571,7 +571,7 @@ func TestLockDeadline(t *testing.T) {
 		{"sh", "-c", `p=$(cgisession lock-path); exec 9<"$p"; cgisession lock --fd 9 --lock-timeout 500ms`},
 	} {
 		late := deadline
-		for tries := 0; tries < 5 && late > tolerance; tries++ {
+		for end := time.Now().Add(patience); late > tolerance && time.Now().Before(end); {
 			begun := time.Now()
 			got := finish(t, r.command(args[0], args[1:]...))
 			late = time.Since(begun) - deadline

@@ -103,7 +103,7 @@ func checkUnwritten(t *testing.T, got ended, why string, args ...string) {
 // list and stats take as little memory as cleanup, and lose none of the sessions.
 func TestListMemory(t *testing.T) {
 	t.Parallel()
-	n := full(20_000, 200_000)
+	n := full(10_000, 200_000)
 	r := plant(t, n, everySecond)
 	c := r.with("GOMEMLIMIT=off").with("GOGC=100").start(t, program, "list", "--timeout", "1h")
 	most, live, idle := 0, 0, 0

@@ -63,7 +63,7 @@ func (c *crowd) regenerate(t *testing.T) {
 	}
 	id := c.ids[len(c.ids)-1]
 	c.mu.Unlock()
-	got := c.bound(id).call(t, "regenerate", "--grace", "5s")
+	got := c.bound(id).call(t, "regenerate", "--grace", "1m")
 	next := newIDs(got.stdout)
 	if got.code != 0 || len(next) != 1 {
 		t.Errorf("regenerate: %+v", got)

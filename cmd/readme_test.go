@@ -224,7 +224,7 @@ func locksInShell(t *testing.T, code string) {
 	for _, shell := range []string{"dash", "bash"} {
 		t.Run(shell, func(t *testing.T) {
 			needs(t, shell)
-			r := begin(t, `{"n":1}`).with("CGISESSION_LOCK_TIMEOUT=1m")
+			r := begin(t, `{"n":1}`)
 			atOnce(snippetCrowd, func(int) {
 				// What follows is not under the lock any more, and says whether it could be taken.
 				got := finish(t, r.command(shell, "-e", "-c", code+"\ncgisession lock true; echo \"free ${CGISESSION_LOCK_FD-}\""))
@@ -240,7 +240,7 @@ func locksInShell(t *testing.T, code string) {
 // locksInPerl: what follows the snippet is under the lock, to the program's end.
 func locksInPerl(t *testing.T, code string) {
 	needs(t, "perl")
-	r := begin(t, `{"n":1}`).with("CGISESSION_LOCK_TIMEOUT=1m")
+	r := begin(t, `{"n":1}`)
 	double := "\nchomp(my $n = `cgisession get n`);\nexit(system('cgisession', 'set', 'n:=' . 2 * $n) >> 8);\n"
 	atOnce(snippetCrowd, func(int) {
 		got := finish(t, r.command("perl", "-Mstrict", "-w", "-e", code+double))

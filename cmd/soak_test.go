@@ -14,32 +14,16 @@ import (
 	"time"
 )
 
-// soakFor is how long the soak lasts: CGISESSION_SOAK, such as 10m, or a minute
-// with the full sizes, or a moment.
-func soakFor(t *testing.T) time.Duration {
-	t.Helper()
-	text := os.Getenv("CGISESSION_SOAK")
-	if text == "" {
-		return time.Duration(full(4, 60)) * time.Second
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		t.Fatalf("CGISESSION_SOAK: %v", err)
-	}
-	return d
-}
-
 const (
 	soakers      = 16
 	soakSessions = 6
-	enoughKills  = 500 // at full size
 )
 
 // A soak is the mixed load on one directory.
 type soak struct {
 	request
 	sessions []*soaked
-	stop     chan struct{}
+	stop     time.Time // zero: once there were enough kills
 	steps    atomic.Int64
 	took     atomic.Int64 // nanoseconds of the last call that was not killed
 	mu       sync.Mutex
@@ -62,15 +46,20 @@ const mostMoves = 6
 // Sixteen processes at a time change shared sessions, each its own keys, while
 // calls are killed, ids changed, sessions ended and files cleaned up. A model says
 // what the keys must hold, which ids lead to a session and which sessions are gone;
-// it is compared again and again, and must never differ.
+// it is compared again and again, and must never differ. CGISESSION_SOAK, such as
+// 10m, has it go on for that long.
 func TestSoak(t *testing.T) {
-	s := &soak{request: request{dir: t.TempDir()}, stop: make(chan struct{}), kills: make(map[string]int)}
+	s := &soak{request: request{dir: t.TempDir()}, kills: make(map[string]int)}
+	if text := os.Getenv("CGISESSION_SOAK"); text != "" {
+		d, err := time.ParseDuration(text)
+		must(t, err)
+		s.stop = time.Now().Add(d)
+	}
 	for slot := range soakSessions {
 		s.sessions = append(s.sessions, &soaked{})
 		s.fillSlot(t, slot)
 	}
 	s.took.Store(int64(10 * time.Millisecond))
-	time.AfterFunc(soakFor(t), func() { close(s.stop) })
 	var all sync.WaitGroup
 	for _, goOn := range []func(*testing.T){s.move, s.cleanUp, s.logOut} {
 		all.Go(func() { s.repeat(t, goOn) })
@@ -84,19 +73,31 @@ func TestSoak(t *testing.T) {
 
 // repeat goes on until it is time to stop, or something went wrong.
 func (s *soak) repeat(t *testing.T, goOn func(*testing.T)) {
-	for !t.Failed() {
-		select {
-		case <-s.stop:
-			return
-		default:
-			goOn(t)
-			s.steps.Add(1)
-		}
+	for !t.Failed() && !s.over() {
+		goOn(t)
+		s.steps.Add(1)
 	}
 }
 
-// checkEnd compares the model for the last time, and checks that there was enough
-// to it.
+// over reports whether the time is over, or each verb has been killed, and all of
+// them often enough.
+func (s *soak) over() bool {
+	if !s.stop.IsZero() {
+		return time.Now().After(s.stop)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	total := 0
+	for _, verb := range []string{"incr", "set", "regenerate", "invalidate", "cleanup"} {
+		if s.kills[verb] == 0 {
+			return false
+		}
+		total += s.kills[verb]
+	}
+	return total >= full(100, 3000)
+}
+
+// checkEnd compares the model for the last time.
 func (s *soak) checkEnd(t *testing.T) {
 	t.Helper()
 	for _, x := range s.sessions {
@@ -108,17 +109,7 @@ func (s *soak) checkEnd(t *testing.T) {
 		t.Errorf("damage: %+v", doctor)
 	}
 	s.checkNextRun(t, "in the end")
-	total := 0
-	for _, verb := range []string{"incr", "set", "regenerate", "invalidate", "cleanup"} {
-		total += s.kills[verb]
-		if s.kills[verb] == 0 && full(0, 1) == 1 {
-			t.Errorf("no %s was killed", verb)
-		}
-	}
-	if total < full(1, enoughKills) {
-		t.Errorf("%d kills, want %d at least", total, full(1, enoughKills))
-	}
-	t.Logf("%d steps, %d kills: %v", s.steps.Load(), total, s.kills)
+	t.Logf("%d steps, kills: %v", s.steps.Load(), s.kills)
 }
 
 func key(worker int) string { return "w" + strconv.Itoa(worker) }
@@ -224,9 +215,9 @@ func (s *soak) moveWithGrace(t *testing.T, slot int, killed bool) {
 	x := s.sessions[slot]
 	r := s.bound(*x.id.Load())
 	if killed {
-		s.kill(t, r, "regenerate", "--grace", "30s")
+		s.kill(t, r, "regenerate", "--grace", "1m")
 	}
-	got := s.do(t, r, "regenerate", "--grace", "30s")
+	got := s.do(t, r, "regenerate", "--grace", "1m")
 	ids := newIDs(got.stdout)
 	switch {
 	case got == ended{} && killed:

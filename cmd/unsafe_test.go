@@ -358,20 +358,16 @@ func (w watched) check(t *testing.T, naming string, call verbCall) {
 	}
 }
 
-// hang is how long a call may take that should be over at once, in any case.
-const hang = 10 * time.Second
-
 // promptly makes a call that must end by itself: what waits for a FIFO or for a
 // lock of the one who made the file is killed, and fails the test.
 func promptly(t *testing.T, r request, call verbCall) ended {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), hang)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	c := exec.CommandContext(ctx, program, call.args...)
 	like := r.command(program)
 	var stdout, stderr bytes.Buffer
 	c.Dir, c.Env, c.Stdin, c.Stdout, c.Stderr = like.Dir, like.Env, strings.NewReader(call.stdin), &stdout, &stderr
-	c.WaitDelay = time.Second
 	err := c.Run()
 	if ctx.Err() != nil || c.ProcessState == nil {
 		t.Fatalf("%s hangs: %v", call.args, err)

@@ -88,7 +88,7 @@ func serveToRestart(t *testing.T, first, next passer) *site {
 		writeFile(t, dir+"/next", next.script(t, s, socket))
 		server = exec.Command("sh", dir+"/first")
 		server.Env = []string{
-			"PATH=" + os.Getenv("PATH"), "CGISESSION_DATA_DIR=" + s.data, "CGISESSION_LOCK_TIMEOUT=5s",
+			"PATH=" + os.Getenv("PATH"), "CGISESSION_DATA_DIR=" + s.data, "CGISESSION_LOCK_TIMEOUT=5m",
 			"CGISESSION_LOG_FILE=" + dir + "/log", "RESTART=" + dir + "/next", "PID_FILE=" + pidFile,
 		}
 		if first.nginx {
@@ -106,7 +106,7 @@ func serveToRestart(t *testing.T, first, next passer) *site {
 func (s *site) waitForStart(t *testing.T, times int) {
 	t.Helper()
 	var p page
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if p, _ = curl(s.base + "visit.sh"); strings.Contains(p.body, fmt.Sprintf("starts %d.", times)) {
 			return
 		}

@@ -50,7 +50,7 @@ func TestFailover(t *testing.T) {
 	if l.failed.Load() == 0 {
 		t.Error("no fail-over was seen")
 	}
-	if longest := time.Duration(l.longest.Load()); longest > 4*time.Second {
+	if longest := time.Duration(l.longest.Load()); longest > 10*inTime { // the machine may be busy
 		t.Errorf("a call took %v", longest)
 	}
 	t.Logf("counted to %d; %d calls failed; the longest took %v", n, l.failed.Load(), time.Duration(l.longest.Load()))

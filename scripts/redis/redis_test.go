@@ -34,13 +34,12 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// full returns how often to do something: seldom, or as often as the variable
-// CGISESSION_FULL wants it.
+// full returns how often to do something: seldom with -short, else often.
 func full(few, many int) int {
-	if os.Getenv("CGISESSION_FULL") == "1" {
-		return many
+	if testing.Short() {
+		return few
 	}
-	return few
+	return many
 }
 
 // visitor is the id of the session that the tests are about.
@@ -50,14 +49,17 @@ const visitor = "visitorvisitorvisitorvisitorvi23"
 type site []string
 
 func siteOf(url string, settings ...string) site {
-	return append(site{"CGISESSION_TYPE=redis", "CGISESSION_REDIS_URL=" + url, "CGISESSION_ADOPT_ID=" + visitor}, settings...)
+	return append(site{"CGISESSION_TYPE=redis", "CGISESSION_REDIS_URL=" + url, "CGISESSION_ADOPT_ID=" + visitor, "CGISESSION_LOCK_TIMEOUT=1m"}, settings...)
 }
 
 // of returns the site of another session that the script names.
 func (s site) of(id string) site { return append(s[:len(s):len(s)], "CGISESSION_ADOPT_ID="+id) }
 
 // patience is how long a call may take before it is ended.
-const patience = time.Minute
+const patience = 5 * time.Minute
+
+// inTime is how long a call may take when the server does not answer.
+const inTime = 3 * time.Second
 
 // ended is how a process ended.
 type ended struct {
@@ -69,6 +71,19 @@ type ended struct {
 func (s site) call(t testing.TB, args ...string) ended {
 	t.Helper()
 	return s.give(t, "", args...)
+}
+
+// promptly is call, which must take no longer than inTime, at least once: the
+// machine may be busy with other things.
+func (s site) promptly(t testing.TB, args ...string) (got ended) {
+	t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		if got = s.call(t, args...); got.took <= inTime {
+			return got
+		}
+	}
+	t.Errorf("%q took %v each time", args, got.took)
+	return got
 }
 
 // give is call with text on standard input.
@@ -321,12 +336,9 @@ func TestFailures(t *testing.T) {
 			t.Parallel()
 			s := f.site(t)
 			line := regexp.MustCompile(`^cgisession: set: redis 127\.0\.0\.1:\d+: store unavailable: ` + f.stderr + `\n$`)
-			got := s.call(t, "set", "b=2")
+			got := s.promptly(t, "set", "b=2")
 			if got.code != 69 || got.stdout != "" || !line.MatchString(got.stderr) {
 				t.Errorf("set: %+v; want 69 and %s", got, line)
-			}
-			if got.took > 3*time.Second {
-				t.Errorf("set took %v", got.took)
 			}
 			if strings.Contains(got.stderr, "shark") {
 				t.Error("the password is in the message")
@@ -337,7 +349,7 @@ func TestFailures(t *testing.T) {
 			}
 			if f.name == "stopped" || f.name == "down" {
 				for _, verb := range []string{"regenerate", "list", "destroy --user ann", "cleanup --timeout 1h"} {
-					if got := s.call(t, strings.Fields(verb)...); got.code != 69 || got.took > 3*time.Second {
+					if got := s.promptly(t, strings.Fields(verb)...); got.code != 69 {
 						t.Errorf("%s: %+v; want 69", verb, got)
 					}
 				}

@@ -68,7 +68,7 @@ func background(t *testing.T, c *exec.Cmd, ended chan<- struct{}) {
 		syscall.Kill(-c.Process.Pid, syscall.SIGTERM)
 		select {
 		case <-over:
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 		}
 		syscall.Kill(-c.Process.Pid, syscall.SIGKILL)
 		<-over
@@ -81,7 +81,7 @@ func background(t *testing.T, c *exec.Cmd, ended chan<- struct{}) {
 
 // listens reports whether the server comes up.
 func listens(address string, ended <-chan struct{}) bool {
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); {
 		if c, err := net.Dial("tcp", address); err == nil {
 			c.Close()
 			return true

@@ -92,10 +92,10 @@ func (p place) read(t *testing.T, name string) string {
 	return string(text)
 }
 
-// full is how large a test is: many with CGISESSION_FULL=1, which takes long.
+// full returns how often to do something: seldom with -short, else often.
 func full(few, many int) int {
-	if os.Getenv("CGISESSION_FULL") == "1" {
-		return many
+	if testing.Short() {
+		return few
 	}
-	return few
+	return many
 }

@@ -43,7 +43,7 @@ const (
 	maxSize = 1000
 
 	// patience bounds waiting for what should happen soon. Past it the test fails.
-	patience = 30 * time.Second
+	patience = 2 * time.Minute
 
 	// never is a grace that does not end during the test.
 	never = 24 * time.Hour

@@ -21,7 +21,7 @@ import (
 )
 
 // patience is how long a server may take to come up, or to come to something.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // A Server is a server process.
 type Server struct {
