@@ -275,7 +275,7 @@ func TestStirred(t *testing.T) {
 	for name, run := range map[string]func(s *Store, h string, was *store.Session) error{
 		"remove": func(s *Store, h string, was *store.Session) error { return s.remove(was) },
 		"leave": func(s *Store, h string, was *store.Session) error {
-			_, err := s.run(leaveScript, h, true, was.Version, store.Handle("b", h), 0, 1000, int64(math.MaxInt64))
+			_, err := s.run(leaveScript, h, true, was.Version, store.Handle("b", h), 0, int64(time.Hour/time.Millisecond), int64(math.MaxInt64))
 			return err
 		},
 		"save": func(s *Store, h string, was *store.Session) error {
