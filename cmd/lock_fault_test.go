@@ -92,7 +92,7 @@ func TestCleanupInterrupted(t *testing.T) {
 	r := begin(t, `{"n":1}`)
 	r.ageAll(t)
 	got := finish(t, r.command("strace", "-f", "-qq", "-o", r.dir+"/trace", "-e", "inject=flock:error=EINTR",
-		"timeout", "-s", "KILL", "10", program, "cleanup", "--timeout", "1s"))
+		"timeout", "-s", "KILL", "120", program, "cleanup", "--timeout", "1s"))
 	if got.code != 0 || !strings.Contains(got.stdout, "busy 1,") {
 		t.Errorf("%+v", got)
 	}

@@ -10,7 +10,7 @@ server=$(cat "$PID_FILE")
 # ends waits until a process has ended.
 ends() {
 	i=0
-	while kill -0 "$1" && [ $((i += 1)) -lt 200 ]; do sleep 0.05; done
+	while kill -0 "$1" && [ $((i += 1)) -lt 2400 ]; do sleep 0.05; done
 }
 
 (

@@ -290,7 +290,7 @@ func ClusterWithReplicas(t testing.TB) []*Server {
 
 // ClusterSettings are those of a server of a cluster.
 func ClusterSettings() []string {
-	return []string{"--cluster-enabled", "yes", "--cluster-node-timeout", "2000"}
+	return []string{"--cluster-enabled", "yes", "--cluster-node-timeout", "5000"}
 }
 
 // Join makes a cluster of servers, all of them masters unless flags of redis-cli
