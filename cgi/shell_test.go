@@ -30,7 +30,7 @@ func TestQuote(t *testing.T) {
 }
 
 // Behind each run of bytes over 7F there is a quote, and none before it in the
-// word has another meaning. scripts/shells has the shells read it.
+// word has another meaning. cgi/shells has the shells read it.
 func FuzzQuote(f *testing.F) {
 	for _, seed := range []string{"能0", "it's", "\x83\\'", "\xbd\x000", "'\xff'\xff"} {
 		f.Add(seed)

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"cgisession/scripts/modeltest"
+	"cgisession/cmd/modeltest"
 )
 
 // TestModel has the program and a simple second implementation of its command line

@@ -453,7 +453,7 @@ func TestPassword(t *testing.T) {
 // TestManualApache has Apache read what the manual has for it, and the program know
 // each variable.
 func TestManualApache(t *testing.T) {
-	manual, err := os.ReadFile("../../README.md")
+	manual, err := os.ReadFile("../../../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}

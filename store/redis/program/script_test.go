@@ -117,7 +117,7 @@ true
 // has a prefix of its own. A "find" that comes first in PATH lists sessions for files.
 func TestScript(t *testing.T) {
 	server := redistest.Start(t)
-	all, err := filepath.Glob("../../testdata/script/*.txtar")
+	all, err := filepath.Glob("../../../testdata/script/*.txtar")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func TestScript(t *testing.T) {
 // TestRedisScript runs the scripts in testdata/redis, about what Redis alone has.
 func TestRedisScript(t *testing.T) {
 	p := scriptParams(t, redistest.Start(t))
-	p.Dir = "../../testdata/redis"
+	p.Dir = "../../../testdata/redis"
 	testscript.Run(t, p)
 }
 

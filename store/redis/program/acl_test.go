@@ -20,7 +20,7 @@ import (
 // those of a cluster, for Sentinels.
 func rules(t *testing.T) (server, cluster, sentinel string) {
 	t.Helper()
-	manual, err := os.ReadFile("../../README.md")
+	manual, err := os.ReadFile("../../../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}

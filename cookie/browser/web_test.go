@@ -140,7 +140,7 @@ func (w *web) handler(r *http.Request) http.Handler {
 	case "load", "lazy", "renew", "logout":
 		return w.script("testdata/session.sh")
 	case "login.sh":
-		return w.script("../examples/login.sh")
+		return w.script("../../scripts/examples/login.sh")
 	case "hand":
 		return http.HandlerFunc(setByHand)
 	default:

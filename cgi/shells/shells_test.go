@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 	os.Exit(programtest.Run(m, func(dir string) []*exec.Cmd {
 		bin = dir
 		os.Setenv("PATH", bin+":"+os.Getenv("PATH"))
-		return []*exec.Cmd{exec.Command("../build", filepath.Join(bin, "cgisession"))}
+		return []*exec.Cmd{exec.Command("../../scripts/build", filepath.Join(bin, "cgisession"))}
 	}))
 }
 

@@ -37,7 +37,7 @@ func buildAndRun(m *testing.M) int {
 		return failed(err)
 	}
 	defer os.RemoveAll(tmp)
-	build := exec.Command("../build", filepath.Join(tmp, "bin", "cgisession"))
+	build := exec.Command("../../scripts/build", filepath.Join(tmp, "bin", "cgisession"))
 	if output, err := build.CombinedOutput(); err != nil {
 		return failed(fmt.Errorf("%v: %w\n%s", build, err, output))
 	}

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"cgisession/scripts/modeltest"
+	"cgisession/cmd/modeltest"
 	"cgisession/store"
 	"cgisession/store/redis/redistest"
 )
