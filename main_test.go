@@ -5,7 +5,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"cgisession/scripts/scripttest"
+	"cgisession/cmd/scripttest"
 )
 
 func TestMain(m *testing.M) {

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"cgisession/cmd/cmdtest"
 )
 
 // A call takes about a millisecond, most of which the Go runtime and the packages
@@ -68,16 +70,16 @@ var initLine = regexp.MustCompile(`(?m)^init \S+ @.*, (\d+) bytes, (\d+) allocs$
 
 // TestInit bounds what packages allocate before main begins.
 func TestInit(t *testing.T) {
-	got := begin(t, `{"name":"Ann"}`).with("GODEBUG=inittrace=1").call(t, "get", "name")
+	got := begin(t, `{"name":"Ann"}`).with("GODEBUG=inittrace=1").Call(t, "get", "name")
 	bytes, allocs := 0, 0
-	for _, found := range initLine.FindAllStringSubmatch(got.stderr, -1) {
+	for _, found := range initLine.FindAllStringSubmatch(got.Stderr, -1) {
 		var b, a int
 		fmt.Sscan(found[1], &b)
 		fmt.Sscan(found[2], &a)
 		bytes, allocs = bytes+b, allocs+a
 	}
-	if own, other := strings.Index(got.stderr, "init cgisession/cmd/bigstack "), strings.Index(got.stderr, "init errors "); own < 0 || own > other {
-		t.Errorf("the stack is not enlarged before other packages begin:\n%s", got.stderr)
+	if own, other := strings.Index(got.Stderr, "init cgisession/cmd/bigstack "), strings.Index(got.Stderr, "init errors "); own < 0 || own > other {
+		t.Errorf("the stack is not enlarged before other packages begin:\n%s", got.Stderr)
 	}
 	if bytes == 0 {
 		t.Fatalf("no trace: %+v", got)
@@ -116,11 +118,11 @@ func TestSystemCalls(t *testing.T) {
 // of the directory and of the file, and what goes with the first.
 func TestLookups(t *testing.T) {
 	needStrace(t)
-	n := full(300, 3000)
+	n := cmdtest.Full(300, 3000)
 	r := begin(t, `{"name":"Ann"}`)
 	r.makeShards(t)
-	few, _ := r.client(visitor).systemCalls(t, "get", "name")
-	header := many(n, "nobody%012d; cgisession_id=") + visitor
+	few, _ := r.client(cmdtest.Visitor).systemCalls(t, "get", "name")
+	header := many(n, "nobody%012d; cgisession_id=") + cmdtest.Visitor
 	got, all := r.client(header).systemCalls(t, "get", "name")
 	t.Logf("%d cookies: %d system calls, %v", n, all, got)
 	if opened := got["openat"] - few["openat"]; opened < 2*n || opened > 2*n+10 {
@@ -145,13 +147,13 @@ func TestNoLookups(t *testing.T) {
 	bound, _ := r.systemCalls(t, "regenerate", "--grace", "1h")
 	r = begin(t, `{"name":"Ann"}`)
 	r.makeShards(t)
-	if got, _ := r.client(visitor).systemCalls(t, "regenerate", "--grace", "1h"); !maps.Equal(got, bound) {
+	if got, _ := r.client(cmdtest.Visitor).systemCalls(t, "regenerate", "--grace", "1h"); !maps.Equal(got, bound) {
 		t.Errorf("regenerate by the session's cookie costs %v, without cookies %v", got, bound)
 	}
 
 	var all []string
 	for range 8 {
-		all = append(all, newIDs(r.client("").call(t, "load").stdout)...)
+		all = append(all, cmdtest.NewIDs(r.client("").Call(t, "load").Stdout)...)
 	}
 	two, _ := r.client(strings.Join(all[:2], "; cgisession_id=")).systemCalls(t, "get", "--default", "1", "a")
 	if got, _ := r.client(strings.Join(all, "; cgisession_id=")).systemCalls(t, "get", "--default", "1", "a"); !maps.Equal(got, two) {
@@ -163,7 +165,7 @@ func TestNoLookups(t *testing.T) {
 func (r request) makeShards(t *testing.T) {
 	t.Helper()
 	for i := range 256 {
-		must(t, os.MkdirAll(fmt.Sprintf("%s/sessions/%02x", r.dir, i), 0o700))
+		must(t, os.MkdirAll(fmt.Sprintf("%s/sessions/%02x", r.Dir, i), 0o700))
 	}
 }
 
@@ -176,9 +178,9 @@ func (r request) systemCalls(t *testing.T, args ...string) (files map[string]int
 	trace := filepath.Join(t.TempDir(), "trace")
 	// Memory, signals, threads and time are the runtime's.
 	skip := "trace=!%memory,%signal,%process,%clock,futex,nanosleep,clock_nanosleep,sched_yield,epoll_pwait,gettid,getpid,set_robust_list,rseq,restart_syscall"
-	strace := []string{"-f", "-qq", "-o", trace, "-e", skip, program}
+	strace := []string{"-f", "-qq", "-o", trace, "-e", skip, cmdtest.Program}
 	r = r.with("GODEBUG=updatemaxprocs=0") // else the runtime may look at its control group
-	if got := finish(t, r.command("strace", append(strace, args...)...)); got.code != 0 {
+	if got := cmdtest.Finish(t, r.Command("strace", append(strace, args...)...)); got.Code != 0 {
 		t.Fatalf("%+v", got)
 	}
 	text, err := os.ReadFile(trace)
@@ -192,7 +194,7 @@ func (r request) systemCalls(t *testing.T, args ...string) (files map[string]int
 	files = map[string]int{}
 	for line := range strings.Lines(string(text)) {
 		call := tracedCall.FindStringSubmatch(line)
-		if call == nil || all == 0 && !strings.Contains(call[2], r.dir+"/sessions") {
+		if call == nil || all == 0 && !strings.Contains(call[2], r.Dir+"/sessions") {
 			continue
 		}
 		all++

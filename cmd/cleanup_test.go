@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"cgisession/cmd/cmdtest"
 )
 
 // plant makes n sessions, fast: the file of one, copied. Those of which old
@@ -27,7 +29,7 @@ import (
 func plant(t *testing.T, n int, old func(i int) bool) request {
 	t.Helper()
 	r := begin(t, `{"text":"`+strings.Repeat("x", 100)+`"}`)
-	path := r.file(visitor)
+	path := r.file(cmdtest.Visitor)
 	text, err := os.ReadFile(path)
 	if err == nil {
 		err = os.Remove(path)
@@ -51,14 +53,14 @@ func plant(t *testing.T, n int, old func(i int) bool) request {
 			t.Fatal(err)
 		}
 	}
-	return request{dir: r.dir}
+	return in(r.Dir)
 }
 
 // planted returns the path of session i of plant.
 func (r request) planted(i int) string {
 	sum := sha256.Sum256([]byte(strconv.Itoa(i)))
 	name := hex.EncodeToString(sum[:])
-	return filepath.Join(r.dir, "sessions", name[:2], name)
+	return filepath.Join(r.Dir, "sessions", name[:2], name)
 }
 
 func all(int) bool           { return true }
@@ -89,11 +91,11 @@ type swept struct {
 	done                                      bool
 }
 
-// swept reads the summary of a cleanup that went well.
-func (e ended) swept(t *testing.T) (s swept) {
+// sweptBy reads the summary of a cleanup that went well.
+func sweptBy(t *testing.T, e cmdtest.Ended) (s swept) {
 	t.Helper()
-	m := summary.FindStringSubmatch(e.stdout)
-	if e.code != 0 || e.stderr != "" || m == nil {
+	m := summary.FindStringSubmatch(e.Stdout)
+	if e.Code != 0 || e.Stderr != "" || m == nil {
 		t.Fatalf("no cleanup that went well: %+v", e)
 	}
 	for i, n := range []*int{&s.seen, &s.removed, &s.busy, &s.kept, &s.corrupt, &s.bytes} {
@@ -101,7 +103,7 @@ func (e ended) swept(t *testing.T) (s swept) {
 	}
 	s.done = m[8] == "done"
 	if s.seen != s.removed+s.busy+s.kept {
-		t.Errorf("the numbers do not add up: %s", e.stdout)
+		t.Errorf("the numbers do not add up: %s", e.Stdout)
 	}
 	return s
 }
@@ -152,7 +154,7 @@ func TestCleanupTouchesNothingElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	top := r.dir + "/sessions/"
+	top := r.Dir + "/sessions/"
 	check := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -182,8 +184,8 @@ func TestCleanupTouchesNothingElse(t *testing.T) {
 	file(mkdir(".users/ab") + name("ab", 1))
 	file(mkdir(".damaged") + name("ab", 2))
 	file(mkdir("nested/ab") + name("ab", 3))
-	check(os.Mkdir(r.dir+"/elsewhere", 0o700))
-	outside := file(r.dir + "/elsewhere/" + name("0b", 1))
+	check(os.Mkdir(r.Dir+"/elsewhere", 0o700))
+	outside := file(r.Dir + "/elsewhere/" + name("0b", 1))
 	check(os.Symlink("../elsewhere", top+"0b"))
 	file(mkdir("0c") + name("0c", 1))
 	check(os.Chmod(top+"0c", 0o777))
@@ -201,14 +203,14 @@ func TestCleanupTouchesNothingElse(t *testing.T) {
 	check(syscall.Mkfifo(d+name("0d", 4), 0o600))
 	check(os.Mkdir(d+name("0d", 5), 0o700))
 	file(d + name("0d", 5) + "/" + name("0d", 5))
-	check(os.Link(file(d+name("0d", 6)), r.dir+"/link"))
+	check(os.Link(file(d+name("0d", 6)), r.Dir+"/link"))
 	check(os.Link(file(d+name("0d", 7)), d+name("0d", 8)))
 	check(os.Chmod(file(d+name("0d", 9)), 0o644))
 	check(os.Chmod(file(d+name("0d", 10)), 0o660))
-	socket, err := net.ListenUnix("unix", &net.UnixAddr{Name: r.dir + "/s"})
+	socket, err := net.ListenUnix("unix", &net.UnixAddr{Name: r.Dir + "/s"})
 	check(err)
 	socket.SetUnlinkOnClose(false)
-	check(os.Rename(r.dir+"/s", d+name("0d", 11)))
+	check(os.Rename(r.Dir+"/s", d+name("0d", 11)))
 	check(socket.Close())
 	if os.Geteuid() == 0 {
 		check(os.Chown(file(d+name("0d", 12)), 12345, -1))
@@ -217,18 +219,18 @@ func TestCleanupTouchesNothingElse(t *testing.T) {
 	}
 
 	then := time.Now().Add(-48 * time.Hour)
-	for path := range tree(t, r.dir) {
+	for path := range tree(t, r.Dir) {
 		ts := []syscall.Timespec{syscall.NsecToTimespec(then.UnixNano()), syscall.NsecToTimespec(then.UnixNano())}
 		if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSymlink == 0 {
 			check(syscall.UtimesNano(path, ts))
 		}
 	}
-	before := tree(t, r.dir)
-	got := r.call(t, "cleanup", "--timeout", "1h").swept(t)
+	before := tree(t, r.Dir)
+	got := sweptBy(t, r.Call(t, "cleanup", "--timeout", "1h"))
 	if got.removed != 2 {
 		t.Errorf("%+v", got)
 	}
-	after := tree(t, r.dir)
+	after := tree(t, r.Dir)
 	for _, path := range []string{r.planted(0), r.planted(1)} {
 		if after[path] != "" {
 			t.Errorf("the session %s is still there", path)
@@ -285,10 +287,10 @@ func TestCleanupAsOwner(t *testing.T) {
 	}
 	r := plant(t, 40, all)
 	dir := open(t)
-	if err := os.Rename(r.dir+"/sessions", dir+"/sessions"); err != nil {
+	if err := os.Rename(r.Dir+"/sessions", dir+"/sessions"); err != nil {
 		t.Fatal(err)
 	}
-	r.dir = dir
+	r.Dir = dir
 	giveAway(t, dir+"/sessions")
 	// In this one the owner may remove nothing, though root could.
 	closed := filepath.Dir(r.planted(0))
@@ -305,8 +307,8 @@ func TestCleanupAsOwner(t *testing.T) {
 	if err := os.Chmod(logs, 0o777|os.ModeSticky); err != nil {
 		t.Fatal(err)
 	}
-	got := r.with("CGISESSION_LOG_FILE="+logs+"/log").call(t, "cleanup", "--timeout", "1h")
-	if got.code != 77 || got.stdout != "" || !strings.HasPrefix(got.stderr, "cgisession: cleanup: remove "+closed+"/") || !strings.HasSuffix(got.stderr, ": permission denied\n") {
+	got := r.with("CGISESSION_LOG_FILE="+logs+"/log").Call(t, "cleanup", "--timeout", "1h")
+	if got.Code != 77 || got.Stdout != "" || !strings.HasPrefix(got.Stderr, "cgisession: cleanup: remove "+closed+"/") || !strings.HasSuffix(got.Stderr, ": permission denied\n") {
 		t.Errorf("of a directory that the owner cannot write to: %+v", got)
 	}
 	// The rest is done all the same.
@@ -325,12 +327,12 @@ func TestCleanupAsOwner(t *testing.T) {
 	if err := os.Chmod(closed, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if got := r.call(t, "cleanup", "--timeout", "1h").swept(t); got.removed != inClosed || !got.done {
+	if got := sweptBy(t, r.Call(t, "cleanup", "--timeout", "1h")); got.removed != inClosed || !got.done {
 		t.Errorf("the next cleanup: %+v", got)
 	}
 	// The other operators' verbs do so too.
 	for _, verb := range []string{"list", "stats", "doctor"} {
-		if got := r.call(t, verb); got.code != 0 || got.stderr != "" {
+		if got := r.Call(t, verb); got.Code != 0 || got.Stderr != "" {
 			t.Errorf("%s: %+v", verb, got)
 		}
 	}
@@ -343,26 +345,26 @@ func TestCleanupUnreadable(t *testing.T) {
 	}
 	r := plant(t, 10, all)
 	dir := open(t)
-	if err := os.Rename(r.dir+"/sessions", dir+"/sessions"); err != nil {
+	if err := os.Rename(r.Dir+"/sessions", dir+"/sessions"); err != nil {
 		t.Fatal(err)
 	}
-	r.dir = dir
+	r.Dir = dir
 	giveAway(t, dir+"/sessions")
 	if err := os.Chmod(r.planted(0), 0); err != nil {
 		t.Fatal(err)
 	}
-	got := r.call(t, "cleanup", "--timeout", "1h")
-	if got.code != 77 || got.stderr != "cgisession: cleanup: open "+r.planted(0)+": permission denied\n" {
+	got := r.Call(t, "cleanup", "--timeout", "1h")
+	if got.Code != 77 || got.Stderr != "cgisession: cleanup: open "+r.planted(0)+": permission denied\n" {
 		t.Errorf("%+v", got)
 	}
 	if olds, _ := r.left(10, all); olds != 1 {
 		t.Errorf("%d are left", olds)
 	}
-	list := r.call(t, "list")
-	if list.code != 0 || strings.Count(list.stdout, "\n") != 1 || !strings.HasSuffix(list.stdout, " unsafe\n") {
+	list := r.Call(t, "list")
+	if list.Code != 0 || strings.Count(list.Stdout, "\n") != 1 || !strings.HasSuffix(list.Stdout, " unsafe\n") {
 		t.Errorf("list: %+v", list)
 	}
-	if found := r.call(t, "doctor", "--deep"); found.code != 1 || !strings.Contains(found.stdout, ": permission denied: "+r.planted(0)+"\n") {
+	if found := r.Call(t, "doctor", "--deep"); found.Code != 1 || !strings.Contains(found.Stdout, ": permission denied: "+r.planted(0)+"\n") {
 		t.Errorf("doctor: %+v", found)
 	}
 }
@@ -378,11 +380,11 @@ func TestCleanupSkipsBusy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := r.call(t, "cleanup", "--timeout", "1h").swept(t); got.removed != 9 || got.busy != 1 || !got.done {
+		if got := sweptBy(t, r.Call(t, "cleanup", "--timeout", "1h")); got.removed != 9 || got.busy != 1 || !got.done {
 			t.Errorf("%s: %+v", what, got)
 		}
 		f.Close()
-		if got := r.call(t, "cleanup", "--timeout", "1h").swept(t); got.removed != 1 || got.busy != 0 {
+		if got := sweptBy(t, r.Call(t, "cleanup", "--timeout", "1h")); got.removed != 1 || got.busy != 0 {
 			t.Errorf("without %s: %+v", what, got)
 		}
 	}
@@ -393,31 +395,31 @@ func TestCleanupSkipsBusy(t *testing.T) {
 func TestCleanupLooksAgain(t *testing.T) {
 	needStrace(t)
 	r := plant(t, 1, all)
-	got := r.stopped(t, "flock", func() {
+	got := sweptBy(t, r.stopped(t, "flock", func() {
 		if err := os.Chtimes(r.planted(0), time.Now(), time.Now()); err != nil {
 			t.Error(err)
 		}
-	}, "cleanup", "--timeout", "1h").swept(t)
+	}, "cleanup", "--timeout", "1h"))
 	if got.kept != 1 {
 		t.Errorf("used meanwhile: %+v", got)
 	}
 	// The same without the use: it was a candidate.
 	r = plant(t, 1, all)
-	if got := r.stopped(t, "flock", func() {}, "cleanup", "--timeout", "1h").swept(t); got.removed != 1 {
+	if got := sweptBy(t, r.stopped(t, "flock", func() {}, "cleanup", "--timeout", "1h")); got.removed != 1 {
 		t.Errorf("not used: %+v", got)
 	}
 }
 
 // stopped runs the program, and act once, while it is stopped after its first
 // system call of a kind.
-func (r request) stopped(t *testing.T, call string, act func(), args ...string) ended {
+func (r request) stopped(t *testing.T, call string, act func(), args ...string) cmdtest.Ended {
 	t.Helper()
-	return stoppedAt(t, call, 1, func(int) { act() }, r.command(program, args...))
+	return stoppedAt(t, call, 1, func(int) { act() }, r.Command(cmdtest.Program, args...))
 }
 
 // stoppedAt runs a command, and act once, with the number of a thread, while the
 // process is stopped after a thread's nth system call of a kind.
-func stoppedAt(t *testing.T, call string, nth int, act func(pid int), c *exec.Cmd) ended {
+func stoppedAt(t *testing.T, call string, nth int, act func(pid int), c *exec.Cmd) cmdtest.Ended {
 	t.Helper()
 	trace := filepath.Join(t.TempDir(), "trace")
 	strace, err := exec.LookPath("strace")
@@ -434,11 +436,11 @@ func stoppedAt(t *testing.T, call string, nth int, act func(pid int), c *exec.Cm
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	over := make(chan ended, 1)
-	go func() { over <- wait(t, c, &stdout, &stderr) }()
+	over := make(chan cmdtest.Ended, 1)
+	go func() { over <- cmdtest.Wait(t, c, &stdout, &stderr) }()
 	stop := regexp.MustCompile(`(?m)^(\d+) +--- stopped by SIGSTOP ---$`)
 	stops := 0 // of each thread that makes such a call
-	var got ended
+	var got cmdtest.Ended
 	waitFor(t, "the program's end", func() bool {
 		text, _ := os.ReadFile(trace)
 		if all := stop.FindAllSubmatch(text, -1); len(all) > stops {
@@ -471,8 +473,8 @@ func TestCleanupImmutable(t *testing.T) {
 		t.Skipf("no file can be made immutable here: %v: %s", err, text)
 	}
 	defer exec.Command("chattr", "-i", path).Run()
-	got := r.call(t, "cleanup", "--timeout", "1h")
-	if got.code != 77 || got.stdout != "" || got.stderr != "cgisession: cleanup: remove "+path+": operation not permitted\n" {
+	got := r.Call(t, "cleanup", "--timeout", "1h")
+	if got.Code != 77 || got.Stdout != "" || got.Stderr != "cgisession: cleanup: remove "+path+": operation not permitted\n" {
 		t.Errorf("%+v", got)
 	}
 	if olds, _ := r.left(n, all); olds != 1 {
@@ -485,9 +487,9 @@ func TestCleanupsAtOnce(t *testing.T) {
 	const n, cleanups = 2000, 4
 	r := plant(t, n, everySecond)
 	var removed atomic.Int64
-	atOnce(cleanups, func(int) {
-		got := r.call(t, "cleanup", "--timeout", "1h")
-		if m := summary.FindStringSubmatch(got.stdout); got.code != 0 || got.stderr != "" || m == nil {
+	cmdtest.AtOnce(cleanups, func(int) {
+		got := r.Call(t, "cleanup", "--timeout", "1h")
+		if m := summary.FindStringSubmatch(got.Stdout); got.Code != 0 || got.Stderr != "" || m == nil {
 			t.Errorf("%+v", got)
 		} else {
 			n, _ := strconv.Atoi(m[2])
@@ -504,16 +506,16 @@ func TestCleanupsAtOnce(t *testing.T) {
 
 // halfway starts a cleanup, and runs act while it is stopped: it has removed some
 // sessions by then, but cannot have removed all.
-func halfway(t *testing.T, r request, act func(pid int)) ended {
+func halfway(t *testing.T, r request, act func(pid int)) cmdtest.Ended {
 	t.Helper()
-	return halfwayIn(t, r, act, program, "cleanup", "--timeout", "1h")
+	return halfwayIn(t, r, act, cmdtest.Program, "cleanup", "--timeout", "1h")
 }
 
 // halfwayIn is halfway for a cleanup that a command becomes.
-func halfwayIn(t *testing.T, r request, act func(pid int), name string, args ...string) ended {
+func halfwayIn(t *testing.T, r request, act func(pid int), name string, args ...string) cmdtest.Ended {
 	t.Helper()
 	needStrace(t)
-	return stoppedAt(t, "unlinkat", 10, act, r.command(name, args...))
+	return stoppedAt(t, "unlinkat", 10, act, r.Command(name, args...))
 }
 
 // moreThanHalfway is a number of removals that is more than all threads together
@@ -522,14 +524,14 @@ const moreThanHalfway = 1000
 
 func TestCleanupTerminated(t *testing.T) {
 	r := plant(t, moreThanHalfway, all)
-	first := halfway(t, r, func(pid int) { must(t, syscall.Kill(pid, syscall.SIGTERM)) }).swept(t)
+	first := sweptBy(t, halfway(t, r, func(pid int) { must(t, syscall.Kill(pid, syscall.SIGTERM)) }))
 	if first.done || first.removed < 10 || first.removed >= moreThanHalfway {
 		t.Errorf("terminated: %+v", first)
 	}
 	if olds, _ := r.left(moreThanHalfway, all); olds != moreThanHalfway-first.removed {
 		t.Errorf("%d are left after %d of %d were removed", olds, first.removed, moreThanHalfway)
 	}
-	if second := r.call(t, "cleanup", "--timeout", "1h").swept(t); !second.done || first.removed+second.removed != moreThanHalfway {
+	if second := sweptBy(t, r.Call(t, "cleanup", "--timeout", "1h")); !second.done || first.removed+second.removed != moreThanHalfway {
 		t.Errorf("the next: %+v after %+v", second, first)
 	}
 }
@@ -537,11 +539,11 @@ func TestCleanupTerminated(t *testing.T) {
 // What is ignored when it starts, as under nohup, does not end it.
 func TestCleanupIgnoresIgnored(t *testing.T) {
 	r := plant(t, moreThanHalfway, all)
-	got := halfwayIn(t, r, func(pid int) {
+	got := sweptBy(t, halfwayIn(t, r, func(pid int) {
 		for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT} {
 			must(t, syscall.Kill(pid, s))
 		}
-	}, "sh", "-c", "trap '' HUP INT; exec cgisession cleanup --timeout 1h").swept(t)
+	}, "sh", "-c", "trap '' HUP INT; exec cgisession cleanup --timeout 1h"))
 	if !got.done || got.removed != moreThanHalfway {
 		t.Errorf("%+v", got)
 	}
@@ -550,14 +552,14 @@ func TestCleanupIgnoresIgnored(t *testing.T) {
 func TestCleanupKilled(t *testing.T) {
 	r := plant(t, moreThanHalfway, everySecond)
 	got := halfway(t, r, func(pid int) { must(t, syscall.Kill(pid, syscall.SIGKILL)) })
-	if got.code != 128+9 || got.stdout != "" {
+	if got.Code != 128+9 || got.Stdout != "" {
 		t.Errorf("killed: %+v", got)
 	}
 	olds, others := r.left(moreThanHalfway, everySecond)
 	if olds == 0 || olds == moreThanHalfway/2 || others != moreThanHalfway/2 {
 		t.Errorf("when it was killed, %d old ones were left, and %d others", olds, others)
 	}
-	if next := r.call(t, "cleanup", "--timeout", "1h").swept(t); !next.done || next.removed != olds {
+	if next := sweptBy(t, r.Call(t, "cleanup", "--timeout", "1h")); !next.done || next.removed != olds {
 		t.Errorf("the next: %+v where %d old ones were left", next, olds)
 	}
 	if olds, others := r.left(moreThanHalfway, everySecond); olds != 0 || others != moreThanHalfway/2 {
@@ -573,7 +575,7 @@ func TestCleanupGoesOn(t *testing.T) {
 	removed, start := 0, "00"
 	for run := 1; ; run++ {
 		os.Remove(log)
-		got := r.with("CGISESSION_LOG_FILE="+log).call(t, "cleanup", "--timeout", "1h", "--max-delete", strconv.Itoa(atMost)).swept(t)
+		got := sweptBy(t, r.with("CGISESSION_LOG_FILE="+log).Call(t, "cleanup", "--timeout", "1h", "--max-delete", strconv.Itoa(atMost)))
 		removed += got.removed
 		if got.done || run > 2*n/atMost {
 			break
@@ -593,7 +595,7 @@ func TestCleanupGoesOn(t *testing.T) {
 		if first := slices.Min(handles); first < start {
 			t.Errorf("run %d begins in %s; the last stopped in %s", run, first, start)
 		}
-		note, err := os.ReadFile(r.dir + "/sessions/.cleanup")
+		note, err := os.ReadFile(r.Dir + "/sessions/.cleanup")
 		if err != nil || string(note[:2]) < start {
 			t.Errorf("run %d began in %s and stopped in %q, %v", run, start, note, err)
 		}
@@ -610,7 +612,7 @@ func TestCleanupMaxTime(t *testing.T) {
 	r := plant(t, n, everySecond)
 	removed := 0
 	for run := 0; ; run++ {
-		got := r.call(t, "cleanup", "--timeout", "1h", "--max-time", "0.000001").swept(t)
+		got := sweptBy(t, r.Call(t, "cleanup", "--timeout", "1h", "--max-time", "0.000001"))
 		removed += got.removed
 		if removed == n/2 {
 			break
@@ -630,24 +632,24 @@ func TestCleanupProgress(t *testing.T) {
 	r := plant(t, 2000, all)
 	onTerminal := func(command string) string {
 		t.Helper()
-		got := finish(t, r.command("script", "--quiet", "--return", "--command", command, "/dev/null"))
-		if got.code != 0 {
+		got := cmdtest.Finish(t, r.Command("script", "--quiet", "--return", "--command", command, "/dev/null"))
+		if got.Code != 0 {
 			t.Fatalf("%q on a terminal: %+v", command, got)
 		}
-		return got.stdout
+		return got.Stdout
 	}
 	const cleanup = "cgisession cleanup --timeout 1h --dry-run"
 	if text := onTerminal(cleanup + " 2>stderr"); !summary.MatchString(strings.ReplaceAll(text, "\r", "")) {
 		t.Errorf("stdout is a terminal, stderr is not: %q", text)
 	}
-	if text, err := os.ReadFile(r.dir + "/stderr"); err != nil || len(text) > 0 {
+	if text, err := os.ReadFile(r.Dir + "/stderr"); err != nil || len(text) > 0 {
 		t.Errorf("a file on stderr has %q, %v", text, err)
 	}
 	progress := regexp.MustCompile(`\A(\rseen \d+, removed \d+\x1b\[K)+\r\x1b\[K\z`)
 	if text := onTerminal(cleanup + " >stdout"); !progress.MatchString(text) {
 		t.Errorf("stderr is a terminal, stdout is not: %q", text)
 	}
-	if text, err := os.ReadFile(r.dir + "/stdout"); err != nil || !summary.Match(text) {
+	if text, err := os.ReadFile(r.Dir + "/stdout"); err != nil || !summary.Match(text) {
 		t.Errorf("a file on stdout has %q, %v", text, err)
 	}
 }
@@ -671,17 +673,17 @@ const mostMemory = 30 << 10
 // as it comes.
 func TestCleanupMemory(t *testing.T) {
 	t.Parallel()
-	n := full(10_000, 100_000)
+	n := cmdtest.Full(10_000, 100_000)
 	r := plant(t, n, everySecond)
 	kib, got := r.atAnswer(t, "cleanup", "--timeout", "1h")
-	if s := got.swept(t); s.seen != n || s.removed != n/2 || !s.done {
+	if s := sweptBy(t, got); s.seen != n || s.removed != n/2 || !s.done {
 		t.Errorf("%+v", s)
 	}
 	checkMemory(t, fmt.Sprintf("cleanup of %d sessions", n), kib)
-	large := full(40, 400)
+	large := cmdtest.Full(40, 400)
 	r = plantLarge(t, large)
 	kib, got = r.atAnswer(t, "cleanup", "--timeout", "1h")
-	if s := got.swept(t); s.removed != large || s.corrupt != large/2 {
+	if s := sweptBy(t, got); s.removed != large || s.corrupt != large/2 {
 		t.Errorf("%+v", s)
 	}
 	checkMemory(t, fmt.Sprintf("cleanup of %d large sessions", large), kib)
@@ -694,14 +696,14 @@ func plantLarge(t *testing.T, n int) request {
 	const most = 1 << 20
 	data := `{"text":"` + strings.Repeat("x", most-len(`{"text":""}`)) + `"}`
 	r := begin(t, data)
-	if got := r.give(t, data, "save"); got.code != 0 {
+	if got := r.Give(t, data, "save"); got.Code != 0 {
 		t.Fatalf("%+v", got)
 	}
-	text, err := os.ReadFile(r.file(visitor))
+	text, err := os.ReadFile(r.file(cmdtest.Visitor))
 	if err != nil || len(text) < 2*most {
 		t.Fatalf("%d bytes, %v", len(text), err)
 	}
-	must(t, os.Remove(r.file(visitor)))
+	must(t, os.Remove(r.file(cmdtest.Visitor)))
 	then := time.Now().Add(-2 * time.Hour)
 	for i := range n {
 		path := r.planted(i)
@@ -714,7 +716,7 @@ func plantLarge(t *testing.T, n int) request {
 		must(t, os.WriteFile(path, text, 0o600))
 		must(t, os.Chtimes(path, then, then))
 	}
-	return request{dir: r.dir}
+	return in(r.Dir)
 }
 
 // checkMemory checks what a verb has taken.
@@ -728,7 +730,7 @@ func checkMemory(t *testing.T, what string, kib int) {
 
 // atAnswer runs the program, and returns the most memory that it had when it was
 // about to answer: it cannot while its stdout is a pipe that is full.
-func (r request) atAnswer(t *testing.T, args ...string) (kib int, got ended) {
+func (r request) atAnswer(t *testing.T, args ...string) (kib int, got cmdtest.Ended) {
 	t.Helper()
 	stdout, out, err := os.Pipe()
 	if err != nil {
@@ -737,7 +739,7 @@ func (r request) atAnswer(t *testing.T, args ...string) (kib int, got ended) {
 	defer stdout.Close()
 	defer out.Close()
 	filling := fill(t, out)
-	c := r.with("GOMEMLIMIT=off").with("GOGC=100").command(program, args...)
+	c := r.with("GOMEMLIMIT=off").with("GOGC=100").Command(cmdtest.Program, args...)
 	var stderr bytes.Buffer
 	c.Stdout, c.Stderr = out, &stderr
 	if err := c.Start(); err != nil {
@@ -750,8 +752,8 @@ func (r request) atAnswer(t *testing.T, args ...string) (kib int, got ended) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got = wait(t, c, new(bytes.Buffer), &stderr)
-	got.stdout = string(text[filling:])
+	got = cmdtest.Wait(t, c, new(bytes.Buffer), &stderr)
+	got.Stdout = string(text[filling:])
 	return kib, got
 }
 
@@ -804,11 +806,11 @@ func fill(t *testing.T, pipe *os.File) (n int) {
 func TestCleanupAgainstWriters(t *testing.T) {
 	t.Parallel()
 	const timeout = 2 * time.Second
-	r := request{dir: t.TempDir(), env: []string{"CGISESSION_TIMEOUT=" + timeout.String()}}
+	r := in(t.TempDir(), "CGISESSION_TIMEOUT="+timeout.String())
 	var calls, timedOut, removed, busy atomic.Int64
 	writers := make(chan struct{})
 	go func() {
-		atOnce(20, func(i int) { keepWriting(t, r, i, timeout, &calls, &timedOut) })
+		cmdtest.AtOnce(20, func(i int) { keepWriting(t, r, i, timeout, &calls, &timedOut) })
 		close(writers)
 	}()
 	cleanups := 0
@@ -818,9 +820,9 @@ func TestCleanupAgainstWriters(t *testing.T) {
 			over = true
 		default:
 		}
-		got := r.call(t, "cleanup")
-		m := summary.FindStringSubmatch(got.stdout)
-		if got.code != 0 || got.stderr != "" || m == nil {
+		got := r.Call(t, "cleanup")
+		m := summary.FindStringSubmatch(got.Stdout)
+		if got.Code != 0 || got.Stderr != "" || m == nil {
 			t.Fatalf("cleanup: %+v", got)
 		}
 		n, _ := strconv.Atoi(m[2])
@@ -845,11 +847,11 @@ const stepsToTimeout = 20
 // keepWriting has one session after the other, and wants each call to find what the
 // one before it left.
 func keepWriting(t *testing.T, r request, i int, timeout time.Duration, calls, timedOut *atomic.Int64) {
-	for range full(2, 20) {
+	for range cmdtest.Full(2, 20) {
 		accessed := time.Now()
-		got := r.call(t, "load", "--sh")
-		m := exported.FindStringSubmatch(got.stdout)
-		if got.code != 0 || m == nil {
+		got := r.Call(t, "load", "--sh")
+		m := exported.FindStringSubmatch(got.Stdout)
+		if got.Code != 0 || m == nil {
 			t.Errorf("load: %+v", got)
 			return
 		}
@@ -870,27 +872,27 @@ func keepWriting(t *testing.T, r request, i int, timeout time.Duration, calls, t
 			}
 			time.Sleep(pace) // leaves the processors to other tests
 			begun := time.Now()
-			got := r.with("CGISESSION_ID="+id).call(t, args...)
+			got := r.with("CGISESSION_ID="+id).Call(t, args...)
 			calls.Add(1)
 			switch {
-			case got.code == 10 && (late || time.Since(accessed) > timeout):
+			case got.Code == 10 && (late || time.Since(accessed) > timeout):
 				timedOut.Add(1)
-			case got.code != 0 || got.stderr != "" || late:
+			case got.Code != 0 || got.Stderr != "" || late:
 				t.Errorf("%q, %v after the access before: %+v", args, time.Since(accessed), got)
 			case args[0] == "incr":
 				count++
-				if got.stdout != strconv.Itoa(count)+"\n" {
+				if got.Stdout != strconv.Itoa(count)+"\n" {
 					t.Errorf("incr after %d: %+v", count-1, got)
 				}
 			default:
-				m := exported.FindStringSubmatch(got.stdout)
+				m := exported.FindStringSubmatch(got.Stdout)
 				if m == nil {
 					t.Errorf("%q: %+v", args, got)
 					return
 				}
 				id = m[1]
 			}
-			if got.code != 0 {
+			if got.Code != 0 {
 				break
 			}
 			accessed = begun

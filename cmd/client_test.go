@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"cgisession/cmd/cmdtest"
 )
 
 // clientFlags returns every n-th of what a client may send in the hope that it
@@ -30,16 +32,16 @@ func clientFlags(n int) []string {
 // A word of a client stays a word, in the real program: it is stored and found, and
 // nothing else happens, least of all to the session of another.
 func TestClientWordsStayWords(t *testing.T) {
-	for _, word := range clientFlags(full(5, 2)) {
+	for _, word := range clientFlags(cmdtest.Full(5, 2)) {
 		r := begin(t, `{}`)
-		if got := r.client("").call(t, "set", "--adopt-id", nobody, "name=victim"); got.code != 0 {
+		if got := r.client("").Call(t, "set", "--adopt-id", nobody, "name=victim"); got.Code != 0 {
 			t.Fatalf("no victim: %+v", got)
 		}
 		before, err := os.ReadFile(r.file(nobody))
 		must(t, err)
 		want := func(code int, stdout string, args ...string) {
 			t.Helper()
-			if got := r.call(t, args...); got.code != code || got.stdout != stdout || (got.stderr != "") != (code == 64) {
+			if got := r.Call(t, args...); got.Code != code || got.Stdout != stdout || (got.Stderr != "") != (code == 64) {
 				t.Errorf("%q: %+v; want exit code %d, %q", args, got, code, stdout)
 			}
 		}
@@ -64,7 +66,7 @@ func TestClientWordsStayWords(t *testing.T) {
 		want(0, "", "list", "--user="+word)
 		want(0, "", "list", "--user", word)
 		want(0, "ended 0\n", "destroy", "--user="+word)
-		if got := r.client("").call(t, "get", "--id="+word); got != (ended{code: 1}) {
+		if got := r.client("").Call(t, "get", "--id="+word); got != (cmdtest.Ended{Code: 1}) {
 			t.Errorf("--id=%s: %+v", word, got)
 		}
 		after, err := os.ReadFile(r.file(nobody))
@@ -72,7 +74,7 @@ func TestClientWordsStayWords(t *testing.T) {
 		if string(after) != string(before) {
 			t.Errorf("%q: the victim's session was changed", word)
 		}
-		if entries, err := os.ReadDir(r.dir); err != nil || len(entries) != 1 {
+		if entries, err := os.ReadDir(r.Dir); err != nil || len(entries) != 1 {
 			t.Errorf("%q: there is now %v, %v", word, entries, err)
 		}
 	}
@@ -82,8 +84,8 @@ func TestClientWordsStayWords(t *testing.T) {
 func wantData(t *testing.T, r request, want map[string]any) {
 	t.Helper()
 	var data map[string]any
-	got := r.call(t, "get")
-	if err := json.Unmarshal([]byte(got.stdout), &data); err != nil || !reflect.DeepEqual(data, want) {
+	got := r.Call(t, "get")
+	if err := json.Unmarshal([]byte(got.Stdout), &data); err != nil || !reflect.DeepEqual(data, want) {
 		t.Errorf("%+v: %v; want %q", got, err, want)
 	}
 }
@@ -98,7 +100,7 @@ func TestSetTextKeys(t *testing.T) {
 		args = append(args, key, "v"+keys[len(keys)-1-i])
 		want[key] = "v" + keys[len(keys)-1-i]
 	}
-	if got := r.call(t, args...); got != (ended{}) {
+	if got := r.Call(t, args...); got != (cmdtest.Ended{}) {
 		t.Fatalf("%+v", got)
 	}
 	wantData(t, r, want)

@@ -3,6 +3,7 @@ package cmd_test
 import (
 	"testing"
 
+	"cgisession/cmd/cmdtest"
 	"cgisession/cookie"
 )
 
@@ -11,14 +12,14 @@ import (
 func TestCSRFOfKnownID(t *testing.T) {
 	const id = "customer-000000042"
 	b := begin(t, "{}").client("").with("CGISESSION_ADOPT_ID=" + id).with("CGISESSION_SECRET=0123456789abcdef0123456789abcdef")
-	if got := b.call(t, "load", "--use-cookies=false"); got != (ended{}) {
+	if got := b.Call(t, "load", "--use-cookies=false"); got != (cmdtest.Ended{}) {
 		t.Fatalf("load: %+v", got)
 	}
-	if got := b.call(t, "csrf", "--check", cookie.Keys(nil).CSRFToken(cookie.CSRFKey("cgisession_id", id))); got != (ended{code: 1}) {
+	if got := b.Call(t, "csrf", "--check", cookie.Keys(nil).CSRFToken(cookie.CSRFKey("cgisession_id", id))); got != (cmdtest.Ended{Code: 1}) {
 		t.Errorf("a token made of the id alone: %+v", got)
 	}
-	token := b.call(t, "csrf").stdout
-	if got := b.call(t, "csrf", "--check", token[:len(token)-1]); got != (ended{}) {
+	token := b.Call(t, "csrf").Stdout
+	if got := b.Call(t, "csrf", "--check", token[:len(token)-1]); got != (cmdtest.Ended{}) {
 		t.Errorf("the session's own token: %+v", got)
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cgisession/cmd/cmdtest"
 )
 
 // Faults are injected into a real process by strace(1), one system call at a
@@ -60,7 +62,7 @@ func victims() []victim {
 		// What has ended has ended, whatever becomes of the session that follows.
 		{name: "invalidate", args: []string{"invalidate"}, before: kept, between: nothing, done: anew, commit: unlink, late: faultyCalls, newID: true},
 		{name: "timeout", args: []string{"load", "--timeout", "1h"}, before: kept, between: nothing, done: anew, commit: unlink, late: faultyCalls, newID: true},
-		{name: "destroy", args: []string{"destroy", filepath.Base(sessionFile("cgisession_id", visitor))}, before: kept, done: nothing, commit: unlink, late: []string{"fsync"}},
+		{name: "destroy", args: []string{"destroy", filepath.Base(sessionFile("cgisession_id", cmdtest.Visitor))}, before: kept, done: nothing, commit: unlink, late: []string{"fsync"}},
 		{name: "cleanup", args: []string{"cleanup", "--timeout", "1h"}, before: kept, done: nothing, commit: unlink, goesOn: true},
 		{name: "first load", args: []string{"load"}, before: nothing, done: anew, commit: write, newID: true},
 		{name: "first set", args: []string{"set", "n:=2"}, before: nothing, done: `{"n":2} gone`, commit: write, newID: true},
@@ -96,7 +98,7 @@ func TestKilledAtEverySystemCall(t *testing.T) {
 		p.forEachCall(t, append([]string{"write"}, faultyCalls...), func(call string, n int) bool {
 			r := p.restore(t)
 			got, trace := r.injected(t, p.victim, call, fmt.Sprintf("signal=KILL:when=%d", n))
-			if got.code != 128+9 {
+			if got.Code != 128+9 {
 				return false // there is no Nth call of the kind
 			}
 			kills++
@@ -125,15 +127,15 @@ func TestErrorAtEverySystemCall(t *testing.T) {
 					return false
 				}
 				where := fmt.Sprintf("%s at %s %d", errno, call, n)
-				if got.code != 0 {
+				if got.Code != 0 {
 					failures++
 					checkFailure(t, where, got)
 				}
 				checkReported(t, where, errno, trace, got)
 				if len(trace.failed) == 1 { // not in two threads, each of which has an Nth call
-					p.checkState(t, r, where, p.afterError(trace, call, got.code))
+					p.checkState(t, r, where, p.afterError(trace, call, got.Code))
 				}
-				if got.code == 0 && p.newID {
+				if got.Code == 0 && p.newID {
 					p.checkPrinted(t, r, where, got)
 				}
 				// What failed may fail again where it is to be taken back: each thread has an Nth call.
@@ -206,12 +208,12 @@ func prepare(t *testing.T, v victim, filling string) prepared {
 		return p
 	}
 	r := begin(t, `{"n":0,"old":"`+filling+`"}`)
-	if got := r.call(t, "incr", "n"); got.code != 0 {
+	if got := r.Call(t, "incr", "n"); got.Code != 0 {
 		t.Fatalf("%+v", got)
 	}
-	id := visitor
+	id := cmdtest.Visitor
 	if v.grace() { // of a user, so that it has the index to keep too
-		id = newIDs(r.call(t, "regenerate", "--user", "ann").stdout)[0]
+		id = cmdtest.NewIDs(r.Call(t, "regenerate", "--user", "ann").Stdout)[0]
 	}
 	var err error
 	if p.text, err = os.ReadFile(r.file(id)); err != nil {
@@ -228,7 +230,7 @@ func rehearse(t *testing.T, v victim, filling string) prepared {
 	for range 2 {
 		r := p.restore(t)
 		got, trace := r.injected(t, v, "", "")
-		if got.code != 0 {
+		if got.Code != 0 {
 			t.Fatalf("%s: %+v", v.name, got)
 		}
 		p.checkState(t, r, "without a fault", []state{v.done})
@@ -274,12 +276,12 @@ func (p prepared) restore(t *testing.T) request { return p.restoreIn(t, t.TempDi
 
 func (p prepared) restoreIn(t *testing.T, dir string) request {
 	t.Helper()
-	r := request{dir: dir}
+	r := in(dir)
 	if p.text == nil {
 		return r
 	}
-	r = r.bound(visitor)
-	file := r.file(visitor)
+	r = r.bound(cmdtest.Visitor)
+	file := r.file(cmdtest.Visitor)
 	err := os.MkdirAll(filepath.Dir(file), 0o700)
 	if err == nil {
 		err = os.WriteFile(file, p.text, 0o600)
@@ -294,17 +296,17 @@ func (p prepared) restoreIn(t *testing.T, dir string) request {
 }
 
 // injected runs the victim under strace with a fault, if there is one.
-func (r request) injected(t *testing.T, v victim, call, fault string) (ended, trace) {
+func (r request) injected(t *testing.T, v victim, call, fault string) (cmdtest.Ended, trace) {
 	t.Helper()
 	r = r.with("GOMAXPROCS=2") // else the Go runtime looks at files now and then to find out
-	args := []string{"-f", "-y", "-qq", "-o", r.dir + "/trace", "-e", "trace=write," + strings.Join(faultyCalls, ",")}
+	args := []string{"-f", "-y", "-qq", "-o", r.Dir + "/trace", "-e", "trace=write," + strings.Join(faultyCalls, ",")}
 	if call != "" {
 		args = append(args, "-e", "inject="+call+":"+fault)
 	}
-	c := r.command("strace", append(append(args, program), v.args...)...)
+	c := r.Command("strace", append(append(args, cmdtest.Program), v.args...)...)
 	c.Stdin = strings.NewReader(v.stdin)
-	got := finish(t, c)
-	text, err := os.ReadFile(r.dir + "/trace")
+	got := cmdtest.Finish(t, c)
+	text, err := os.ReadFile(r.Dir + "/trace")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -407,16 +409,16 @@ func (v victim) afterError(tr trace, call string, code int) []state {
 
 // checkFailure checks what a failure says: one line, nothing on stdout, an exit
 // code of its kind.
-func checkFailure(t *testing.T, where string, got ended) {
+func checkFailure(t *testing.T, where string, got cmdtest.Ended) {
 	t.Helper()
-	if got.stdout != "" {
-		t.Errorf("%s: stdout %q", where, got.stdout)
+	if got.Stdout != "" {
+		t.Errorf("%s: stdout %q", where, got.Stdout)
 	}
-	if strings.Count(got.stderr, "\n") != 1 || !strings.HasPrefix(got.stderr, "cgisession: ") {
-		t.Errorf("%s: stderr %.200q", where, got.stderr)
+	if strings.Count(got.Stderr, "\n") != 1 || !strings.HasPrefix(got.Stderr, "cgisession: ") {
+		t.Errorf("%s: stderr %.200q", where, got.Stderr)
 	}
-	if got.code != 74 {
-		t.Errorf("%s: exit code %d, %.200q", where, got.code, got.stderr)
+	if got.Code != 74 {
+		t.Errorf("%s: exit code %d, %.200q", where, got.Code, got.Stderr)
 	}
 }
 
@@ -431,10 +433,10 @@ func (c traced) syncs() bool { return c.name == "fsync" || c.name == "fdatasync"
 // interruption is no failure; what could not be synced is never stored, and a
 // second fsync(2) would only say that it is; nor is what close(2) could not
 // write, unless a sync has.
-func checkReported(t *testing.T, where, errno string, tr trace, got ended) {
+func checkReported(t *testing.T, where, errno string, tr trace, got cmdtest.Ended) {
 	t.Helper()
 	if errno == "EINTR" {
-		if got.code != 0 {
+		if got.Code != 0 {
 			t.Errorf("%s: an interruption is no failure: %+v", where, got)
 		}
 		return
@@ -448,7 +450,7 @@ func checkReported(t *testing.T, where, errno string, tr trace, got ended) {
 		}
 	}
 	if failed.syncs() || failed.name == "close" && unsynced(tr.calls[:at], failed.descriptor()) {
-		if got.code == 0 {
+		if got.Code == 0 {
 			t.Errorf("%s is not reported: %+v", where, got)
 		}
 	}
@@ -485,22 +487,22 @@ func (r request) state(t *testing.T, where, filling string) state {
 	live, _ := r.found(t)
 	for _, path := range live {
 		handle := filepath.Base(path)
-		got := r.call(t, "show", handle, "--data")
-		_, data, found := strings.Cut(strings.TrimSuffix(got.stdout, "}\n"), `"data":`)
-		if got.code != 0 || !found {
+		got := r.Call(t, "show", handle, "--data")
+		_, data, found := strings.Cut(strings.TrimSuffix(got.Stdout, "}\n"), `"data":`)
+		if got.Code != 0 || !found {
 			t.Errorf("%s: %s cannot be read: %+v", where, handle, got)
 		}
 		words = append(words, short.Replace(data))
 	}
 	slices.Sort(words)
-	got := r.with("CGISESSION_ID="+visitor).call(t, "get", "--no-lock")
-	reached := short.Replace(strings.TrimSuffix(got.stdout, "\n"))
+	got := r.with("CGISESSION_ID="+cmdtest.Visitor).Call(t, "get", "--no-lock")
+	reached := short.Replace(strings.TrimSuffix(got.Stdout, "\n"))
 	switch {
-	case got.code == 1:
+	case got.Code == 1:
 		words = append(words, "gone")
-	case got.code != 0 || !slices.Contains(words, reached):
+	case got.Code != 0 || !slices.Contains(words, reached):
 		t.Errorf("%s: the visitor gets %+v, stored is %.200q", where, got, words)
-	case slices.Contains(live, r.file(visitor)):
+	case slices.Contains(live, r.file(cmdtest.Visitor)):
 		words = append(words, "here")
 	default:
 		words = append(words, "moved")
@@ -511,17 +513,17 @@ func (r request) state(t *testing.T, where, filling string) state {
 // found is files for a data directory that may not be there yet.
 func (r request) found(t *testing.T) (live, others []string) {
 	t.Helper()
-	if _, err := os.Lstat(r.dir + "/sessions"); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(r.Dir + "/sessions"); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	return r.files(t)
 }
 
 // checkPrinted checks that the cookie which was printed leads to the session.
-func (p prepared) checkPrinted(t *testing.T, r request, where string, got ended) {
+func (p prepared) checkPrinted(t *testing.T, r request, where string, got cmdtest.Ended) {
 	t.Helper()
-	ids := newIDs(got.stdout)
-	if len(ids) != 1 || r.with("CGISESSION_ID="+ids[0]).call(t, "get").code != 0 {
+	ids := cmdtest.NewIDs(got.Stdout)
+	if len(ids) != 1 || r.with("CGISESSION_ID="+ids[0]).Call(t, "get").Code != 0 {
 		t.Errorf("%s: no cookie of the session: %+v", where, got)
 	}
 }
@@ -546,7 +548,7 @@ func (p prepared) checkLeft(t *testing.T, r request, where string, empty bool) {
 		case name == ".cleanup" && p.name == "cleanup":
 		case strings.Contains(path, "/.users/") && grace && len(text) == 0:
 		case len(text) == 0 && len(name) == 64 && empty:
-		case grace && path == r.file(visitor) && isTombstone(t, path):
+		case grace && path == r.file(cmdtest.Visitor) && isTombstone(t, path):
 		case grace && pointsAt(text, name):
 		default:
 			t.Errorf("%s: %s: %s is left, with %.100q", p.name, where, path, text)
@@ -579,8 +581,8 @@ func isTombstone(t *testing.T, path string) bool {
 // time of all is over, leaves nothing but its own note.
 func (r request) checkNextRun(t *testing.T, where string) {
 	t.Helper()
-	next := request{r.dir, []string{"CGISESSION_ADOPT_ID=" + visitor}}
-	if got := next.call(t, "set", "works=yes"); got.code != 0 {
+	next := in(r.Dir, "CGISESSION_ADOPT_ID="+cmdtest.Visitor)
+	if got := next.Call(t, "set", "works=yes"); got.Code != 0 {
 		t.Errorf("%s: the next run fails: %+v", where, got)
 	}
 	live, others := r.files(t)
@@ -590,7 +592,7 @@ func (r request) checkNextRun(t *testing.T, where string) {
 	}
 	var left []string
 	for range 2 { // an entry of the index may lead to a file that is removed after it was looked at
-		if got := next.call(t, "cleanup", "--timeout", "1h"); got.code != 0 {
+		if got := next.Call(t, "cleanup", "--timeout", "1h"); got.Code != 0 {
 			t.Errorf("%s: cleanup fails: %+v", where, got)
 		}
 		left = slices.Concat(r.files(t))

@@ -1,7 +1,6 @@
 package cmd_test
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -9,12 +8,13 @@ import (
 	"encoding/hex"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"cgisession/cmd/cmdtest"
 )
 
 // TestHostile gives the program what a client, a script or an operator should
@@ -22,7 +22,7 @@ import (
 // three people. Besides what the row expects, check wants of every row that no
 // session is harmed and that nothing appears outside of the sessions.
 func TestHostile(t *testing.T) {
-	sessions := makeSessions(t, site{program, t.TempDir()})
+	sessions := makeSessions(t, site{t.TempDir()})
 	for name, rows := range map[string][]row{
 		"cookie":  cookieRows(),
 		"log":     logRows(),
@@ -44,7 +44,7 @@ func TestHostile(t *testing.T) {
 			seen[r.name] = true
 			t.Run(name+"/"+r.name, func(t *testing.T) {
 				t.Parallel()
-				s := site{program, t.TempDir()}
+				s := site{t.TempDir()}
 				s.fill(t, r, sessions)
 				s.check(t, r)
 			})
@@ -121,7 +121,7 @@ const (
 
 // A site is a directory with the sessions and, beside them, the directory in
 // which the program runs.
-type site struct{ program, root string }
+type site struct{ root string }
 
 // makeSessions has the program make the three sessions, and returns the files.
 func makeSessions(t *testing.T, s site) map[string]string {
@@ -132,8 +132,8 @@ func makeSessions(t *testing.T, s site) map[string]string {
 		if id == carol {
 			env = append(env, "CGISESSION_COOKIE_NAME=other_id")
 		}
-		if _, stderr, code := s.run(t, env, argv{"save"}, data); code != 0 {
-			t.Fatalf("no session to begin with: exit code %d: %s", code, stderr)
+		if got := s.run(t, env, argv{"save"}, data); got.Code != 0 {
+			t.Fatalf("no session to begin with: %+v", got)
 		}
 	}
 	files := make(map[string]string)
@@ -214,17 +214,9 @@ func (s site) write(t *testing.T, name, text string, mode fs.FileMode) {
 }
 
 // run runs the program with the variables and no others but those of the site.
-func (s site) run(t *testing.T, env, args argv, stdin string) (stdout, stderr string, code int) {
+func (s site) run(t *testing.T, env, args argv, stdin string) cmdtest.Ended {
 	t.Helper()
-	var out, message bytes.Buffer
-	c := exec.Command(s.program, args...)
-	c.Dir = filepath.Join(s.root, "work")
-	c.Env = append(argv{"PATH=" + os.Getenv("PATH"), "CGISESSION_DATA_DIR=../sessions"}, env...)
-	c.Stdin, c.Stdout, c.Stderr = strings.NewReader(stdin), &out, &message
-	if err := c.Run(); c.ProcessState == nil || c.ProcessState.ExitCode() < 0 {
-		t.Fatalf("did not run, or was killed: %v", err)
-	}
-	return out.String(), message.String(), c.ProcessState.ExitCode()
+	return in(s.root+"/work", "CGISESSION_DATA_DIR=../sessions").With(env...).Give(t, stdin, args...)
 }
 
 // tree returns all that is under the site's directory, by path: its mode and,
@@ -263,21 +255,21 @@ func (s site) check(t *testing.T, r row) {
 		env = append(argv{"HTTP_COOKIE=cgisession_id=" + alice}, env...)
 	}
 	before := s.tree(t)
-	stdout, stderr, code := s.run(t, env, r.args, r.stdin)
+	got := s.run(t, env, r.args, r.stdin)
 	after := s.tree(t)
 
-	if code != r.code {
-		t.Errorf("exit code %d, want %d", code, r.code)
+	if got.Code != r.code {
+		t.Errorf("exit code %d, want %d", got.Code, r.code)
 	}
-	if code != 0 && stdout != "" {
-		t.Errorf("exit code %d, but on stdout: %q", code, stdout)
+	if got.Code != 0 && got.Stdout != "" {
+		t.Errorf("exit code %d, but on stdout: %q", got.Code, got.Stdout)
 	}
-	if !regexp.MustCompile(`\A(?:` + r.stdout + `)\z`).MatchString(stdout) {
-		t.Errorf("stdout:\n%q\nwant\n%q", stdout, r.stdout)
+	if !regexp.MustCompile(`\A(?:` + r.stdout + `)\z`).MatchString(got.Stdout) {
+		t.Errorf("stdout:\n%q\nwant\n%q", got.Stdout, r.stdout)
 	}
-	r.checkMessage(t, stderr)
+	r.checkMessage(t, got.Stderr)
 	s.checkChanges(t, r, before, after)
-	s.checkNewID(t, strings.Join(append(env, r.args...), "\n"), stdout, after)
+	s.checkNewID(t, strings.Join(append(env, r.args...), "\n"), got.Stdout, after)
 	if !slices.Contains(r.ends, alice) {
 		s.checkAlice(t, r)
 	}
@@ -370,14 +362,14 @@ func (s site) checkNewID(t *testing.T, sent, stdout string, after map[string]str
 // checkAlice wants Alice's next request to find her session and its data.
 func (s site) checkAlice(t *testing.T, r row) {
 	t.Helper()
-	stdout, stderr, code := s.run(t, argv{"HTTP_COOKIE=cgisession_id=" + alice}, argv{"load", "--json"}, "")
+	got := s.run(t, argv{"HTTP_COOKIE=cgisession_id=" + alice}, argv{"load", "--json"}, "")
 	data := cmp.Or(r.data, aliceData)
-	head, ok := strings.CutSuffix(stdout, data+"}\n")
-	if code != 0 || stderr != "" || !ok || !regexp.MustCompile(`\A`+loadedHead(alice)+`\z`).MatchString(head) {
-		t.Errorf("afterwards Alice's request ends with exit code %d and %q:\n%q\nwant the data\n%q", code, stderr, stdout, data)
+	head, ok := strings.CutSuffix(got.Stdout, data+"}\n")
+	if got.Code != 0 || got.Stderr != "" || !ok || !regexp.MustCompile(`\A`+loadedHead(alice)+`\z`).MatchString(head) {
+		t.Errorf("afterwards Alice's request ends with %+v; want the data\n%q", got, data)
 	}
-	if unchanged := strings.Contains(stdout, `"version":1,`); unchanged != (r.data == "") {
-		t.Errorf("afterwards Alice has %s", stdout)
+	if unchanged := strings.Contains(got.Stdout, `"version":1,`); unchanged != (r.data == "") {
+		t.Errorf("afterwards Alice has %s", got.Stdout)
 	}
 }
 

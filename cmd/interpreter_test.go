@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"cgisession/cmd/cmdtest"
 )
 
 // scripts writes files into the request's directory, and makes them programs.
@@ -13,11 +15,11 @@ import (
 func (r request) scripts(t *testing.T, files map[string]string) {
 	t.Helper()
 	for name, text := range files {
-		text = strings.NewReplacer("{P}", program, "{D}", r.dir).Replace(text)
-		must(t, os.WriteFile(filepath.Join(r.dir, name), []byte(text), 0o700))
+		text = strings.NewReplacer("{P}", cmdtest.Program, "{D}", r.Dir).Replace(text)
+		must(t, os.WriteFile(filepath.Join(r.Dir, name), []byte(text), 0o700))
 	}
-	must(t, os.Symlink(program, r.dir+"/ours"))
-	must(t, os.Symlink("page.cgi", r.dir+"/alias.cgi"))
+	must(t, os.Symlink(cmdtest.Program, r.Dir+"/ours"))
+	must(t, os.Symlink("page.cgi", r.Dir+"/alias.cgi"))
 }
 
 // A script whose "#!" line leads back to it would be executed for ever. It is
@@ -65,22 +67,22 @@ func TestEndlessScripts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := request{dir: t.TempDir()}
+			r := in(t.TempDir())
 			for script := range files {
 				files[script] += body
 			}
 			r.scripts(t, files)
 			for _, command := range [][]string{
-				{"./page.cgi", "touch", "pwned"}, {program, "run", "./page.cgi"}, {program, "edit", "./alias.cgi"}, {program, "lock", "env", "A=b", "./page.cgi"},
+				{"./page.cgi", "touch", "pwned"}, {cmdtest.Program, "run", "./page.cgi"}, {cmdtest.Program, "edit", "./alias.cgi"}, {cmdtest.Program, "lock", "env", "A=b", "./page.cgi"},
 			} {
-				got := finish(t, r.command(command[0], command[1:]...))
-				messages := strings.Split(got.stderr, "cgisession: ")
-				if message := messages[len(messages)-1]; got.code != 64 || got.stdout != "" || !strings.Contains(message, "#!") || strings.Count(message, "\n") != 1 {
-					t.Errorf("%q: code %d, stdout %q, stderr %.200q", command, got.code, got.stdout, got.stderr)
+				got := cmdtest.Finish(t, r.Command(command[0], command[1:]...))
+				messages := strings.Split(got.Stderr, "cgisession: ")
+				if message := messages[len(messages)-1]; got.Code != 64 || got.Stdout != "" || !strings.Contains(message, "#!") || strings.Count(message, "\n") != 1 {
+					t.Errorf("%q: code %d, stdout %q, stderr %.200q", command, got.Code, got.Stdout, got.Stderr)
 				}
 			}
 			for _, made := range []string{"sessions", "pwned"} {
-				if _, err := os.Lstat(filepath.Join(r.dir, made)); err == nil {
+				if _, err := os.Lstat(filepath.Join(r.Dir, made)); err == nil {
 					t.Errorf("there is now %s", made)
 				}
 			}
@@ -124,9 +126,9 @@ func TestRunLine(t *testing.T) {
 			row.files[script] += body
 		}
 		r.scripts(t, row.files)
-		for _, command := range [][]string{{"./page.cgi"}, {program, "run", "./page.cgi"}, {program, "run", "env", "./page.cgi"}} {
-			got := finish(t, r.command(command[0], append(command[1:], "--lock", "run x")...))
-			if lines := strings.SplitAfter(got.stdout, "\n"); got.code != 0 || got.stderr != "" || lines[0] != row.want+"\n" {
+		for _, command := range [][]string{{"./page.cgi"}, {cmdtest.Program, "run", "./page.cgi"}, {cmdtest.Program, "run", "env", "./page.cgi"}} {
+			got := cmdtest.Finish(t, r.Command(command[0], append(command[1:], "--lock", "run x")...))
+			if lines := strings.SplitAfter(got.Stdout, "\n"); got.Code != 0 || got.Stderr != "" || lines[0] != row.want+"\n" {
 				t.Errorf("%q by %q: %+v\nwant %q", row.files["page.cgi"], command, got, row.want)
 			}
 		}
@@ -150,13 +152,13 @@ func TestRunLineRefused(t *testing.T) {
 		{"runs sh", 64, `no verb "runs sh"`},
 		{"", 64, "no verb"},
 	} {
-		r := request{dir: t.TempDir()}
+		r := in(t.TempDir())
 		r.scripts(t, map[string]string{"page.cgi": "#!{P} " + row.line + "\necho never\n"})
-		got := finish(t, r.command("./page.cgi", "touch", "pwned"))
-		if got.code != row.code || got.stdout != "" || !strings.Contains(got.stderr, row.say) {
+		got := cmdtest.Finish(t, r.Command("./page.cgi", "touch", "pwned"))
+		if got.Code != row.code || got.Stdout != "" || !strings.Contains(got.Stderr, row.say) {
 			t.Errorf("%q: %+v", row.line, got)
 		}
-		if _, err := os.Lstat(r.dir + "/sessions"); err == nil {
+		if _, err := os.Lstat(r.Dir + "/sessions"); err == nil {
 			t.Errorf("%q made a session", row.line)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"cgisession/cmd/cmdtest"
 	"cgisession/store"
 	"cgisession/store/file"
 )
@@ -94,44 +95,44 @@ func (l limited) of(bound bool) limited {
 // aged has the visitor's session, made and last used so long ago.
 func aged(t *testing.T, created, accessed time.Duration) request {
 	t.Helper()
-	r := request{dir: t.TempDir()}
-	f := file.Open(r.dir+"/sessions", store.Options{MaxSize: 1 << 20})
+	r := in(t.TempDir())
+	f := file.Open(r.Dir+"/sessions", store.Options{MaxSize: 1 << 20})
 	defer f.Close()
-	_, err := f.Update(store.Handle("cgisession_id", visitor), true, func(s *store.Session) (store.Outcome, error) {
+	_, err := f.Update(store.Handle("cgisession_id", cmdtest.Visitor), true, func(s *store.Session) (store.Outcome, error) {
 		s.Created -= int64(created / time.Second)
 		s.Data = store.Data(`{"n":7}`)
 		return store.Save, nil
 	})
 	must(t, err)
 	then := time.Now().Add(-accessed)
-	must(t, os.Chtimes(r.file(visitor), then, then))
+	must(t, os.Chtimes(r.file(cmdtest.Visitor), then, then))
 	return r
 }
 
 // limit makes the call with a flag that limits the session.
-func (r request) limit(t *testing.T, call limited, flag string, bound bool) ended {
+func (r request) limit(t *testing.T, call limited, flag string, bound bool) cmdtest.Ended {
 	t.Helper()
 	if bound {
-		r = r.bound(visitor)
+		r = r.bound(cmdtest.Visitor)
 	} else {
-		r = r.client(visitor)
+		r = r.client(cmdtest.Visitor)
 	}
-	return r.give(t, call.stdin, slices.Insert(slices.Clone(call.args), 1, flag)...)
+	return r.Give(t, call.stdin, slices.Insert(slices.Clone(call.args), 1, flag)...)
 }
 
 // checkWithin wants the session to be there.
 func (r request) checkWithin(t *testing.T, call limited, flag string, bound bool) {
 	t.Helper()
 	got := r.limit(t, call, flag, bound)
-	if got.code != 0 || got.stderr != "" {
+	if got.Code != 0 || got.Stderr != "" {
 		t.Errorf("%+v", got)
 	}
-	if call.live != "" && got.stdout != call.live {
-		t.Errorf("stdout %q, want %q", got.stdout, call.live)
+	if call.live != "" && got.Stdout != call.live {
+		t.Errorf("stdout %q, want %q", got.Stdout, call.live)
 	}
 	moves := slices.Contains(argv{"regenerate", "invalidate", "cookie"}, call.args[0])
-	if ids := newIDs(got.stdout); len(ids) > 0 != moves {
-		t.Errorf("a cookie: %q", got.stdout)
+	if ids := cmdtest.NewIDs(got.Stdout); len(ids) > 0 != moves {
+		t.Errorf("a cookie: %q", got.Stdout)
 	}
 }
 
@@ -140,20 +141,20 @@ func (r request) checkOver(t *testing.T, call limited, flag string, bound bool) 
 	t.Helper()
 	before, _ := r.files(t)
 	got := r.limit(t, call, flag, bound)
-	ids := newIDs(got.stdout)
+	ids := cmdtest.NewIDs(got.Stdout)
 	switch {
 	case call.fresh && call.code == 0:
-		if got.code != 0 || len(ids) != 1 || ids[0] == visitor {
+		if got.Code != 0 || len(ids) != 1 || ids[0] == cmdtest.Visitor {
 			t.Fatalf("no new session: %+v", got)
 		}
 		r.checkFresh(t, call, ids[0])
-	case got.code != call.code || len(ids) > 0:
-		t.Errorf("code %d, want %d: %+v", got.code, call.code, got)
-	case got.code != 0 && got.stdout != "", strings.Contains(got.stdout, "7"), strings.Contains(got.stdout, "ran"), strings.Contains(got.stdout, "locked"):
-		t.Errorf("stdout %q", got.stdout)
+	case got.Code != call.code || len(ids) > 0:
+		t.Errorf("code %d, want %d: %+v", got.Code, call.code, got)
+	case got.Code != 0 && got.Stdout != "", strings.Contains(got.Stdout, "7"), strings.Contains(got.Stdout, "ran"), strings.Contains(got.Stdout, "locked"):
+		t.Errorf("stdout %q", got.Stdout)
 	}
 	// The next read marks no access that would make it young again.
-	if next := r.client(visitor).call(t, "get", flag); next.code != 1 || next.stdout != "" {
+	if next := r.client(cmdtest.Visitor).Call(t, "get", flag); next.Code != 1 || next.Stdout != "" {
 		t.Errorf("revived: %+v", next)
 	}
 	if after, _ := r.files(t); len(after) > len(before) {
@@ -169,10 +170,10 @@ func (r request) checkFresh(t *testing.T, call limited, id string) {
 	if slices.Contains(argv{"set", "save"}, call.args[0]) {
 		want = `{"n":2}` + "\n"
 	}
-	if got := r.client(id).call(t, "get"); got.stdout != want {
+	if got := r.client(id).Call(t, "get"); got.Stdout != want {
 		t.Errorf("the new session: %+v, want %q", got, want)
 	}
-	if got := r.client(visitor).call(t, "get"); got.code != 1 {
+	if got := r.client(cmdtest.Visitor).Call(t, "get"); got.Code != 1 {
 		t.Errorf("the old session: %+v", got)
 	}
 }

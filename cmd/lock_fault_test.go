@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"cgisession/cmd/cmdtest"
 )
 
 // A file system without locks, one that fails, and signals without end: a first
@@ -18,17 +20,17 @@ func TestLockFails(t *testing.T) {
 		t.Run(row.errno, func(t *testing.T) {
 			t.Parallel()
 			r := begin(t, `{"n":1}`)
-			stranger := request{dir: r.dir}
-			for name, got := range map[string]ended{
+			stranger := in(r.Dir)
+			for name, got := range map[string]cmdtest.Ended{
 				"load":      stranger.failing(t, "flock", row.errno, "load", "--lock-timeout", "50ms"),
 				"set":       stranger.failing(t, "flock", row.errno, "set", "a=1", "--lock-timeout", "50ms"),
 				"incr":      r.failing(t, "flock", row.errno, "incr", "n", "--lock-timeout", "50ms"),
 				"no wait":   r.failing(t, "flock", row.errno, "incr", "n", "--lock-timeout", "0"),
 				"lock":      r.failing(t, "flock", row.errno, "lock", "--lock-timeout", "50ms", "true"),
 				"run":       stranger.failing(t, "flock", row.errno, "run", "--lock", "--lock-timeout", "50ms", "true"),
-				"lock --fd": finish(t, r.command("sh", "-c", `exec 9<"$(cgisession lock-path)"; export CGISESSION_LOCK_FD=9; exec strace -f -o trace2 -e inject=flock:error=`+row.errno+` cgisession lock --fd 9 --lock-timeout 50ms`)),
+				"lock --fd": cmdtest.Finish(t, r.Command("sh", "-c", `exec 9<"$(cgisession lock-path)"; export CGISESSION_LOCK_FD=9; exec strace -f -o trace2 -e inject=flock:error=`+row.errno+` cgisession lock --fd 9 --lock-timeout 50ms`)),
 			} {
-				if got.code != row.code || got.stdout != "" || strings.Count(got.stderr, "\n") != 1 {
+				if got.Code != row.code || got.Stdout != "" || strings.Count(got.Stderr, "\n") != 1 {
 					t.Errorf("%s: %+v; want exit code %d", name, got, row.code)
 				}
 			}
@@ -36,7 +38,7 @@ func TestLockFails(t *testing.T) {
 			if len(live) != 1 || len(others) > 0 && row.errno != "EINTR" { // then another process may have the lock
 				t.Errorf("left: %q, %q", live, others)
 			}
-			if got := r.call(t, "get", "n"); got.stdout != "1\n" {
+			if got := r.Call(t, "get", "n"); got.Stdout != "1\n" {
 				t.Errorf("then: %+v", got)
 			}
 		})
@@ -44,7 +46,7 @@ func TestLockFails(t *testing.T) {
 }
 
 // failing runs the program with an error for every call of a kind.
-func (r request) failing(t *testing.T, call, errno string, args ...string) ended {
+func (r request) failing(t *testing.T, call, errno string, args ...string) cmdtest.Ended {
 	t.Helper()
 	got, _ := r.injected(t, victim{args: args}, call, "error="+errno)
 	return got
@@ -70,10 +72,10 @@ func TestHeldLockFails(t *testing.T) {
 						continue // the Go runtime's, or strace's child
 					}
 					failures++
-					if got.code == 0 && strings.Contains(trace.failed[0].args, "LOCK_UN") {
+					if got.Code == 0 && strings.Contains(trace.failed[0].args, "LOCK_UN") {
 						continue // the last thing it does
 					}
-					if got.code != 74 || strings.Count(got.stderr, "\n") != 1 {
+					if got.Code != 74 || strings.Count(got.Stderr, "\n") != 1 {
 						t.Errorf("%s %d: %+v; want exit code 74: %q", call, n, got, trace.failed)
 					}
 				}
@@ -91,9 +93,9 @@ func TestCleanupInterrupted(t *testing.T) {
 	needStrace(t)
 	r := begin(t, `{"n":1}`)
 	r.ageAll(t)
-	got := finish(t, r.command("strace", "-f", "-qq", "-o", r.dir+"/trace", "-e", "inject=flock:error=EINTR",
-		"timeout", "-s", "KILL", "120", program, "cleanup", "--timeout", "1s"))
-	if got.code != 0 || !strings.Contains(got.stdout, "busy 1,") {
+	got := cmdtest.Finish(t, r.Command("strace", "-f", "-qq", "-o", r.Dir+"/trace", "-e", "inject=flock:error=EINTR",
+		"timeout", "-s", "KILL", "120", cmdtest.Program, "cleanup", "--timeout", "1s"))
+	if got.Code != 0 || !strings.Contains(got.Stdout, "busy 1,") {
 		t.Errorf("%+v", got)
 	}
 }

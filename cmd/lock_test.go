@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"cgisession/cmd/cmdtest"
 )
 
 // holders are shells that hold the session's lock over their calls, and by which
@@ -63,8 +65,8 @@ func needs(t *testing.T, program string) {
 
 // isLocked reports whether a call changed nothing since another process has the
 // lock, and said so with the hint for one who has it himself.
-func (e ended) isLocked() bool {
-	return e.code == 75 && e.stdout == "" && lockedMessage.MatchString(e.stderr)
+func isLocked(e cmdtest.Ended) bool {
+	return e.Code == 75 && e.Stdout == "" && lockedMessage.MatchString(e.Stderr)
 }
 
 var lockedMessage = regexp.MustCompile(`\Acgisession: [a-z]+: .*locked by another process.*export CGISESSION_LOCK_FD.*\n\z`)
@@ -73,14 +75,14 @@ var lockedMessage = regexp.MustCompile(`\Acgisession: [a-z]+: .*locked by anothe
 // change it and one that would only read.
 func (r request) locked(t *testing.T) bool {
 	t.Helper()
-	change := r.call(t, "set", "other=1", "--lock-timeout", "0")
-	read := r.call(t, "get", "--lock-timeout", "0")
-	for _, got := range []ended{change, read} {
-		if got.code != 0 && !got.isLocked() {
+	change := r.Call(t, "set", "other=1", "--lock-timeout", "0")
+	read := r.Call(t, "get", "--lock-timeout", "0")
+	for _, got := range []cmdtest.Ended{change, read} {
+		if got.Code != 0 && !isLocked(got) {
 			t.Errorf("in another request: %+v", got)
 		}
 	}
-	return change.isLocked() && read.isLocked()
+	return isLocked(change) && isLocked(read)
 }
 
 // A lock that is held over several calls lives through saves, delete and
@@ -91,9 +93,9 @@ func TestLockHeld(t *testing.T) {
 		t.Run(h.name, func(t *testing.T) {
 			needs(t, h.command[0])
 			r := begin(t, `{"n":0}`)
-			sh := r.start(t, h.command[0], h.command[1:]...)
-			if stdout, code := sh.do(t, h.begin); code != 0 {
-				t.Fatalf("no lock: code %d, stdout %q, stderr %q", code, stdout, sh.said(t))
+			sh := r.Start(t, h.command[0], h.command[1:]...)
+			if stdout, code := sh.Do(t, h.begin); code != 0 {
+				t.Fatalf("no lock: code %d, stdout %q, stderr %q", code, stdout, sh.Said(t))
 			}
 			other := r // the ids that other requests have
 			for _, line := range []string{
@@ -117,10 +119,10 @@ func TestLockHeld(t *testing.T) {
 				`cgisession delete`,
 				`cgisession set n:=7`,
 			} {
-				if stdout, code := sh.do(t, line); code != 0 || stdout != "" {
-					t.Fatalf("%s: code %d, stdout %q, stderr %q", line, code, stdout, sh.said(t))
+				if stdout, code := sh.Do(t, line); code != 0 || stdout != "" {
+					t.Fatalf("%s: code %d, stdout %q, stderr %q", line, code, stdout, sh.Said(t))
 				}
-				if id, _ := sh.do(t, `echo "$CGISESSION_ID"`); strings.Contains(line, "regenerate --sh") {
+				if id, _ := sh.Do(t, `echo "$CGISESSION_ID"`); strings.Contains(line, "regenerate --sh") {
 					other = r.bound(strings.TrimSpace(id)) // the first id is dead
 				}
 				if !other.locked(t) {
@@ -132,18 +134,18 @@ func TestLockHeld(t *testing.T) {
 			}
 
 			// Given back while the holder goes on, whose calls then lock for themselves.
-			if stdout, code := sh.do(t, h.unlock); code != 0 || stdout != "" {
-				t.Errorf("unlock: code %d, stdout %q, stderr %q", code, stdout, sh.said(t))
+			if stdout, code := sh.Do(t, h.unlock); code != 0 || stdout != "" {
+				t.Errorf("unlock: code %d, stdout %q, stderr %q", code, stdout, sh.Said(t))
 			}
-			sh.do(t, `cgisession incr n >out`)
+			sh.Do(t, `cgisession incr n >out`)
 			if other.locked(t) {
 				t.Error("locked after unlock")
 			}
-			if stdout, _ := sh.do(t, `cgisession get`); stdout != `{"n":8,"other":"1"}`+"\n" {
+			if stdout, _ := sh.Do(t, `cgisession get`); stdout != `{"n":8,"other":"1"}`+"\n" {
 				t.Errorf("data at the end: %s", stdout)
 			}
-			sh.end(t)
-			if message := sh.said(t); message != "" {
+			sh.End(t)
+			if message := sh.Said(t); message != "" {
 				t.Errorf("stderr: %s", message)
 			}
 		})
@@ -155,31 +157,31 @@ func TestLockCommand(t *testing.T) {
 	r := begin(t, `{"n":0}`)
 	for _, command := range []struct {
 		script string
-		want   ended
+		want   cmdtest.Ended
 	}{
-		{"cgisession incr n", ended{stdout: "1\n"}},
-		{"exit 7", ended{code: 7}},
-		{"kill -9 $$", ended{code: 128 + 9}},
-		{"cat; echo said >&2", ended{stdout: "given", stderr: "said\n"}},
+		{"cgisession incr n", cmdtest.Ended{Stdout: "1\n"}},
+		{"exit 7", cmdtest.Ended{Code: 7}},
+		{"kill -9 $$", cmdtest.Ended{Code: 128 + 9}},
+		{"cat; echo said >&2", cmdtest.Ended{Stdout: "given", Stderr: "said\n"}},
 	} {
-		if got := r.give(t, "given", "lock", "sh", "-c", command.script); got != command.want {
+		if got := r.Give(t, "given", "lock", "sh", "-c", command.script); got != command.want {
 			t.Errorf("lock sh -c %q: %+v, want %+v", command.script, got, command.want)
 		}
 	}
-	c := r.command(program, "lock", "sh", "-c", "echo $$")
-	if got := finish(t, c); got.stdout != strconv.Itoa(c.Process.Pid)+"\n" {
+	c := r.Command(cmdtest.Program, "lock", "sh", "-c", "echo $$")
+	if got := cmdtest.Finish(t, c); got.Stdout != strconv.Itoa(c.Process.Pid)+"\n" {
 		t.Errorf("COMMAND is another process than %d: %+v", c.Process.Pid, got)
 	}
 
 	// What lock itself has to say.
-	if got := r.call(t, "lock", "no-such-command"); got.code != 127 || got.stdout != "" {
+	if got := r.Call(t, "lock", "no-such-command"); got.Code != 127 || got.Stdout != "" {
 		t.Errorf("lock without its command: %+v", got)
 	}
-	for _, none := range []request{r.client("no-session-no-session-no-session"), {dir: r.dir}} {
-		if got := none.call(t, "lock", "echo", "run"); got != (ended{code: 1}) {
+	for _, none := range []request{r.client("no-session-no-session-no-session"), in(r.Dir)} {
+		if got := none.Call(t, "lock", "echo", "run"); got != (cmdtest.Ended{Code: 1}) {
 			t.Errorf("lock without a session: %+v", got)
 		}
-		if got := none.call(t, "lock-path"); got != (ended{code: 1}) {
+		if got := none.Call(t, "lock-path"); got != (cmdtest.Ended{Code: 1}) {
 			t.Errorf("lock-path without a session: %+v", got)
 		}
 	}
@@ -208,10 +210,10 @@ var descriptors = []struct{ name, exec, fd string }{
 func TestLockOtherDescriptor(t *testing.T) {
 	const other = "another-session-than-the-visitors"
 	r := begin(t, `{"n":0}`)
-	if got := (request{dir: r.dir}).call(t, "load", "--adopt-id", other); got.code != 0 {
+	if got := in(r.Dir).Call(t, "load", "--adopt-id", other); got.Code != 0 {
 		t.Fatalf("the other session: %+v", got)
 	}
-	r = r.with("path=" + r.file(visitor)).with("other=" + r.file(other))
+	r = r.with("path=" + r.file(cmdtest.Visitor)).with("other=" + r.file(other))
 	lines := []string{"cgisession lock --fd $fd", "cgisession unlock --fd $fd"}
 	for _, verb := range []string{"load", "get", "info", "cookie", "set a=1", "unset n", "save", "delete",
 		"pop n", "incr n", "append a 1", "edit cat", "regenerate", "regenerate --grace 1m", "invalidate", "lock echo run", "run echo run", "run --lock echo run"} {
@@ -219,18 +221,18 @@ func TestLockOtherDescriptor(t *testing.T) {
 	}
 	for _, d := range descriptors {
 		t.Run(d.name, func(t *testing.T) {
-			before := contents(t, r.dir+"/sessions")
-			sh := r.start(t, "sh")
-			if _, code := sh.do(t, d.exec+"; fd="+d.fd); code != 0 {
-				t.Fatal(sh.said(t))
+			before := contents(t, r.Dir+"/sessions")
+			sh := r.Start(t, "sh")
+			if _, code := sh.Do(t, d.exec+"; fd="+d.fd); code != 0 {
+				t.Fatal(sh.Said(t))
 			}
 			for _, line := range lines {
-				stdout, code := sh.do(t, line)
-				if message := sh.said(t); code != 64 || stdout != "" || !strings.Contains(message, "CGISESSION_LOCK_FD") {
+				stdout, code := sh.Do(t, line)
+				if message := sh.Said(t); code != 64 || stdout != "" || !strings.Contains(message, "CGISESSION_LOCK_FD") {
 					t.Errorf("%s: code %d, stdout %q, stderr %q", line, code, stdout, message)
 				}
 			}
-			if after := contents(t, r.dir+"/sessions"); !slices.Equal(after, before) {
+			if after := contents(t, r.Dir+"/sessions"); !slices.Equal(after, before) {
 				t.Errorf("changed from\n%q\nto\n%q", before, after)
 			}
 		})
@@ -262,18 +264,18 @@ func contents(t *testing.T, dir string) (files []string) {
 func TestLockBadDescriptor(t *testing.T) {
 	r := begin(t, `{"n":0}`)
 	for _, bad := range []string{"0", "1", "2", "-1", "nine", "9x", "99999999999999999999"} {
-		for _, got := range []ended{
-			r.call(t, "lock", "--fd", bad),
-			r.call(t, "unlock", "--fd", bad),
-			r.with("CGISESSION_LOCK_FD="+bad).call(t, "incr", "n"),
+		for _, got := range []cmdtest.Ended{
+			r.Call(t, "lock", "--fd", bad),
+			r.Call(t, "unlock", "--fd", bad),
+			r.with("CGISESSION_LOCK_FD="+bad).Call(t, "incr", "n"),
 		} {
-			if got.code != 64 || got.stdout != "" || !strings.Contains(got.stderr, "must be the number of a descriptor from 3 up") {
+			if got.Code != 64 || got.Stdout != "" || !strings.Contains(got.Stderr, "must be the number of a descriptor from 3 up") {
 				t.Errorf("descriptor %s: %+v", bad, got)
 			}
 		}
 	}
 	for _, args := range [][]string{{"lock"}, {"unlock"}, {"unlock", "true"}, {"lock", "--fd", "9", "true"}, {"lock-path", "x"}} {
-		if got := r.call(t, args...); got.code != 64 || got.stdout != "" {
+		if got := r.Call(t, args...); got.Code != 64 || got.Stdout != "" {
 			t.Errorf("%q: %+v", args, got)
 		}
 	}
@@ -284,8 +286,8 @@ func TestLockBadDescriptor(t *testing.T) {
 func TestLockPerlWithoutPassing(t *testing.T) {
 	needs(t, "perl")
 	r := begin(t, `{"n":0}`)
-	got := finish(t, r.command("perl", "-e", strings.Replace(perlHolder, "$^F = 255;", "", 1)))
-	if !strings.Contains(got.stderr, "CGISESSION_LOCK_FD is a descriptor of another file") || got.stdout != "" || got.code == 0 {
+	got := cmdtest.Finish(t, r.Command("perl", "-e", strings.Replace(perlHolder, "$^F = 255;", "", 1)))
+	if !strings.Contains(got.Stderr, "CGISESSION_LOCK_FD is a descriptor of another file") || got.Stdout != "" || got.Code == 0 {
 		t.Errorf("%+v", got)
 	}
 }
@@ -294,24 +296,24 @@ func TestLockPerlWithoutPassing(t *testing.T) {
 // told what to do, and not made to wait for itself.
 func TestLockNotPassedOn(t *testing.T) {
 	r := begin(t, `{"n":0}`)
-	sh := r.with("CGISESSION_LOCK_TIMEOUT=0").start(t, "sh")
-	sh.do(t, `p=$(cgisession lock-path); exec 9<"$p"; cgisession lock --fd 9`)
+	sh := r.with("CGISESSION_LOCK_TIMEOUT=0").Start(t, "sh")
+	sh.Do(t, `p=$(cgisession lock-path); exec 9<"$p"; cgisession lock --fd 9`)
 	for _, verb := range []string{"set a=1", "incr n", "get", "load", "lock true", "run --lock true"} {
-		stdout, code := sh.do(t, "cgisession "+verb)
-		if got := (ended{stdout, sh.said(t), code}); !got.isLocked() {
+		stdout, code := sh.Do(t, "cgisession "+verb)
+		if got := (cmdtest.Ended{Stdout: stdout, Stderr: sh.Said(t), Code: code}); !isLocked(got) {
 			t.Errorf("%s: %+v", verb, got)
 		}
 	}
-	if stdout, code := sh.do(t, `CGISESSION_LOCK_FD=9 cgisession incr n`); code != 0 || stdout != "1\n" {
-		t.Errorf("with it: code %d, stdout %q, stderr %q", code, stdout, sh.said(t))
+	if stdout, code := sh.Do(t, `CGISESSION_LOCK_FD=9 cgisession incr n`); code != 0 || stdout != "1\n" {
+		t.Errorf("with it: code %d, stdout %q, stderr %q", code, stdout, sh.Said(t))
 	}
 }
 
 // background has the shell run something in the background, and returns its process id.
 // That is killed with the test.
-func (c *talk) background(t *testing.T, command string) (pid int) {
+func background(t *testing.T, c *cmdtest.Talk, command string) (pid int) {
 	t.Helper()
-	text, _ := c.do(t, command+" </dev/null >/dev/null 2>&1 & echo $!")
+	text, _ := c.Do(t, command+" </dev/null >/dev/null 2>&1 & echo $!")
 	pid, err := strconv.Atoi(strings.TrimSpace(text))
 	if err != nil {
 		t.Fatal(err)
@@ -332,20 +334,20 @@ func kill(t *testing.T, pid int) {
 // killed is gone.
 func (r request) free(t *testing.T) bool {
 	t.Helper()
-	got := r.call(t, "incr", "after")
-	if got.code != 0 && !got.isLocked() {
+	got := r.Call(t, "incr", "after")
+	if got.Code != 0 && !isLocked(got) {
 		t.Errorf("incr in another request: %+v", got)
 	}
-	return got.code == 0
+	return got.Code == 0
 }
 
 // The lock ends with the last of those who have its descriptor, and however
 // they end.
 func TestLockEndsWithItsHolders(t *testing.T) {
-	begin := func(t *testing.T) (r request, sh *talk, child int) {
+	begin := func(t *testing.T) (r request, sh *cmdtest.Talk, child int) {
 		r = begin(t, `{"n":0}`)
-		sh = r.start(t, "cgisession", "lock", "sh")
-		child = sh.background(t, "sleep 1000")
+		sh = r.Start(t, "cgisession", "lock", "sh")
+		child = background(t, sh, "sleep 1000")
 		if !r.locked(t) {
 			t.Fatal("not locked")
 		}
@@ -354,7 +356,7 @@ func TestLockEndsWithItsHolders(t *testing.T) {
 	t.Run("script, then child", func(t *testing.T) {
 		r, sh, child := begin(t)
 		kill(t, sh.Process.Pid)
-		sh.end(t)
+		sh.End(t)
 		if !r.locked(t) {
 			t.Error("not locked, but a child still has the lock")
 		}
@@ -377,16 +379,16 @@ func TestLockEndsWithItsHolders(t *testing.T) {
 	t.Run("script, while a call waits", func(t *testing.T) {
 		r, sh, child := begin(t)
 		kill(t, child)
-		waiter := r.start(t, program, "incr", "n")
-		waitFor(t, "a waiter", func() bool { return waiters(t, r.file(visitor)) == 1 })
+		waiter := r.Start(t, cmdtest.Program, "incr", "n")
+		waitFor(t, "a waiter", func() bool { return waiters(t, r.file(cmdtest.Visitor)) == 1 })
 		kill(t, sh.Process.Pid)
-		if n := waiter.line(t); n != "1" {
+		if n := waiter.Line(t); n != "1" {
 			t.Errorf("the waiter said %q", n)
 		}
 	})
 	t.Run("script that ends by itself", func(t *testing.T) {
 		r, sh, child := begin(t)
-		if code := sh.end(t); code != 0 || !r.locked(t) {
+		if code := sh.End(t); code != 0 || !r.locked(t) {
 			t.Errorf("code %d, or not locked, but a child still has the lock", code)
 		}
 		kill(t, child)
@@ -398,10 +400,10 @@ func TestLockEndsWithItsHolders(t *testing.T) {
 
 // With --close-in-child the lock is the wrapper's alone.
 func TestLockCloseInChild(t *testing.T) {
-	start := func(t *testing.T) (r request, sh *talk, child int) {
+	start := func(t *testing.T) (r request, sh *cmdtest.Talk, child int) {
 		r = begin(t, `{"n":0}`)
-		sh = r.start(t, "cgisession", "lock", "--close-in-child", "sh")
-		text, _ := sh.do(t, "echo $$")
+		sh = r.Start(t, "cgisession", "lock", "--close-in-child", "sh")
+		text, _ := sh.Do(t, "echo $$")
 		child, err := strconv.Atoi(strings.TrimSpace(text))
 		if err != nil || child == sh.Process.Pid {
 			t.Fatalf("COMMAND is process %q, lock %d", text, sh.Process.Pid)
@@ -425,7 +427,7 @@ func TestLockCloseInChild(t *testing.T) {
 	t.Run("COMMAND killed", func(t *testing.T) {
 		r, sh, child := start(t)
 		kill(t, child)
-		if code := sh.end(t); code != 128+9 {
+		if code := sh.End(t); code != 128+9 {
 			t.Errorf("code %d", code)
 		}
 		if r.locked(t) {
@@ -434,19 +436,19 @@ func TestLockCloseInChild(t *testing.T) {
 	})
 	t.Run("told to end", func(t *testing.T) {
 		r := begin(t, `{"n":0}`)
-		sh := r.start(t, "cgisession", "lock", "--close-in-child", "sh", "-c", `trap "exit 5" TERM; echo begun; while sleep 0.01; do :; done`)
-		if line := sh.line(t); line != "begun" || !r.locked(t) {
+		sh := r.Start(t, "cgisession", "lock", "--close-in-child", "sh", "-c", `trap "exit 5" TERM; echo begun; while sleep 0.01; do :; done`)
+		if line := sh.Line(t); line != "begun" || !r.locked(t) {
 			t.Fatalf("not locked, or COMMAND said %q", line)
 		}
 		syscall.Kill(sh.Process.Pid, syscall.SIGTERM)
-		if code := sh.end(t); code != 5 || r.locked(t) {
+		if code := sh.End(t); code != 5 || r.locked(t) {
 			t.Errorf("code %d, or locked after the end", code)
 		}
 	})
 	t.Run("child left running", func(t *testing.T) {
 		r, sh, _ := start(t)
-		sh.background(t, "sleep 1000")
-		if code := sh.end(t); code != 0 || r.locked(t) {
+		background(t, sh, "sleep 1000")
+		if code := sh.End(t); code != 0 || r.locked(t) {
 			t.Errorf("code %d, or locked after the end of COMMAND", code)
 		}
 	})
@@ -455,8 +457,8 @@ func TestLockCloseInChild(t *testing.T) {
 		for _, args := range [][]string{{}, {"cgisession", "lock"}} { // also where a lock was handed down
 			args = append(args, "cgisession", "lock", "--close-in-child", "sh", "-c",
 				`ls -l /proc/$$/fd | grep sessions; echo "fd $CGISESSION_LOCK_FD"; cgisession incr n --lock-timeout 0; exit $?`)
-			got := finish(t, r.command(args[0], args[1:]...))
-			if got.stdout != "fd \n" || got.code != 75 {
+			got := cmdtest.Finish(t, r.Command(args[0], args[1:]...))
+			if got.Stdout != "fd \n" || got.Code != 75 {
 				t.Errorf("%q: %+v", args, got)
 			}
 		}
@@ -467,9 +469,9 @@ func TestLockCloseInChild(t *testing.T) {
 // also if that got it from another that has ended.
 func TestLockNamesHolder(t *testing.T) {
 	named := func(t *testing.T, r request) int {
-		got := r.call(t, "get", "--lock-timeout", "0")
-		found := regexp.MustCompile(`locked by another process, pid (\d+);`).FindStringSubmatch(got.stderr)
-		if found == nil || !got.isLocked() {
+		got := r.Call(t, "get", "--lock-timeout", "0")
+		found := regexp.MustCompile(`locked by another process, pid (\d+);`).FindStringSubmatch(got.Stderr)
+		if found == nil || !isLocked(got) {
 			t.Fatalf("%+v", got)
 		}
 		pid, _ := strconv.Atoi(found[1])
@@ -477,25 +479,25 @@ func TestLockNamesHolder(t *testing.T) {
 	}
 	t.Run("lock COMMAND", func(t *testing.T) {
 		r := begin(t, `{"n":0}`)
-		sh := r.start(t, "cgisession", "lock", "sh")
-		sh.do(t, ":")
+		sh := r.Start(t, "cgisession", "lock", "sh")
+		sh.Do(t, ":")
 		if pid := named(t, r); pid != sh.Process.Pid {
 			t.Errorf("pid %d, but %d holds the lock", pid, sh.Process.Pid)
 		}
 	})
 	t.Run("lock --fd", func(t *testing.T) {
 		r := begin(t, `{"n":0}`)
-		sh := r.start(t, "sh")
-		sh.do(t, `p=$(cgisession lock-path); exec 9<"$p"; cgisession lock --fd 9`)
+		sh := r.Start(t, "sh")
+		sh.Do(t, `p=$(cgisession lock-path); exec 9<"$p"; cgisession lock --fd 9`)
 		if pid := named(t, r); pid != sh.Process.Pid {
 			t.Errorf("pid %d, but %d holds the lock", pid, sh.Process.Pid)
 		}
 	})
 	t.Run("child left running", func(t *testing.T) {
 		r := begin(t, `{"n":0}`)
-		sh := r.start(t, "cgisession", "lock", "sh")
-		child := sh.background(t, "exec sleep 1000")
-		sh.end(t)
+		sh := r.Start(t, "cgisession", "lock", "sh")
+		child := background(t, sh, "exec sleep 1000")
+		sh.End(t)
 		if pid := named(t, r); pid != child {
 			t.Errorf("pid %d, but %d holds the lock", pid, child)
 		}
@@ -505,9 +507,9 @@ func TestLockNamesHolder(t *testing.T) {
 // waitFor waits until a condition holds, which cannot be waited for otherwise.
 func waitFor(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !holds(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(cmdtest.Patience); !holds(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("not in %v: %s", patience, what)
+			t.Fatalf("not in %v: %s", cmdtest.Patience, what)
 		}
 	}
 }
@@ -541,17 +543,17 @@ var everyVerb = [][]string{
 // nothing.
 func TestLockTimeout(t *testing.T) {
 	r := begin(t, `{"n":0}`)
-	sh := r.start(t, "cgisession", "lock", "sh")
-	sh.do(t, ":")
-	before := contents(t, r.dir+"/sessions")
+	sh := r.Start(t, "cgisession", "lock", "sh")
+	sh.Do(t, ":")
+	before := contents(t, r.Dir+"/sessions")
 	for _, args := range everyVerb {
-		for _, who := range []request{r, r.client(visitor)} {
-			if got := who.with("CGISESSION_LOCK_TIMEOUT=0").give(t, `{}`, args...); !got.isLocked() {
+		for _, who := range []request{r, r.client(cmdtest.Visitor)} {
+			if got := who.with("CGISESSION_LOCK_TIMEOUT=0").Give(t, `{}`, args...); !isLocked(got) {
 				t.Errorf("%q: %+v", args, got)
 			}
 		}
 	}
-	if after := contents(t, r.dir+"/sessions"); !slices.Equal(after, before) {
+	if after := contents(t, r.Dir+"/sessions"); !slices.Equal(after, before) {
 		t.Errorf("changed from\n%q\nto\n%q", before, after)
 	}
 }
@@ -561,21 +563,21 @@ func TestLockTimeout(t *testing.T) {
 func TestLockDeadline(t *testing.T) {
 	const deadline, tolerance = 500 * time.Millisecond, 300 * time.Millisecond
 	r := begin(t, `{"n":0}`)
-	sh := r.start(t, "cgisession", "lock", "sh")
-	sh.do(t, ":")
-	before := contents(t, r.dir+"/sessions")
+	sh := r.Start(t, "cgisession", "lock", "sh")
+	sh.Do(t, ":")
+	before := contents(t, r.Dir+"/sessions")
 	for _, args := range [][]string{
-		{program, "set", "a=1", "--lock-timeout", "500ms"},
-		{program, "get", "--lock-timeout", "0.5"},
-		{program, "lock", "--lock-timeout", "500ms", "true"},
+		{cmdtest.Program, "set", "a=1", "--lock-timeout", "500ms"},
+		{cmdtest.Program, "get", "--lock-timeout", "0.5"},
+		{cmdtest.Program, "lock", "--lock-timeout", "500ms", "true"},
 		{"sh", "-c", `p=$(cgisession lock-path); exec 9<"$p"; cgisession lock --fd 9 --lock-timeout 500ms`},
 	} {
 		late := deadline
-		for end := time.Now().Add(patience); late > tolerance && time.Now().Before(end); {
+		for end := time.Now().Add(cmdtest.Patience); late > tolerance && time.Now().Before(end); {
 			begun := time.Now()
-			got := finish(t, r.command(args[0], args[1:]...))
+			got := cmdtest.Finish(t, r.Command(args[0], args[1:]...))
 			late = time.Since(begun) - deadline
-			if !got.isLocked() || late < 0 {
+			if !isLocked(got) || late < 0 {
 				t.Errorf("%q, %v after the deadline: %+v", args, late, got)
 			}
 		}
@@ -583,7 +585,7 @@ func TestLockDeadline(t *testing.T) {
 			t.Errorf("%q: ended %v after the deadline", args, late)
 		}
 	}
-	if after := contents(t, r.dir+"/sessions"); !slices.Equal(after, before) {
+	if after := contents(t, r.Dir+"/sessions"); !slices.Equal(after, before) {
 		t.Errorf("changed from\n%q\nto\n%q", before, after)
 	}
 }
@@ -593,29 +595,29 @@ func TestLockDeadline(t *testing.T) {
 func TestNoLock(t *testing.T) {
 	r := begin(t, `{"n":0}`)
 	r = r.with("CGISESSION_LOCK_TIMEOUT=0")
-	sh := r.start(t, "cgisession", "lock", "sh")
+	sh := r.Start(t, "cgisession", "lock", "sh")
 	for n := range 5 {
-		if _, code := sh.do(t, fmt.Sprintf(`cgisession set n:=%d`, n)); code != 0 {
-			t.Fatal(sh.said(t))
+		if _, code := sh.Do(t, fmt.Sprintf(`cgisession set n:=%d`, n)); code != 0 {
+			t.Fatal(sh.Said(t))
 		}
-		before := contents(t, r.dir+"/sessions")
-		for _, who := range []request{r, r.client(visitor).with("CGISESSION_LOCK_TIMEOUT=0")} {
+		before := contents(t, r.Dir+"/sessions")
+		for _, who := range []request{r, r.client(cmdtest.Visitor).with("CGISESSION_LOCK_TIMEOUT=0")} {
 			data, version := fmt.Sprintf(`{"n":%d}`, n), fmt.Sprintf(`"version":%d,`, n+2)
-			if got := who.call(t, "get", "--no-lock"); got != (ended{stdout: data + "\n"}) {
+			if got := who.Call(t, "get", "--no-lock"); got != (cmdtest.Ended{Stdout: data + "\n"}) {
 				t.Errorf("get: %+v", got)
 			}
-			if got := who.call(t, "info", "--no-lock"); got.code != 0 || !strings.Contains(got.stdout, version) {
+			if got := who.Call(t, "info", "--no-lock"); got.Code != 0 || !strings.Contains(got.Stdout, version) {
 				t.Errorf("info: %+v", got)
 			}
-			got := who.call(t, "load", "--json", "--no-lock")
-			if got.code != 0 || !strings.Contains(got.stdout, version) || !strings.Contains(got.stdout, `"data":`+data) {
+			got := who.Call(t, "load", "--json", "--no-lock")
+			if got.Code != 0 || !strings.Contains(got.Stdout, version) || !strings.Contains(got.Stdout, `"data":`+data) {
 				t.Errorf("load: %+v", got)
 			}
-			if got := who.call(t, "load", "--no-lock"); got != (ended{}) {
+			if got := who.Call(t, "load", "--no-lock"); got != (cmdtest.Ended{}) {
 				t.Errorf("load, which should need no cookie: %+v", got)
 			}
 		}
-		if after := contents(t, r.dir+"/sessions"); !slices.Equal(after, before) {
+		if after := contents(t, r.Dir+"/sessions"); !slices.Equal(after, before) {
 			t.Errorf("changed from\n%q\nto\n%q", before, after)
 		}
 	}
@@ -624,45 +626,45 @@ func TestNoLock(t *testing.T) {
 // A session that was only thought of can be locked: its file is made, empty,
 // and is no session to others until the first change, which prints the cookie.
 func TestLockMinted(t *testing.T) {
-	r := request{dir: t.TempDir()}
-	sh := r.start(t, "sh")
-	if stdout, _ := sh.do(t, `eval "$(cgisession load --lazy --sh)"`); stdout != "" {
+	r := in(t.TempDir())
+	sh := r.Start(t, "sh")
+	if stdout, _ := sh.Do(t, `eval "$(cgisession load --lazy --sh)"`); stdout != "" {
 		t.Errorf("load --lazy printed %q", stdout)
 	}
-	text, _ := sh.do(t, `echo "$CGISESSION_ID"`)
+	text, _ := sh.Do(t, `echo "$CGISESSION_ID"`)
 	id := strings.TrimSpace(text)
-	path, code := sh.do(t, `p=$(cgisession lock-path) && exec 9<"$p" && export CGISESSION_LOCK_FD=9 && cgisession lock --fd 9 && echo "$p"`)
+	path, code := sh.Do(t, `p=$(cgisession lock-path) && exec 9<"$p" && export CGISESSION_LOCK_FD=9 && cgisession lock --fd 9 && echo "$p"`)
 	if code != 0 || path != r.file(id)+"\n" {
-		t.Fatalf("code %d, path %q, stderr %q", code, path, sh.said(t))
+		t.Fatalf("code %d, path %q, stderr %q", code, path, sh.Said(t))
 	}
 	if info, err := os.Stat(r.file(id)); err != nil || info.Size() != 0 || info.Mode() != 0o600 {
 		t.Errorf("the file that is locked: %v, %v", info, err)
 	}
-	if got := r.client(id).call(t, "get", "--no-lock"); got != (ended{code: 1}) {
+	if got := r.client(id).Call(t, "get", "--no-lock"); got != (cmdtest.Ended{Code: 1}) {
 		t.Errorf("get by another request: %+v", got)
 	}
-	if stdout, code := sh.do(t, `cgisession get`); code != 1 || stdout != "" {
+	if stdout, code := sh.Do(t, `cgisession get`); code != 1 || stdout != "" {
 		t.Errorf("get before the first change: code %d, stdout %q", code, stdout)
 	}
-	if stdout, _ := sh.do(t, `cgisession set a:=1`); !slices.Equal(newIDs(stdout), []string{id}) {
-		t.Errorf("the first change printed %q, stderr %q", stdout, sh.said(t))
+	if stdout, _ := sh.Do(t, `cgisession set a:=1`); !slices.Equal(cmdtest.NewIDs(stdout), []string{id}) {
+		t.Errorf("the first change printed %q, stderr %q", stdout, sh.Said(t))
 	}
-	if stdout, code := sh.do(t, `cgisession set b:=2`); code != 0 || stdout != "" {
+	if stdout, code := sh.Do(t, `cgisession set b:=2`); code != 0 || stdout != "" {
 		t.Errorf("the second change: code %d, stdout %q", code, stdout)
 	}
 	if !r.client(id).locked(t) {
 		t.Error("not locked")
 	}
-	if code, message := sh.end(t), sh.said(t); code != 0 || message != "" {
+	if code, message := sh.End(t), sh.Said(t); code != 0 || message != "" {
 		t.Errorf("code %d, stderr %q", code, message)
 	}
-	if got := r.client(id).call(t, "get"); got.stdout != `{"a":1,"b":2}`+"\n" {
+	if got := r.client(id).Call(t, "get"); got.Stdout != `{"a":1,"b":2}`+"\n" {
 		t.Errorf("get at the end: %+v", got)
 	}
 
 	// The same by lock COMMAND.
-	got := finish(t, r.command("sh", "-c", `eval "$(cgisession load --lazy --sh)"; cgisession lock sh -c 'cgisession incr n; cgisession set a=1; cgisession set b=2; cgisession incr n'`))
-	if ids := newIDs(got.stdout); got.code != 0 || len(ids) != 1 {
+	got := cmdtest.Finish(t, r.Command("sh", "-c", `eval "$(cgisession load --lazy --sh)"; cgisession lock sh -c 'cgisession incr n; cgisession set a=1; cgisession set b=2; cgisession incr n'`))
+	if ids := cmdtest.NewIDs(got.Stdout); got.Code != 0 || len(ids) != 1 {
 		t.Errorf("lock COMMAND: %+v", got)
 	}
 }
@@ -677,28 +679,28 @@ func TestLockOnRemoved(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := begin(t, `{"n":0}`)
-			sh := r.start(t, "sh")
-			sh.do(t, `p=$(cgisession lock-path) && exec 9<"$p" && export CGISESSION_LOCK_FD=9 && cgisession lock --fd 9`)
-			if _, code := sh.do(t, remove); code != 0 {
-				t.Fatal(sh.said(t))
+			sh := r.Start(t, "sh")
+			sh.Do(t, `p=$(cgisession lock-path) && exec 9<"$p" && export CGISESSION_LOCK_FD=9 && cgisession lock --fd 9`)
+			if _, code := sh.Do(t, remove); code != 0 {
+				t.Fatal(sh.Said(t))
 			}
 			for _, verb := range []string{"set a=1", "unset n", "save", "delete", "pop n", "incr n", "append a 1", "edit cat", "regenerate",
 				"regenerate --grace 1m", "invalidate", "lock echo run", "lock --fd 9", "lock-path"} {
-				stdout, code := sh.do(t, "echo {} | cgisession "+verb)
-				if got := (ended{stdout, sh.said(t), code}); !got.isGone() {
+				stdout, code := sh.Do(t, "echo {} | cgisession "+verb)
+				if got := (cmdtest.Ended{Stdout: stdout, Stderr: sh.Said(t), Code: code}); !isGone(got) {
 					t.Errorf("%s: %+v", verb, got)
 				}
 				// Nor by one who has only the cookie, or names the session.
-				for _, who := range []string{"HTTP_COOKIE=cgisession_id=" + visitor, "CGISESSION_ADOPT_ID=" + visitor} {
-					stdout, code := sh.do(t, "echo {} | env -u CGISESSION_ID "+who+" cgisession "+verb)
-					if got := (ended{stdout, sh.said(t), code}); !got.isGone() {
+				for _, who := range []string{"HTTP_COOKIE=cgisession_id=" + cmdtest.Visitor, "CGISESSION_ADOPT_ID=" + cmdtest.Visitor} {
+					stdout, code := sh.Do(t, "echo {} | env -u CGISESSION_ID "+who+" cgisession "+verb)
+					if got := (cmdtest.Ended{Stdout: stdout, Stderr: sh.Said(t), Code: code}); !isGone(got) {
 						t.Errorf("%s with %s: %+v", verb, who, got)
 					}
 				}
 			}
-			sh.said(t)
+			sh.Said(t)
 			for _, verb := range []string{"get", "get --no-lock", "info", "cookie"} {
-				if stdout, code := sh.do(t, "cgisession "+verb); code != 1 || stdout != "" {
+				if stdout, code := sh.Do(t, "cgisession "+verb); code != 1 || stdout != "" {
 					t.Errorf("%s: code %d, stdout %q", verb, code, stdout)
 				}
 			}
@@ -707,21 +709,21 @@ func TestLockOnRemoved(t *testing.T) {
 			}
 
 			// load gives the request another session, to which the lost lock means nothing.
-			stdout, code := sh.do(t, `eval "$(cgisession load --sh)"; cgisession incr n; cgisession set a=1; cgisession get a`)
-			message := sh.said(t)
-			if !strings.HasSuffix(stdout, "\n1\n\"1\"\n") || len(newIDs(stdout)) != 1 || code != 0 || message != "" {
+			stdout, code := sh.Do(t, `eval "$(cgisession load --sh)"; cgisession incr n; cgisession set a=1; cgisession get a`)
+			message := sh.Said(t)
+			if !strings.HasSuffix(stdout, "\n1\n\"1\"\n") || len(cmdtest.NewIDs(stdout)) != 1 || code != 0 || message != "" {
 				t.Errorf("after load: code %d, stdout %q, stderr %q", code, stdout, message)
 			}
-			if stdout, code := sh.do(t, `cgisession unlock --fd 9`); code != 0 || stdout != "" {
+			if stdout, code := sh.Do(t, `cgisession unlock --fd 9`); code != 0 || stdout != "" {
 				t.Errorf("unlock: code %d, stdout %q", code, stdout)
 			}
 		})
 	}
 	t.Run("by invalidate, for a new session", func(t *testing.T) {
 		r := begin(t, `{"n":0}`)
-		got := finish(t, r.command("cgisession", "lock", "sh", "-c",
+		got := cmdtest.Finish(t, r.Command("cgisession", "lock", "sh", "-c",
 			`eval "$(cgisession invalidate --sh)"; cgisession incr n; cgisession set a=1; cgisession get`))
-		if !strings.HasSuffix(got.stdout, "\n1\n{\"n\":1,\"a\":\"1\"}\n") || len(newIDs(got.stdout)) != 1 || got.code != 0 || got.stderr != "" {
+		if !strings.HasSuffix(got.Stdout, "\n1\n{\"n\":1,\"a\":\"1\"}\n") || len(cmdtest.NewIDs(got.Stdout)) != 1 || got.Code != 0 || got.Stderr != "" {
 			t.Errorf("%+v", got)
 		}
 	})
@@ -732,14 +734,14 @@ func TestLockOnRemoved(t *testing.T) {
 func TestEditHoldsLock(t *testing.T) {
 	for _, meanwhile := range []struct {
 		name string
-		do   func(t *testing.T, r request, edit *talk)
+		do   func(t *testing.T, r request, edit *cmdtest.Talk)
 		code int    // of edit
 		want string // the data at the end
 	}{
-		{"nothing", func(*testing.T, request, *talk) {}, 0, `{"n":1}`},
-		{"edit is killed", func(t *testing.T, _ request, edit *talk) { kill(t, edit.Process.Pid) }, 128 + 9, `{"n":0}`},
-		{"the session is removed", func(t *testing.T, r request, _ *talk) {
-			if err := os.Remove(r.file(visitor)); err != nil {
+		{"nothing", func(*testing.T, request, *cmdtest.Talk) {}, 0, `{"n":1}`},
+		{"edit is killed", func(t *testing.T, _ request, edit *cmdtest.Talk) { kill(t, edit.Process.Pid) }, 128 + 9, `{"n":0}`},
+		{"the session is removed", func(t *testing.T, r request, _ *cmdtest.Talk) {
+			if err := os.Remove(r.file(cmdtest.Visitor)); err != nil {
 				t.Fatal(err)
 			}
 		}, 10, ""},
@@ -747,29 +749,29 @@ func TestEditHoldsLock(t *testing.T) {
 		t.Run(meanwhile.name, func(t *testing.T) {
 			r := begin(t, `{"n":0}`)
 			for _, fifo := range []string{"begun", "go"} {
-				if err := syscall.Mkfifo(filepath.Join(r.dir, fifo), 0o600); err != nil {
+				if err := syscall.Mkfifo(filepath.Join(r.Dir, fifo), 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}
-			edit := r.start(t, program, "edit", "sh", "-c", `echo >begun; read -r line <go; echo '{"n":1}'`)
-			await(t, filepath.Join(r.dir, "begun"))
+			edit := r.Start(t, cmdtest.Program, "edit", "sh", "-c", `echo >begun; read -r line <go; echo '{"n":1}'`)
+			await(t, filepath.Join(r.Dir, "begun"))
 			for _, verb := range []string{"get", "load", "incr n", "set a=1"} {
 				args := append(strings.Fields(verb), "--lock-timeout", "0")
-				if got := r.call(t, args...); !got.isLocked() {
+				if got := r.Call(t, args...); !isLocked(got) {
 					t.Errorf("%s while the filter runs: %+v", verb, got)
 				}
 			}
-			if got := r.call(t, "get", "--no-lock"); got.stdout != `{"n":0}`+"\n" {
+			if got := r.Call(t, "get", "--no-lock"); got.Stdout != `{"n":0}`+"\n" {
 				t.Errorf("get --no-lock while the filter runs: %+v", got)
 			}
 			meanwhile.do(t, r, edit)
-			if err := os.WriteFile(filepath.Join(r.dir, "go"), []byte("\n"), 0); err != nil {
+			if err := os.WriteFile(filepath.Join(r.Dir, "go"), []byte("\n"), 0); err != nil {
 				t.Fatal(err)
 			}
-			if code := edit.end(t); code != meanwhile.code {
-				t.Errorf("edit: code %d, stderr %s", code, edit.said(t))
+			if code := edit.End(t); code != meanwhile.code {
+				t.Errorf("edit: code %d, stderr %s", code, edit.Said(t))
 			}
-			if got := r.call(t, "get"); strings.TrimSpace(got.stdout) != meanwhile.want {
+			if got := r.Call(t, "get"); strings.TrimSpace(got.Stdout) != meanwhile.want {
 				t.Errorf("get at the end: %+v, want %q", got, meanwhile.want)
 			}
 		})
@@ -784,7 +786,7 @@ func await(t *testing.T, fifo string) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	f.SetReadDeadline(time.Now().Add(patience))
+	f.SetReadDeadline(time.Now().Add(cmdtest.Patience))
 	if _, err := f.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
@@ -799,19 +801,19 @@ func TestWaitersInOrder(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := begin(t, `{"n":0}`)
-			sh := r.start(t, "cgisession", "lock", "sh")
-			sh.do(t, ":")
+			sh := r.Start(t, "cgisession", "lock", "sh")
+			sh.Do(t, ":")
 			const n = 16
-			queue := make([]*talk, n)
+			queue := make([]*cmdtest.Talk, n)
 			for i := range queue {
-				queue[i] = r.start(t, program, args...)
-				waitFor(t, "one more waiter", func() bool { return waiters(t, r.file(visitor)) == i+1 })
+				queue[i] = r.Start(t, cmdtest.Program, args...)
+				waitFor(t, "one more waiter", func() bool { return waiters(t, r.file(cmdtest.Visitor)) == i+1 })
 			}
-			sh.end(t)
+			sh.End(t)
 			for i, w := range queue {
-				served, err := strconv.Atoi(w.line(t))
-				if code := w.end(t); err != nil || code != 0 {
-					t.Fatalf("code %d, %v, stderr %s", code, err, w.said(t))
+				served, err := strconv.Atoi(w.Line(t))
+				if code := w.End(t); err != nil || code != 0 {
+					t.Fatalf("code %d, %v, stderr %s", code, err, w.Said(t))
 				}
 				if before := i + 1; served > 3*before { // with the one who held the lock
 					t.Errorf("number %d in the queue was served as number %d", before, served)
@@ -825,24 +827,24 @@ func TestWaitersInOrder(t *testing.T) {
 // must then wait for the lock of the new one.
 func TestWaiterFollowsName(t *testing.T) {
 	begin := begin(t, `{"n":10}`)
-	r := request{dir: begin.dir}.with("CGISESSION_ADOPT_ID=" + visitor)
-	first := r.start(t, "cgisession", "lock", "sh")
-	first.do(t, ":")
-	waiter := r.start(t, program, "incr", "n")
-	waitFor(t, "a waiter", func() bool { return waiters(t, r.file(visitor)) == 1 })
+	r := in(begin.Dir).with("CGISESSION_ADOPT_ID=" + cmdtest.Visitor)
+	first := r.Start(t, "cgisession", "lock", "sh")
+	first.Do(t, ":")
+	waiter := r.Start(t, cmdtest.Program, "incr", "n")
+	waitFor(t, "a waiter", func() bool { return waiters(t, r.file(cmdtest.Visitor)) == 1 })
 
-	if err := os.Remove(r.file(visitor)); err != nil {
+	if err := os.Remove(r.file(cmdtest.Visitor)); err != nil {
 		t.Fatal(err)
 	}
-	second := r.start(t, "cgisession", "lock", "sh")
-	second.do(t, ":") // the file is there again
-	first.end(t)
-	waitFor(t, "the waiter at the new file", func() bool { return waiters(t, r.file(visitor)) == 1 })
-	if stdout, code := second.do(t, `cgisession set n:=1`); code != 0 {
-		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, second.said(t))
+	second := r.Start(t, "cgisession", "lock", "sh")
+	second.Do(t, ":") // the file is there again
+	first.End(t)
+	waitFor(t, "the waiter at the new file", func() bool { return waiters(t, r.file(cmdtest.Visitor)) == 1 })
+	if stdout, code := second.Do(t, `cgisession set n:=1`); code != 0 {
+		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, second.Said(t))
 	}
-	second.end(t)
-	if n := waiter.line(t); n != "2" {
-		t.Errorf("the waiter said %q, stderr %q", n, waiter.said(t))
+	second.End(t)
+	if n := waiter.Line(t); n != "2" {
+		t.Errorf("the waiter said %q, stderr %q", n, waiter.Said(t))
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"cgisession/cmd/cmdtest"
 )
 
 // Standard error as the log, by whatever name, is not waited for either, be it a
@@ -27,7 +29,7 @@ func TestLogStuckStderr(t *testing.T) {
 				t.Parallel()
 				command := func() (*exec.Cmd, int) {
 					_, write := make(t)
-					c := r.with("CGISESSION_LOG_FILE="+name).command(program, "get", "--default", "0")
+					c := r.with("CGISESSION_LOG_FILE="+name).Command(cmdtest.Program, "get", "--default", "0")
 					c.Stderr = write
 					return c, int(write.Fd())
 				}
@@ -36,7 +38,7 @@ func TestLogStuckStderr(t *testing.T) {
 				var stdout bytes.Buffer
 				c.Stdout = &stdout
 				must(t, c.Start())
-				if got := wait(t, c, &stdout, new(bytes.Buffer)); got.code != 0 || got.stdout != "0\n" {
+				if got := cmdtest.Wait(t, c, &stdout, new(bytes.Buffer)); got.Code != 0 || got.Stdout != "0\n" {
 					t.Errorf("full: %+v", got)
 				}
 				if kind == "terminal" {
@@ -45,7 +47,7 @@ func TestLogStuckStderr(t *testing.T) {
 				needStrace(t)
 				c, fd = command()
 				got := stoppedAt(t, "poll,ppoll", 1, func(int) { fillPipe(t, fd) }, c)
-				if got.code != 0 || got.stdout != "0\n" {
+				if got.Code != 0 || got.Stdout != "0\n" {
 					t.Errorf("filled meanwhile: %+v", got)
 				}
 			})

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cgisession/cmd/cmdtest"
 )
 
 // A logPlace is where a log file is to be, and who calls the program.
@@ -209,45 +211,45 @@ func TestLogPlaces(t *testing.T) {
 				t.Parallel()
 				p := logPlace{t, user, open(t)}
 				path, refused := set(p)
-				site := request{dir: p.dir("site", user, 0o700)}.with("CGISESSION_LOG_FILE=" + path).with("CGISESSION_ADOPT_ID=" + visitor)
+				site := in(p.dir("site", user, 0o700)).with("CGISESSION_LOG_FILE=" + path).with("CGISESSION_ADOPT_ID=" + cmdtest.Visitor)
 				before := content(t, p.root)
 				for _, args := range []argv{{"set", "a=1"}, {"set", "--adopt-id", "the-second-session", "a=1"}} {
-					got := finish(t, asUser(site.command(bin, args...), user))
+					got := cmdtest.Finish(t, asUser(site.Command(bin, args...), user))
 					p.check(got, path, refused)
 				}
 				if text := strings.Count(content(t, p.root), "event="); (refused == "" && path != "/dev/null") != (text == 2) {
 					t.Errorf("%d lines in the log:\n%s\nbefore:\n%s", text, content(t, p.root), before)
 				}
 				// As root called for the owner, many events are one line.
-				must(t, os.Chtimes(site.file(visitor), time.Unix(1, 0), time.Unix(1, 0)))
+				must(t, os.Chtimes(site.file(cmdtest.Visitor), time.Unix(1, 0), time.Unix(1, 0)))
 				must(t, os.Chtimes(site.file("the-second-session"), time.Unix(1, 0), time.Unix(1, 0)))
-				got := site.call(t, "cleanup", "--timeout", "1h")
-				if !strings.HasPrefix(got.stdout, "seen 2, removed 2,") {
+				got := site.Call(t, "cleanup", "--timeout", "1h")
+				if !strings.HasPrefix(got.Stdout, "seen 2, removed 2,") {
 					t.Errorf("cleanup: %+v", got)
 				}
-				got.stdout = "Set-Cookie"
+				got.Stdout = "Set-Cookie"
 				p.check(got, path, refused)
 			})
 		}
 	}
 }
 
-func (p logPlace) check(got ended, path, refused string) {
+func (p logPlace) check(got cmdtest.Ended, path, refused string) {
 	p.t.Helper()
-	if got.code != 0 || !strings.Contains(got.stdout, "Set-Cookie") {
+	if got.Code != 0 || !strings.Contains(got.Stdout, "Set-Cookie") {
 		p.t.Errorf("the request fails: %+v", got)
 	}
 	if refused == "" {
-		if got.stderr != "" {
+		if got.Stderr != "" {
 			p.t.Errorf("%+v", got)
 		}
 		return
 	}
 	said := false
 	for _, text := range strings.Split(refused, "|") {
-		said = said || strings.Contains(got.stderr, text)
+		said = said || strings.Contains(got.Stderr, text)
 	}
-	if !said || strings.Count(got.stderr, "\n") != 1 || !strings.HasPrefix(got.stderr, "cgisession: log file: open "+path+": ") {
+	if !said || strings.Count(got.Stderr, "\n") != 1 || !strings.HasPrefix(got.Stderr, "cgisession: log file: open "+path+": ") {
 		p.t.Errorf("%+v, want %q", got, refused)
 	}
 }
@@ -261,7 +263,7 @@ func TestLogRelative(t *testing.T) {
 	p.dir("up", planter, 0o777)
 	work := p.dir("up/own", other, 0o700)
 	shared := p.dir("shared", planter, 0o777)
-	r := request{dir: p.dir("site", other, 0o700)}
+	r := in(p.dir("site", other, 0o700))
 	for _, c := range []struct{ dir, path, refused string }{
 		{work, "log", ""},
 		{work, "./log", ""},
@@ -269,9 +271,9 @@ func TestLogRelative(t *testing.T) {
 		{shared, "log", "directory . belongs to user 1234"},
 		{shared, p.root + "/site/log", ""},
 	} {
-		c1 := asUser(r.with("CGISESSION_LOG_FILE="+c.path).command(bin, "load"), other)
+		c1 := asUser(r.with("CGISESSION_LOG_FILE="+c.path).Command(bin, "load"), other)
 		c1.Dir = c.dir
-		p.check(finish(t, c1), c.path, c.refused)
+		p.check(cmdtest.Finish(t, c1), c.path, c.refused)
 	}
 	if n := strings.Count(content(t, p.root), "event="); n != 3 {
 		t.Errorf("%d lines:\n%s", n, content(t, p.root))
@@ -298,7 +300,7 @@ func TestLogStuckFIFO(t *testing.T) {
 	p := logPlace{t, os.Geteuid(), open(t)}
 	r := plant(t, 500, all).with("CGISESSION_LOG_FILE=" + p.root + "/fifo")
 	f := p.fifo(p.root + "/fifo")
-	if got := r.call(t, "load"); got.code != 0 || got.stderr != "" {
+	if got := r.Call(t, "load"); got.Code != 0 || got.Stderr != "" {
 		t.Errorf("with room: %+v", got)
 	}
 	text := make([]byte, 1000)
@@ -310,7 +312,7 @@ func TestLogStuckFIFO(t *testing.T) {
 	for _, args := range []argv{
 		{"load"}, {"get", "--default", "0", "--id", nobody}, {"destroy", filepath.Base(r.planted(7))}, {"cleanup", "--timeout", "1h"},
 	} {
-		if got := r.call(t, args...); got.code != 0 || got.stderr != said {
+		if got := r.Call(t, args...); got.Code != 0 || got.Stderr != said {
 			t.Errorf("%q: %+v", args, got)
 		}
 	}
@@ -330,8 +332,8 @@ func TestLogToStderr(t *testing.T) {
 	r := begin(t, `{}`).client(nobody)
 	for _, name := range []string{"-", "/dev/stderr", "/dev/fd/2", "/proc/self/fd/2"} {
 		r := r.with("CGISESSION_LOG_FILE=" + name)
-		got := r.call(t, "get", "--default", "0")
-		if got.code != 0 || strings.Count(got.stderr, "\n") != 1 || !strings.Contains(got.stderr, `event="refused unknown id"`) {
+		got := r.Call(t, "get", "--default", "0")
+		if got.Code != 0 || strings.Count(got.Stderr, "\n") != 1 || !strings.Contains(got.Stderr, `event="refused unknown id"`) {
 			t.Errorf("%s, a pipe: %+v", name, got)
 		}
 		file := filepath.Join(t.TempDir(), "log")
@@ -339,7 +341,7 @@ func TestLogToStderr(t *testing.T) {
 		f, err := os.Create(file)
 		must(t, err)
 		for _, to := range []*os.File{f, write} {
-			c := r.command(program, "get", "--default", "0")
+			c := r.Command(cmdtest.Program, "get", "--default", "0")
 			c.Stderr = to
 			must(t, c.Run())
 		}
@@ -357,12 +359,12 @@ func TestLogToStderr(t *testing.T) {
 // Calls at once make the log file in one piece, each with its line, though it is
 // taken away all the time.
 func TestLogMadeAtOnce(t *testing.T) {
-	r := request{dir: t.TempDir()}
-	log := r.dir + "/log"
-	for range full(5, 50) {
+	r := in(t.TempDir())
+	log := r.Dir + "/log"
+	for range cmdtest.Full(5, 50) {
 		os.Remove(log)
-		atOnce(8, func(int) {
-			if got := r.call(t, "load", "--log-file", log); got.code != 0 || got.stderr != "" {
+		cmdtest.AtOnce(8, func(int) {
+			if got := r.Call(t, "load", "--log-file", log); got.Code != 0 || got.Stderr != "" {
 				t.Errorf("%+v", got)
 			}
 		})

@@ -8,13 +8,14 @@ import (
 	"strings"
 	"testing"
 
+	"cgisession/cmd/cmdtest"
 	"cgisession/store"
 )
 
 // misplaced are texts that open a session or a server, and that a script may give in
 // the wrong place.
 var misplaced = []string{
-	visitor, signed(visitor), "customer-000000042",
+	cmdtest.Visitor, signed(cmdtest.Visitor), "customer-000000042",
 	"Zk3_pQ9xVb7-Lm2RtY8wUc5NdJ1hGf6SeAoIzKx4TqBvPn0MyWlCrXjDgHuEiFsO", // as csrf prints it
 	"mW3qT9vXb1_Zk7pLr5YcN8dJ2hGf6SeAoIu4KxPn0My",                      // as secret prints it
 	"correct-horse battery+staple", "p\xc3\xa4ss\"word\\with\tall=kinds",
@@ -23,17 +24,17 @@ var misplaced = []string{
 // A message never repeats what may be an id, a token or a password, in whatever
 // place of whichever verb it was given.
 func TestMessagesHideSecrets(t *testing.T) {
-	r := request{dir: t.TempDir()}
+	r := in(t.TempDir())
 	for _, secret := range misplaced { // so that it can be found, and is wrong
-		must(t, os.Mkdir(r.dir+"/"+secret, 0o777))
-		must(t, os.Chmod(r.dir+"/"+secret, 0o777))
+		must(t, os.Mkdir(r.Dir+"/"+secret, 0o777))
+		must(t, os.Chmod(r.Dir+"/"+secret, 0o777))
 	}
 	var calls [][]string // each with %s for the secret
 	seen := make(map[string]int)
 	for _, verb := range verbNames(t, r) {
 		flags := slices.DeleteFunc(flagNames(t, r, verb), func(flag string) bool {
 			seen[flag]++
-			return seen[flag] > full(2, 8) // most verbs share them
+			return seen[flag] > cmdtest.Full(2, 8) // most verbs share them
 		})
 		calls = append(calls, misuses(verb, flags)...)
 	}
@@ -43,9 +44,9 @@ func TestMessagesHideSecrets(t *testing.T) {
 	}
 	const workers = 4
 	refused := make([]int, workers)
-	atOnce(workers, func(worker int) {
+	cmdtest.AtOnce(workers, func(worker int) {
 		for i := worker; i < len(calls); i += workers {
-			for j := range full(1, 2) {
+			for j := range cmdtest.Full(1, 2) {
 				if misuse(t, r, calls[i], misplaced[(i+j)%len(misplaced)]) {
 					refused[worker]++
 				}
@@ -79,29 +80,29 @@ func misuse(t *testing.T, r request, call []string, secret string) bool {
 	for _, arg := range call {
 		args = append(args, strings.ReplaceAll(arg, "%s", secret))
 	}
-	r.env = []string{"CGISESSION_DATA_DIR=sessions", "HTTP_COOKIE=cgisession_id=nobodynobodynobodynobodynobody23"}
+	r.Env = []string{"CGISESSION_DATA_DIR=sessions", "HTTP_COOKIE=cgisession_id=nobodynobodynobodynobodynobody23"}
 	if strings.HasPrefix(args[0], "CGISESSION_") {
-		r.env, args = append(r.env, args[0]), args[1:]
+		r.Env, args = append(r.Env, args[0]), args[1:]
 	}
-	got := r.call(t, args...)
-	said := got.stderr
-	if got.code != 0 || slices.Contains(args, "doctor") {
-		said += got.stdout
+	got := r.Call(t, args...)
+	said := got.Stderr
+	if got.Code != 0 || slices.Contains(args, "doctor") {
+		said += got.Stdout
 	}
 	const telling = 8 // bytes in a row
 	for i := range len(secret) - telling + 1 {
 		if part := secret[i : i+telling]; strings.Contains(said, part) && !strings.Contains("customer-battery", part) {
-			t.Errorf("%q: exit code %d, and in the message is a part of what may be a secret: %q", call, got.code, said)
+			t.Errorf("%q: exit code %d, and in the message is a part of what may be a secret: %q", call, got.Code, said)
 			break
 		}
 	}
-	return got.code == 64
+	return got.Code == 64
 }
 
 // verbNames returns the verbs, as the help lists them.
 func verbNames(t *testing.T, r request) []string {
 	t.Helper()
-	_, list, _ := strings.Cut(r.call(t, "--help").stdout, "COMMANDS:\n")
+	_, list, _ := strings.Cut(r.Call(t, "--help").Stdout, "COMMANDS:\n")
 	list, _, _ = strings.Cut(list, "\n\n")
 	var names []string
 	for _, found := range regexp.MustCompile(`(?m)^   ([a-z-]+) `).FindAllStringSubmatch(list, -1) {
@@ -117,7 +118,7 @@ func verbNames(t *testing.T, r request) []string {
 func flagNames(t *testing.T, r request, verb string) []string {
 	t.Helper()
 	var names []string
-	for _, found := range regexp.MustCompile(`(?m)^   --([a-z-]+)`).FindAllStringSubmatch(r.call(t, verb, "--help").stdout, -1) {
+	for _, found := range regexp.MustCompile(`(?m)^   --([a-z-]+)`).FindAllStringSubmatch(r.Call(t, verb, "--help").Stdout, -1) {
 		names = append(names, found[1])
 	}
 	if len(names) < 10 && verb != "secret" {
@@ -130,17 +131,17 @@ func flagNames(t *testing.T, r request, verb string) []string {
 // be.
 func TestMessagesHideSecretsInPaths(t *testing.T) {
 	key := strings.Repeat("0123456789abcdef", 4) // as openssl rand -hex 32 prints it
-	r := request{dir: t.TempDir()}
+	r := in(t.TempDir())
 	for _, tt := range []struct {
 		secret string
 		args   []string
 	}{
-		{visitor, []string{"/" + visitor}},
-		{visitor, []string{"set", "a=1", "/users/~/" + visitor + "=1"}},
-		{visitor, []string{"regenerate", "--grace", "/" + visitor}},
-		{visitor, []string{"get", "--cookie-name", "/" + signed(visitor), "a"}},
-		{visitor, []string{"get", "--cookie-domain=/sid/" + visitor + "?x", "a"}},
-		{visitor, []string{"doctor", "--data-dir", visitor + "/"}},
+		{cmdtest.Visitor, []string{"/" + cmdtest.Visitor}},
+		{cmdtest.Visitor, []string{"set", "a=1", "/users/~/" + cmdtest.Visitor + "=1"}},
+		{cmdtest.Visitor, []string{"regenerate", "--grace", "/" + cmdtest.Visitor}},
+		{cmdtest.Visitor, []string{"get", "--cookie-name", "/" + signed(cmdtest.Visitor), "a"}},
+		{cmdtest.Visitor, []string{"get", "--cookie-domain=/sid/" + cmdtest.Visitor + "?x", "a"}},
+		{cmdtest.Visitor, []string{"doctor", "--data-dir", cmdtest.Visitor + "/"}},
 		{"correct-horse-battery", []string{"doctor", "--data-dir", "correct-horse-battery//a"}},
 		{key, []string{"load", "--secret-file", key}},
 		{key, []string{"load", "--secret-file=" + key}},
@@ -150,10 +151,10 @@ func TestMessagesHideSecretsInPaths(t *testing.T) {
 	} {
 		env, args := r, tt.args
 		if strings.HasPrefix(args[0], "CGISESSION_") {
-			env.env, args = args[:1], args[1:]
+			env.Env, args = args[:1], args[1:]
 		}
-		got := env.call(t, args...)
-		said := got.stderr + got.stdout
+		got := env.Call(t, args...)
+		said := got.Stderr + got.Stdout
 		if said == "" || strings.Contains(said, tt.secret[:store.MinID]) {
 			t.Errorf("%q: %+v", tt.args, got)
 		}
@@ -164,7 +165,7 @@ func TestMessagesHideSecretsInPaths(t *testing.T) {
 func TestMessagesNamePaths(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.Chmod(dir, 0o777))
-	r := request{dir: dir}
+	r := in(dir)
 	long := strings.Repeat("d", 30)
 	must(t, os.Mkdir(dir+"/"+long, 0o777))
 	must(t, os.Chmod(dir+"/"+long, 0o777))
@@ -179,10 +180,10 @@ func TestMessagesNamePaths(t *testing.T) {
 		{[]string{"get", "--shh"}, "-shh"},
 		{[]string{"get", "--invalidate-corrupt", "--cookie-partitioned"}, "--cookie-partitioned needs --cookie-secure always"},
 		{[]string{"load", "--cookie-domain", "shop.long-company.example:80"}, "shop.long-company.example:80"},
-		{[]string{"destroy", handle("cgisession_id", visitor)}, "no session " + handle("cgisession_id", visitor)},
+		{[]string{"destroy", handle("cgisession_id", cmdtest.Visitor)}, "no session " + handle("cgisession_id", cmdtest.Visitor)},
 		{[]string{"load", "--sh", "COMMAND=/x", "CGISESSION_LOCK_TOKEN"}, "variable CGISESSION_LOCK_TOKEN means"},
 	} {
-		if got := r.call(t, tt.args...); got.code == 0 || !strings.Contains(got.stderr, tt.want) {
+		if got := r.Call(t, tt.args...); got.Code == 0 || !strings.Contains(got.Stderr, tt.want) {
 			t.Errorf("%q: %+v; want %q", tt.args, got, tt.want)
 		}
 	}
@@ -196,22 +197,22 @@ func TestMessagesHideValues(t *testing.T) {
 	kinds := make(map[string]bool)
 	number := regexp.MustCompile(`\d+`)
 	check := func(args ...string) {
-		got := r.call(t, args...)
-		if got.code == 0 {
+		got := r.Call(t, args...)
+		if got.Code == 0 {
 			return
 		}
-		_, kind, _ := strings.Cut(got.stderr, "bad JSON")
+		_, kind, _ := strings.Cut(got.Stderr, "bad JSON")
 		kinds[number.ReplaceAllString(kind, "N")] = true
-		for _, c := range got.stderr {
-			if c > 0x7f || strings.Contains(got.stderr, `\`) || strings.Contains(got.stderr, "omega") {
-				t.Errorf("%q: the message holds bytes of the value: %q", args, got.stderr)
+		for _, c := range got.Stderr {
+			if c > 0x7f || strings.Contains(got.Stderr, `\`) || strings.Contains(got.Stderr, "omega") {
+				t.Errorf("%q: the message holds bytes of the value: %q", args, got.Stderr)
 				return
 			}
 		}
 	}
 	bad := []string{"", "\xff", "\x01", "\x1b", "Ω", `\x`, `\ud800`, `\udc00`, `\ud800\u0041`, `"`, "'", "`", "}", ",", "]", "1", "t", `"λ":1,`}
 	random := rand.New(rand.NewPCG(12, 18))
-	for range full(300, 1200) {
+	for range cmdtest.Full(300, 1200) {
 		at := random.IntN(len(doc))
 		text := doc[:at] + bad[random.IntN(len(bad))] + doc[min(len(doc), at+random.IntN(3)):]
 		switch random.IntN(4) {
@@ -234,7 +235,7 @@ func TestMessagesHideValues(t *testing.T) {
 		t.Errorf("%d kinds of messages: %v", len(kinds), kinds)
 	}
 	for _, text := range []string{`{"a":"\ud800"}`, `{"a":"\ud800\u0041"}`, "{\"a\":\"Ω\x01\"}", `{"Ω":1,"Ω":2}`} {
-		if got := r.give(t, text, "save"); got.code != 65 || strings.ContainsAny(got.stderr, "Ω\\") {
+		if got := r.Give(t, text, "save"); got.Code != 65 || strings.ContainsAny(got.Stderr, "Ω\\") {
 			t.Errorf("save of %q: %+v", text, got)
 		}
 	}

@@ -2,9 +2,9 @@ package cmd_test
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 
+	"cgisession/cmd/cmdtest"
 	"cgisession/cmd/modeltest"
 )
 
@@ -14,14 +14,11 @@ func TestModel(t *testing.T) {
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			r := request{dir: t.TempDir()}
-			modeltest.Compare(t, seed, full(150, 5000), modeltest.Target{
+			r := in(t.TempDir())
+			modeltest.Compare(t, seed, cmdtest.Full(150, 5000), modeltest.Target{
 				Run: func(variables []string, stdin string, args ...string) (string, int) {
-					c := r.command(program, args...)
-					c.Env = append(c.Env, variables...)
-					c.Stdin = strings.NewReader(stdin)
-					got := finish(t, c)
-					return got.stdout, got.code
+					got := r.With(variables...).Give(t, stdin, args...)
+					return got.Stdout, got.Code
 				},
 				Age: func(id string) { age(t, r.file(id)) },
 			})

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"cgisession/cmd/cmdtest"
 )
 
 // moreThanPipes is a number of sessions whose list is longer than what list
@@ -21,8 +23,8 @@ const moreThanPipes = 5000
 // not list those that it has not come to.
 func TestListStreams(t *testing.T) {
 	r := plant(t, moreThanPipes, none)
-	c := r.start(t, program, "list")
-	if line := c.line(t); !strings.HasSuffix(line, " live") {
+	c := r.Start(t, cmdtest.Program, "list")
+	if line := c.Line(t); !strings.HasSuffix(line, " live") {
 		t.Fatalf("%q", line)
 	}
 	late := 0
@@ -35,14 +37,14 @@ func TestListStreams(t *testing.T) {
 		}
 	}
 	listed := 1
-	for line := c.line(t); line != ""; line = c.line(t) {
+	for line := c.Line(t); line != ""; line = c.Line(t) {
 		listed++
 		if line[0] == 'f' {
 			t.Fatalf("listed after it was removed: %s", line)
 		}
 	}
-	if code := c.end(t); code != 0 || listed != moreThanPipes-late {
-		t.Errorf("%d of %d sessions listed, exit code %d, %s", listed, moreThanPipes-late, code, c.said(t))
+	if code := c.End(t); code != 0 || listed != moreThanPipes-late {
+		t.Errorf("%d of %d sessions listed, exit code %d, %s", listed, moreThanPipes-late, code, c.Said(t))
 	}
 }
 
@@ -55,7 +57,7 @@ func TestListClosedPipe(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := r.command(program, args...)
+		c := r.Command(cmdtest.Program, args...)
 		var stderr bytes.Buffer
 		c.Stdout, c.Stderr = out, &stderr
 		if err := c.Start(); err != nil {
@@ -66,16 +68,16 @@ func TestListClosedPipe(t *testing.T) {
 			t.Error(err)
 		}
 		stdout.Close()
-		checkUnwritten(t, wait(t, c, new(bytes.Buffer), &stderr), "broken pipe", args...)
+		checkUnwritten(t, cmdtest.Wait(t, c, new(bytes.Buffer), &stderr), "broken pipe", args...)
 	}
 }
 
 // Nor is who cannot write the answer down.
 func TestReadersFullOutput(t *testing.T) {
 	r := begin(t, `{"n":1}`)
-	handle := r.call(t, "list").stdout[:64]
+	handle := r.Call(t, "list").Stdout[:64]
 	for _, args := range [][]string{{"list"}, {"show", handle}, {"stats"}, {"get"}, {"info"}} {
-		c := r.command(program, args...)
+		c := r.Command(cmdtest.Program, args...)
 		var stderr bytes.Buffer
 		disk, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 		if err != nil {
@@ -86,28 +88,28 @@ func TestReadersFullOutput(t *testing.T) {
 			t.Fatal(err)
 		}
 		disk.Close()
-		checkUnwritten(t, wait(t, c, new(bytes.Buffer), &stderr), "no space left on device", args...)
+		checkUnwritten(t, cmdtest.Wait(t, c, new(bytes.Buffer), &stderr), "no space left on device", args...)
 	}
 }
 
-func checkUnwritten(t *testing.T, got ended, why string, args ...string) {
+func checkUnwritten(t *testing.T, got cmdtest.Ended, why string, args ...string) {
 	t.Helper()
-	if got.code != 74 || strings.Count(got.stderr, "\n") != 1 || !strings.Contains(got.stderr, why) {
+	if got.Code != 74 || strings.Count(got.Stderr, "\n") != 1 || !strings.Contains(got.Stderr, why) {
 		t.Errorf("%q: %+v", args, got)
 	}
-	if strings.Contains(got.stderr, "what was changed is stored") {
-		t.Errorf("%q changed nothing: %s", args, got.stderr)
+	if strings.Contains(got.Stderr, "what was changed is stored") {
+		t.Errorf("%q changed nothing: %s", args, got.Stderr)
 	}
 }
 
 // list and stats take as little memory as cleanup, and lose none of the sessions.
 func TestListMemory(t *testing.T) {
 	t.Parallel()
-	n := full(10_000, 200_000)
+	n := cmdtest.Full(10_000, 200_000)
 	r := plant(t, n, everySecond)
-	c := r.with("GOMEMLIMIT=off").with("GOGC=100").start(t, program, "list", "--timeout", "1h")
+	c := r.with("GOMEMLIMIT=off").with("GOGC=100").Start(t, cmdtest.Program, "list", "--timeout", "1h")
 	most, live, idle := 0, 0, 0
-	for line := c.line(t); line != ""; line = c.line(t) {
+	for line := c.Line(t); line != ""; line = c.Line(t) {
 		switch {
 		case strings.HasSuffix(line, " live"):
 			live++
@@ -118,20 +120,20 @@ func TestListMemory(t *testing.T) {
 			most = max(most, peak(t, c.Process))
 		}
 	}
-	if code := c.end(t); code != 0 || live != n/2 || idle != n/2 {
-		t.Errorf("%d live, %d idle, exit code %d, %s", live, idle, code, c.said(t))
+	if code := c.End(t); code != 0 || live != n/2 || idle != n/2 {
+		t.Errorf("%d live, %d idle, exit code %d, %s", live, idle, code, c.Said(t))
 	}
 	checkMemory(t, fmt.Sprintf("list of %d sessions", n), most)
 
 	kib, got := r.atAnswer(t, "stats", "--timeout", "1h")
-	if got.code != 0 || !strings.HasPrefix(got.stdout, fmt.Sprintf("live       %d\nidle       %d\n", n/2, n/2)) {
+	if got.Code != 0 || !strings.HasPrefix(got.Stdout, fmt.Sprintf("live       %d\nidle       %d\n", n/2, n/2)) {
 		t.Errorf("stats: %+v", got)
 	}
 	checkMemory(t, fmt.Sprintf("stats of %d sessions", n), kib)
 
 	const large = 40 // whose list is less than what is held back
 	kib, got = plantLarge(t, large).atAnswer(t, "list", "--timeout", "1h")
-	if strings.Count(got.stdout, " idle\n") != large/2 || strings.Count(got.stdout, " corrupt\n") != large/2 {
+	if strings.Count(got.Stdout, " idle\n") != large/2 || strings.Count(got.Stdout, " corrupt\n") != large/2 {
 		t.Errorf("list: %+v", got)
 	}
 	checkMemory(t, fmt.Sprintf("list of %d large sessions", large), kib)
@@ -140,36 +142,36 @@ func TestListMemory(t *testing.T) {
 // "Log out everywhere" ends also the sessions that get a new id meanwhile.
 func TestDestroyAgainstRegenerate(t *testing.T) {
 	const sessions = 8
-	for round := range full(4, 40) {
-		r := request{dir: t.TempDir()}
+	for round := range cmdtest.Full(4, 40) {
+		r := in(t.TempDir())
 		var begun, gone atomic.Int64
 		all := make(chan struct{})
 		go func() {
-			atOnce(sessions, func(i int) {
+			cmdtest.AtOnce(sessions, func(i int) {
 				// Those that log in, and one that is another's.
 				user := "ann"
 				if i == 0 {
 					user = "bob"
 				}
 				id := ""
-				next := func(r request, args ...string) ended {
-					got := r.call(t, append([]string{"regenerate", "--sh"}, args...)...)
-					if m := exported.FindStringSubmatch(got.stdout); m != nil {
+				next := func(r request, args ...string) cmdtest.Ended {
+					got := r.Call(t, append([]string{"regenerate", "--sh"}, args...)...)
+					if m := exported.FindStringSubmatch(got.Stdout); m != nil {
 						id = m[1]
 					}
 					return got
 				}
-				if got := next(r, "--user", user); got.code != 0 {
+				if got := next(r, "--user", user); got.Code != 0 {
 					t.Errorf("log-in: %+v", got)
 				}
 				begun.Add(1)
 				for step := 0; ; step++ {
 					args := []string{"--grace", "60"}[:2*(step%2)]
 					switch got := next(r.with("CGISESSION_ID="+id), args...); {
-					case got.isGone():
+					case isGone(got):
 						gone.Add(1)
 						return
-					case got.code != 0:
+					case got.Code != 0:
 						t.Errorf("round %d, step %d: %+v", round, step, got)
 						return
 					}
@@ -181,17 +183,17 @@ func TestDestroyAgainstRegenerate(t *testing.T) {
 			close(all)
 		}()
 		waitFor(t, "all have logged in", func() bool { return begun.Load() == sessions })
-		got := r.call(t, "destroy", "--user", "ann")
-		if got.code != 0 || got.stderr != "" {
+		got := r.Call(t, "destroy", "--user", "ann")
+		if got.Code != 0 || got.Stderr != "" {
 			t.Errorf("round %d: destroy: %+v", round, got)
 		}
 		<-all
-		if got.stdout != fmt.Sprintf("ended %d\n", sessions-1) {
+		if got.Stdout != fmt.Sprintf("ended %d\n", sessions-1) {
 			t.Errorf("round %d: destroy: %+v", round, got)
 		}
-		list := r.call(t, "list")
-		if strings.Contains(list.stdout, `"ann"`) || strings.Count(list.stdout, ` live "bob"`) != 1 {
-			t.Errorf("round %d: there is left:\n%s", round, list.stdout)
+		list := r.Call(t, "list")
+		if strings.Contains(list.Stdout, `"ann"`) || strings.Count(list.Stdout, ` live "bob"`) != 1 {
+			t.Errorf("round %d: there is left:\n%s", round, list.Stdout)
 		}
 	}
 }
@@ -199,22 +201,22 @@ func TestDestroyAgainstRegenerate(t *testing.T) {
 // A session that gets a new id after the index was read is found under that.
 func TestDestroyWhileMoving(t *testing.T) {
 	needStrace(t)
-	r := request{dir: t.TempDir()}
-	got := r.call(t, "regenerate", "--user", "ann")
-	ids := newIDs(got.stdout)
-	if got.code != 0 || len(ids) != 1 {
+	r := in(t.TempDir())
+	got := r.Call(t, "regenerate", "--user", "ann")
+	ids := cmdtest.NewIDs(got.Stdout)
+	if got.Code != 0 || len(ids) != 1 {
 		t.Fatalf("log-in: %+v", got)
 	}
 	ended := r.stopped(t, "getdents64", func() {
-		if got := r.bound(ids[0]).call(t, "regenerate"); got.code != 0 {
+		if got := r.bound(ids[0]).Call(t, "regenerate"); got.Code != 0 {
 			t.Errorf("new id: %+v", got)
 		}
 	}, "destroy", "--user", "ann")
-	if ended.code != 0 || ended.stdout != "ended 1\n" {
+	if ended.Code != 0 || ended.Stdout != "ended 1\n" {
 		t.Errorf("%+v", ended)
 	}
-	if list := r.call(t, "list"); list.stdout != "" {
-		t.Errorf("there is left: %s", list.stdout)
+	if list := r.Call(t, "list"); list.Stdout != "" {
+		t.Errorf("there is left: %s", list.Stdout)
 	}
 }
 
@@ -232,21 +234,21 @@ func TestDoctorRoom(t *testing.T) {
 			t.Errorf("umount: %v: %s", err, text)
 		}
 	})
-	r := request{dir: dir}
+	r := in(dir)
 	check := func(what string, code int, problems ...string) {
 		t.Helper()
-		got := r.call(t, "doctor", "--type", "memory")
-		if got.code != code || strings.Count(got.stdout, "\nproblem ") != len(problems) {
+		got := r.Call(t, "doctor", "--type", "memory")
+		if got.Code != code || strings.Count(got.Stdout, "\nproblem ") != len(problems) {
 			t.Errorf("%s: %+v", what, got)
 		}
 		for _, p := range problems {
-			if !strings.Contains(got.stdout, p) {
+			if !strings.Contains(got.Stdout, p) {
 				t.Errorf("%s: no %q: %+v", what, p, got)
 			}
 		}
 	}
 	for i := range 30 {
-		if got := r.with(fmt.Sprintf("CGISESSION_ADOPT_ID=session-number-%d", i)).call(t, "set", "n:=1"); got.code != 0 {
+		if got := r.with(fmt.Sprintf("CGISESSION_ADOPT_ID=session-number-%d", i)).Call(t, "set", "n:=1"); got.Code != 0 {
 			t.Fatalf("%+v", got)
 		}
 	}
@@ -272,14 +274,14 @@ func TestDoctorRoom(t *testing.T) {
 	check("without room", 1, "\nproblem  inodes: 4 of 100", "\nproblem  space: 0 of 1048576 bytes are left; run cleanup more often, or make room\n")
 
 	// A new session is refused; cleanup works, and makes room for it.
-	if got := r.call(t, "set", "n:=1"); got.code != 74 {
+	if got := r.Call(t, "set", "n:=1"); got.Code != 74 {
 		t.Errorf("a new session on a full disk: %+v", got)
 	}
 	r.ageAll(t)
-	if got := r.call(t, "cleanup", "--timeout", "1h").swept(t); got.removed != 30 {
+	if got := sweptBy(t, r.Call(t, "cleanup", "--timeout", "1h")); got.removed != 30 {
 		t.Errorf("cleanup of a full disk: %+v", got)
 	}
-	if got := r.call(t, "set", "n:=1"); got.code != 0 {
+	if got := r.Call(t, "set", "n:=1"); got.Code != 0 {
 		t.Errorf("a new session once there is room: %+v", got)
 	}
 }
@@ -295,15 +297,15 @@ func room(t *testing.T, dir string) (st syscall.Statfs_t) {
 // destroy within a request that has another session locked is not in its own way.
 func TestDestroyLocked(t *testing.T) {
 	r := begin(t, `{}`)
-	one := r.call(t, "list").stdout[:64]
-	c := request{dir: r.dir}.with("CGISESSION_ADOPT_ID=session-number-two").start(t, "sh")
-	defer c.end(t)
-	c.do(t, `p=$(cgisession lock-path) && exec 9<"$p"; export CGISESSION_LOCK_FD=9; cgisession lock --fd 9`)
-	if text, code := c.do(t, "cgisession destroy "+one); text != "ended 1\n" || code != 0 {
-		t.Errorf("%q, exit code %d, %s", text, code, c.said(t))
+	one := r.Call(t, "list").Stdout[:64]
+	c := in(r.Dir).with("CGISESSION_ADOPT_ID=session-number-two").Start(t, "sh")
+	defer c.End(t)
+	c.Do(t, `p=$(cgisession lock-path) && exec 9<"$p"; export CGISESSION_LOCK_FD=9; cgisession lock --fd 9`)
+	if text, code := c.Do(t, "cgisession destroy "+one); text != "ended 1\n" || code != 0 {
+		t.Errorf("%q, exit code %d, %s", text, code, c.Said(t))
 	}
-	if text, code := c.do(t, "cgisession set n:=1 >/dev/null; cgisession get n"); text != "1\n" || code != 0 {
-		t.Errorf("the locked session: %q, exit code %d, %s", text, code, c.said(t))
+	if text, code := c.Do(t, "cgisession set n:=1 >/dev/null; cgisession get n"); text != "1\n" || code != 0 {
+		t.Errorf("the locked session: %q, exit code %d, %s", text, code, c.Said(t))
 	}
 }
 
@@ -312,21 +314,21 @@ func TestDestroyLocked(t *testing.T) {
 func TestDoctorAfterKilledMove(t *testing.T) {
 	needStrace(t)
 	r := begin(t, `{"n":1}`).with("CGISESSION_TIMEOUT=1h")
-	got := finish(t, r.command("strace", "-f", "-qq", "-o", os.DevNull, "-e", "trace=renameat2", "-e", "inject=renameat2:signal=KILL:when=1", program, "regenerate", "--grace", "1h"))
-	if live, others := r.files(t); got.code != 128+9 || len(live) != 1 || len(others) != 1 {
+	got := cmdtest.Finish(t, r.Command("strace", "-f", "-qq", "-o", os.DevNull, "-e", "trace=renameat2", "-e", "inject=renameat2:signal=KILL:when=1", cmdtest.Program, "regenerate", "--grace", "1h"))
+	if live, others := r.files(t); got.Code != 128+9 || len(live) != 1 || len(others) != 1 {
 		t.Skipf("no exchange to be killed at: %+v, %q, %q", got, live, others)
 	}
 	const what = ": an old id that leads to itself: regenerate --grace was killed, or is under way"
-	if found := r.call(t, "doctor", "--deep"); found.code != 0 || !strings.Contains(found.stdout, what+"\n") {
+	if found := r.Call(t, "doctor", "--deep"); found.Code != 0 || !strings.Contains(found.Stdout, what+"\n") {
 		t.Errorf("%+v", found)
 	}
-	if found := r.call(t, "doctor", "--repair", "--lock-timeout", "0.01"); found.code != 0 || !strings.Contains(found.stdout, what+"; it held no data, and is removed\n") {
+	if found := r.Call(t, "doctor", "--repair", "--lock-timeout", "0.01"); found.Code != 0 || !strings.Contains(found.Stdout, what+"; it held no data, and is removed\n") {
 		t.Errorf("%+v", found)
 	}
 	if live, others := r.files(t); len(live) != 1 || len(others) != 0 {
 		t.Errorf("there are %q and %q", live, others)
 	}
-	if got := r.call(t, "get"); got.stdout != `{"n":1}`+"\n" {
+	if got := r.Call(t, "get"); got.Stdout != `{"n":1}`+"\n" {
 		t.Errorf("the session: %+v", got)
 	}
 }

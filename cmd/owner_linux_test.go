@@ -5,6 +5,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"cgisession/cmd/cmdtest"
 )
 
 // Root of a user namespace that has no such user, or may set no groups, does not
@@ -22,15 +24,15 @@ func TestOwnerUnmapped(t *testing.T) {
 	} {
 		attr.Cloneflags = syscall.CLONE_NEWUSER
 		for _, args := range []argv{{"cleanup", "--timeout", "1h"}, {"list"}, {"doctor", "--repair"}} {
-			c := r.command(program, args...)
+			c := r.Command(cmdtest.Program, args...)
 			c.SysProcAttr = &attr
 			var stdout, stderr bytes.Buffer
 			c.Stdout, c.Stderr = &stdout, &stderr
 			if err := c.Start(); err != nil {
 				t.Skipf("no user namespace: %v", err)
 			}
-			got := wait(t, c, &stdout, &stderr)
-			if got.code != 77 || got.stdout != "" || strings.Count(got.stderr, "\n") != 1 {
+			got := cmdtest.Wait(t, c, &stdout, &stderr)
+			if got.Code != 77 || got.Stdout != "" || strings.Count(got.Stderr, "\n") != 1 {
 				t.Errorf("%s, %q: %+v", what, args, got)
 			}
 		}

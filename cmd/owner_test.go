@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"cgisession/cmd/cmdtest"
 )
 
 // needRoot skips the test where nothing can be given away.
@@ -29,8 +31,8 @@ func givenAway(t *testing.T, sessions, uid, gid int) request {
 	t.Helper()
 	r := plant(t, sessions, everySecond)
 	dir := open(t)
-	must(t, os.Rename(r.dir+"/sessions", dir+"/sessions"))
-	r.dir = dir
+	must(t, os.Rename(r.Dir+"/sessions", dir+"/sessions"))
+	r.Dir = dir
 	must(t, filepath.WalkDir(dir+"/sessions", func(path string, _ os.DirEntry, err error) error {
 		if err == nil {
 			err = os.Lchown(path, uid, gid)
@@ -86,7 +88,7 @@ func TestOwnerInAllThreads(t *testing.T) {
 	}
 	for name, start := range starts {
 		for _, verb := range verbs {
-			for _, memory := range []bool{false, true}[:full(1, 2)] {
+			for _, memory := range []bool{false, true}[:cmdtest.Full(1, 2)] {
 				t.Run(fmt.Sprintf("%s/%s/memory %t", name, strings.Join(verb, " "), memory), func(t *testing.T) {
 					t.Parallel()
 					checkThreads(t, start, verb, memory)
@@ -99,11 +101,11 @@ func TestOwnerInAllThreads(t *testing.T) {
 func checkThreads(t *testing.T, start, verb argv, memory bool) {
 	// The directory's group is no matter: its owner need not be in it.
 	r := givenAway(t, 20, webUser, 4)
-	must(t, os.MkdirAll(r.dir+"/sessions/.users/"+userShard("ann"), 0o700))
-	must(t, os.MkdirAll(r.dir+"/sessions/00", 0o700))
-	giveTo(t, webUser, r.dir+"/sessions")
+	must(t, os.MkdirAll(r.Dir+"/sessions/.users/"+userShard("ann"), 0o700))
+	must(t, os.MkdirAll(r.Dir+"/sessions/00", 0o700))
+	giveTo(t, webUser, r.Dir+"/sessions")
 	if memory {
-		r = r.with("CGISESSION_TYPE=memory").with("CGISESSION_DATA_DIR=" + inMemory(t, r.dir+"/sessions"))
+		r = r.with("CGISESSION_TYPE=memory").with("CGISESSION_DATA_DIR=" + inMemory(t, r.Dir+"/sessions"))
 	}
 	ids := fmt.Sprint(webUser, webUser, webUser, webUser)
 	want := map[string]string{
@@ -111,7 +113,7 @@ func checkThreads(t *testing.T, start, verb argv, memory bool) {
 		"CapInh": none64, "CapPrm": none64, "CapEff": none64, "CapAmb": none64,
 	}
 	// strace(1) runs as what started it, and so does the program.
-	c := r.command(program, verb...)
+	c := r.Command(cmdtest.Program, verb...)
 	looked := 0
 	stoppedAt(t, "getdents64", 1, func(pid int) {
 		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
@@ -154,28 +156,28 @@ func TestOwnerLog(t *testing.T) {
 	needRoot(t)
 	for _, args := range []argv{{"cleanup", "--timeout", "1h"}, {"destroy"}, {"doctor", "--deep"}} {
 		r := givenAway(t, 40, webUser, webGroup)
-		must(t, os.Mkdir(r.dir+"/guarded", 0o770))
-		must(t, os.Chmod(r.dir+"/guarded", 0o770|os.ModeSticky))
-		must(t, os.Chown(r.dir+"/guarded", 0, 4))
-		must(t, os.WriteFile(r.dir+"/guarded/log", nil, 0o660))
-		must(t, os.Chown(r.dir+"/guarded/log", 0, 4))
-		must(t, os.Mkdir(r.dir+"/wlog", 0o700))
-		must(t, os.Symlink(r.dir+"/guarded", r.dir+"/wlog/app"))
-		giveTo(t, webUser, r.dir+"/wlog")
+		must(t, os.Mkdir(r.Dir+"/guarded", 0o770))
+		must(t, os.Chmod(r.Dir+"/guarded", 0o770|os.ModeSticky))
+		must(t, os.Chown(r.Dir+"/guarded", 0, 4))
+		must(t, os.WriteFile(r.Dir+"/guarded/log", nil, 0o660))
+		must(t, os.Chown(r.Dir+"/guarded/log", 0, 4))
+		must(t, os.Mkdir(r.Dir+"/wlog", 0o700))
+		must(t, os.Symlink(r.Dir+"/guarded", r.Dir+"/wlog/app"))
+		giveTo(t, webUser, r.Dir+"/wlog")
 		switch args[0] {
 		case "destroy":
 			args = append(args, filepath.Base(r.planted(0)))
 		case "doctor": // logs what it skips
 			must(t, os.Chmod(filepath.Dir(r.planted(0)), 0o777))
 		}
-		got := finish(t, as(t, r.with("CGISESSION_LOG_FILE="+r.dir+"/wlog/app/log").command(program, args...), "setpriv", "--groups", "4,27,42"))
-		if text, err := os.ReadFile(r.dir + "/guarded/log"); err != nil || len(text) > 0 {
+		got := cmdtest.Finish(t, as(t, r.with("CGISESSION_LOG_FILE="+r.Dir+"/wlog/app/log").Command(cmdtest.Program, args...), "setpriv", "--groups", "4,27,42"))
+		if text, err := os.ReadFile(r.Dir + "/guarded/log"); err != nil || len(text) > 0 {
 			t.Errorf("%q writes %q, %v", args, text, err)
 		}
-		if files, _ := os.ReadDir(r.dir + "/guarded"); len(files) != 1 {
+		if files, _ := os.ReadDir(r.Dir + "/guarded"); len(files) != 1 {
 			t.Errorf("%q makes %v", args, files)
 		}
-		if !strings.Contains(got.stderr, "log file: open "+r.dir+"/wlog/app/log: permission denied\n") {
+		if !strings.Contains(got.Stderr, "log file: open "+r.Dir+"/wlog/app/log: permission denied\n") {
 			t.Errorf("%q: %+v", args, got)
 		}
 	}
@@ -212,19 +214,19 @@ func TestOwnerGroup(t *testing.T) {
 				start = append(start, "setpriv", "--bounding-set", c.denied)
 			}
 			for _, verb := range []string{"cleanup", "list", "stats", "doctor"} {
-				got := finish(t, as(t, r.command(program, verb, "--timeout", "1h"), start...))
+				got := cmdtest.Finish(t, as(t, r.Command(cmdtest.Program, verb, "--timeout", "1h"), start...))
 				if c.want == "" {
-					if got.code != 0 {
+					if got.Code != 0 {
 						t.Errorf("%s: %+v", verb, got)
 					}
 					continue
 				}
-				if got.code != 77 || got.stdout != "" || strings.Count(got.stderr, "\n") != 1 || !strings.Contains(got.stderr, c.want) || !strings.Contains(got.stderr, "runuser -u USER") {
+				if got.Code != 77 || got.Stdout != "" || strings.Count(got.Stderr, "\n") != 1 || !strings.Contains(got.Stderr, c.want) || !strings.Contains(got.Stderr, "runuser -u USER") {
 					t.Errorf("%s: %+v", verb, got)
 				}
 			}
 			var st unix.Stat_t
-			err := unix.Stat(r.dir+"/sessions/.cleanup", &st)
+			err := unix.Stat(r.Dir+"/sessions/.cleanup", &st)
 			switch {
 			case c.want != "":
 				if err != unix.ENOENT {
@@ -241,12 +243,12 @@ func TestOwnerGroup(t *testing.T) {
 func TestRequestStaysRoot(t *testing.T) {
 	needRoot(t)
 	r := givenAway(t, 10, webUser, webGroup)
-	got := r.with("CGISESSION_ADOPT_ID="+visitor).call(t, "set", "a=1")
-	if got.code != 77 || !strings.Contains(got.stderr, "belongs to user 33, not to 0") {
+	got := r.with("CGISESSION_ADOPT_ID="+cmdtest.Visitor).Call(t, "set", "a=1")
+	if got.Code != 77 || !strings.Contains(got.Stderr, "belongs to user 33, not to 0") {
 		t.Errorf("%+v", got)
 	}
-	got = r.with("CGISESSION_ADOPT_ID="+visitor).call(t, "run", "id", "-u")
-	if got.code != 77 {
+	got = r.with("CGISESSION_ADOPT_ID="+cmdtest.Visitor).Call(t, "run", "id", "-u")
+	if got.Code != 77 {
 		t.Errorf("%+v", got)
 	}
 }
@@ -257,14 +259,14 @@ func TestDoctorLockOnceOfRoot(t *testing.T) {
 	needRoot(t)
 	needStrace(t)
 	r := begin(t, `{}`)
-	if got := r.call(t, "cleanup", "--timeout", "1h"); got.code != 0 {
+	if got := r.Call(t, "cleanup", "--timeout", "1h"); got.Code != 0 {
 		t.Fatalf("%+v", got)
 	}
 	trace := filepath.Join(t.TempDir(), "trace")
-	got := finish(t, as(t, r.command(program, "doctor"), "strace", "-f", "-qq", "-o", trace, "-e", "trace=%file,%creds"))
+	got := cmdtest.Finish(t, as(t, r.Command(cmdtest.Program, "doctor"), "strace", "-f", "-qq", "-o", trace, "-e", "trace=%file,%creds"))
 	text, err := os.ReadFile(trace)
 	must(t, err)
-	if got.code != 0 || strings.Contains(string(text), `"/tmp/cgisession-0"`) || !regexp.MustCompile(`execve\("/proc/self/exe"`).Match(text) {
+	if got.Code != 0 || strings.Contains(string(text), `"/tmp/cgisession-0"`) || !regexp.MustCompile(`execve\("/proc/self/exe"`).Match(text) {
 		t.Errorf("%+v\n%s", got, text)
 	}
 }
@@ -296,15 +298,15 @@ func TestDoctorMisnamed(t *testing.T) {
 		must(t, os.RemoveAll(c.dir))
 		must(t, os.Mkdir(c.dir, 0o700))
 		must(t, os.Chown(c.dir, c.uid, c.uid))
-		r := request{dir: tmp}.with("CGISESSION_DATA_DIR=").with("TMPDIR=" + tmp).with("CGISESSION_TIMEOUT=1h")
-		command := r.command(program, append(argv{"doctor"}, c.options...)...)
+		r := in(tmp).with("CGISESSION_DATA_DIR=").with("TMPDIR=" + tmp).with("CGISESSION_TIMEOUT=1h")
+		command := r.Command(cmdtest.Program, append(argv{"doctor"}, c.options...)...)
 		if c.asUser != 0 {
-			command = r.command(reachable(t), append(argv{"doctor"}, c.options...)...)
+			command = r.Command(reachable(t), append(argv{"doctor"}, c.options...)...)
 			command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(c.asUser), Gid: uint32(c.asUser)}}
 		}
-		got := finish(t, command)
-		problem := regexp.MustCompile(`(?m)^problem +directory: .*`).FindString(got.stdout)
-		if (problem != "") != c.wrong || c.wrong && got.code != 1 || strings.Contains(got.stdout, "alone") == c.wrong {
+		got := cmdtest.Finish(t, command)
+		problem := regexp.MustCompile(`(?m)^problem +directory: .*`).FindString(got.Stdout)
+		if (problem != "") != c.wrong || c.wrong && got.Code != 1 || strings.Contains(got.Stdout, "alone") == c.wrong {
 			t.Errorf("%s: %+v", c.what, got)
 		}
 		must(t, os.RemoveAll(c.dir))
@@ -315,7 +317,7 @@ func TestDoctorMisnamed(t *testing.T) {
 func reachable(t *testing.T) string {
 	t.Helper()
 	path := open(t) + "/cgisession"
-	must(t, os.Link(program, path))
+	must(t, os.Link(cmdtest.Program, path))
 	return path
 }
 

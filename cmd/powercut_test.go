@@ -16,6 +16,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"cgisession/cmd/cmdtest"
 )
 
 // A disk is a file system of its own, in a file on a loop device, whose power
@@ -88,12 +90,12 @@ func (d *disk) dies() bool { return d.kind != "btrfs" }
 
 // request returns a request with its sessions on the disk.
 func (d *disk) request(t *testing.T) request {
-	return request{dir: t.TempDir()}.with("CGISESSION_DATA_DIR=" + d.mount + "/sessions")
+	return in(t.TempDir()).with("CGISESSION_DATA_DIR=" + d.mount + "/sessions")
 }
 
 // files returns the sessions' files on the disk that hold data.
 func (d *disk) files(t *testing.T) []string {
-	live, _ := request{dir: d.mount}.files(t)
+	live, _ := in(d.mount).files(t)
 	return live
 }
 
@@ -206,12 +208,12 @@ func newLoad(t *testing.T, d *disk, durable bool) *load {
 		if c.large {
 			data = `{"n":0,"filling":"` + strings.Repeat("z", 6000) + `"}`
 		}
-		if got := l.with("CGISESSION_ADOPT_ID="+c.id).give(t, data, "save"); got.code != 0 {
+		if got := l.with("CGISESSION_ADOPT_ID="+c.id).Give(t, data, "save"); got.Code != 0 {
 			t.Fatalf("%+v", got)
 		}
 		l.counters = append(l.counters, c)
 	}
-	l.wandering = newIDs(l.call(t, "set", "wanders=yes").stdout)
+	l.wandering = cmdtest.NewIDs(l.Call(t, "set", "wanders=yes").Stdout)
 	if len(l.wandering) != 1 {
 		t.Fatal("no session to move about")
 	}
@@ -223,8 +225,8 @@ func (l *load) as(id string) request { return l.with("CGISESSION_ID=" + id) }
 // acknowledge notes that a call ended well; else the load ends. It also ends at
 // the cut: what ends well then, where a machine without power would stand still,
 // proves nothing.
-func (l *load) acknowledge(got ended) bool {
-	if got.code != 0 || l.stop.Load() {
+func (l *load) acknowledge(got cmdtest.Ended) bool {
+	if got.Code != 0 || l.stop.Load() {
 		return false
 	}
 	l.acknowledged.Add(1)
@@ -233,28 +235,28 @@ func (l *load) acknowledge(got ended) bool {
 
 func (l *load) count(t *testing.T, c *counter) {
 	for !l.stop.Load() {
-		got := l.as(c.id).call(t, "incr", "n")
+		got := l.as(c.id).Call(t, "incr", "n")
 		if !l.acknowledge(got) {
 			return
 		}
-		c.n, _ = strconv.Atoi(strings.TrimSpace(got.stdout))
+		c.n, _ = strconv.Atoi(strings.TrimSpace(got.Stdout))
 	}
 }
 
 func (l *load) wander(t *testing.T) {
 	for !l.stop.Load() {
-		got := l.as(l.wandering[len(l.wandering)-1]).call(t, "regenerate")
+		got := l.as(l.wandering[len(l.wandering)-1]).Call(t, "regenerate")
 		if !l.acknowledge(got) {
 			return
 		}
-		l.wandering = append(l.wandering, newIDs(got.stdout)...)
+		l.wandering = append(l.wandering, cmdtest.NewIDs(got.Stdout)...)
 	}
 }
 
 func (l *load) logOut(t *testing.T) {
 	for !l.stop.Load() {
-		ids := newIDs(l.call(t, "set", "logged=in").stdout)
-		if len(ids) != 1 || !l.acknowledge(l.as(ids[0]).call(t, "invalidate", "--expire")) {
+		ids := cmdtest.NewIDs(l.Call(t, "set", "logged=in").Stdout)
+		if len(ids) != 1 || !l.acknowledge(l.as(ids[0]).Call(t, "invalidate", "--expire")) {
 			return
 		}
 		l.loggedOut = append(l.loggedOut, ids[0])
@@ -266,11 +268,11 @@ const newcomer = `{"new":"comer"}`
 
 func (l *load) welcome(t *testing.T) {
 	for !l.stop.Load() {
-		got := l.give(t, newcomer, "set")
+		got := l.Give(t, newcomer, "set")
 		if !l.acknowledge(got) {
 			return
 		}
-		l.welcomed = append(l.welcomed, newIDs(got.stdout)...)
+		l.welcomed = append(l.welcomed, cmdtest.NewIDs(got.Stdout)...)
 	}
 }
 
@@ -278,34 +280,34 @@ func (l *load) welcome(t *testing.T) {
 func (l *load) check(t *testing.T) {
 	t.Helper()
 	for _, c := range l.counters {
-		got := l.as(c.id).call(t, "get", "n")
-		n, err := strconv.Atoi(strings.TrimSpace(got.stdout))
+		got := l.as(c.id).Call(t, "get", "n")
+		n, err := strconv.Atoi(strings.TrimSpace(got.Stdout))
 		least := 0
 		if l.durable {
 			least = c.n
 		}
 		// The change under way when the power went may be there too.
-		if got.code != 0 || err != nil || n < least || n > c.n+1 {
+		if got.Code != 0 || err != nil || n < least || n > c.n+1 {
 			t.Errorf("a counter at %d, acknowledged at %d: %+v", n, c.n, got)
 		}
-		if c.large && l.durable && len(l.as(c.id).call(t, "get", "--raw", "filling").stdout) != 6001 {
+		if c.large && l.durable && len(l.as(c.id).Call(t, "get", "--raw", "filling").Stdout) != 6001 {
 			t.Error("a large session lost data")
 		}
 	}
 	for _, id := range l.loggedOut {
-		if got := l.as(id).call(t, "get"); got.code != 1 {
+		if got := l.as(id).Call(t, "get"); got.Code != 1 {
 			t.Errorf("a session that was logged out is back: %+v", got)
 		}
 	}
 	for _, id := range l.welcomed {
-		got := l.as(id).call(t, "get")
-		missing := got.code == 1 && !l.durable // it is younger than what the disk has
-		if got.stdout != newcomer+"\n" && !missing {
+		got := l.as(id).Call(t, "get")
+		missing := got.Code == 1 && !l.durable // it is younger than what the disk has
+		if got.Stdout != newcomer+"\n" && !missing {
 			t.Errorf("a new session: %+v", got)
 		}
 	}
 	l.checkWandering(t)
-	request{dir: l.disk.mount}.checkWhole(t, "power cut under load")
+	in(l.disk.mount).checkWhole(t, "power cut under load")
 	t.Logf("%d changes, %d moves, %d log-outs, %d new sessions before the cut",
 		l.acknowledged.Load(), len(l.wandering)-1, len(l.loggedOut), len(l.welcomed))
 }
@@ -316,13 +318,13 @@ func (l *load) checkWandering(t *testing.T) {
 	t.Helper()
 	last := len(l.wandering) - 1
 	for _, id := range l.wandering[:last] {
-		if got := l.as(id).call(t, "get"); got.code != 1 {
+		if got := l.as(id).Call(t, "get"); got.Code != 1 {
 			t.Errorf("an id that was given up reaches a session: %+v", got)
 		}
 	}
 	found := 0
 	for _, path := range l.disk.files(t) {
-		if strings.Contains(l.call(t, "show", "--data", filepath.Base(path)).stdout, "wanders") {
+		if strings.Contains(l.Call(t, "show", "--data", filepath.Base(path)).Stdout, "wanders") {
 			found++
 		}
 	}
@@ -407,8 +409,8 @@ func (d *disk) prepareOn(t *testing.T, p prepared) (r, sees request) {
 	sees = p.restoreIn(t, d.mount)
 	unix.Sync()
 	r = d.request(t)
-	r.env = append(r.env, sees.env...)
-	return r, request{dir: d.mount}
+	r.Env = append(r.Env, sees.Env...)
+	return r, in(d.mount)
 }
 
 // maxKills bounds how often a victim is killed until it is at the right call:
@@ -430,7 +432,7 @@ func cutAfter(t *testing.T, d *disk, p prepared, at cutPoint) {
 				changes++
 			}
 		}
-		if got.code != 128+9 || changes != at.changes {
+		if got.Code != 128+9 || changes != at.changes {
 			continue
 		}
 		d.cut(t)
@@ -451,11 +453,11 @@ func cutAtEnd(t *testing.T, d *disk, p prepared, durable bool) {
 	if durable {
 		r = r.with("CGISESSION_DURABLE=1")
 	}
-	c := r.command(program, p.args...)
+	c := r.Command(cmdtest.Program, p.args...)
 	c.Stdin = strings.NewReader(p.stdin)
-	got := finish(t, c)
+	got := cmdtest.Finish(t, c)
 	d.cut(t)
-	if got.code != 0 {
+	if got.Code != 0 {
 		t.Fatalf("%s: %+v", p.name, got)
 	}
 	d.restart(t)
@@ -480,18 +482,18 @@ const neverStored = "it was cut short, or the writer of its first version crashe
 // checkWhole checks that no file is garbage, and that the next request works.
 func (r request) checkWhole(t *testing.T, where string) {
 	t.Helper()
-	if _, err := os.Lstat(r.dir + "/sessions"); err == nil {
-		doctor := r.call(t, "doctor", "--deep")
-		if !strings.Contains(doctor.stdout, " read, ") {
+	if _, err := os.Lstat(r.Dir + "/sessions"); err == nil {
+		doctor := r.Call(t, "doctor", "--deep")
+		if !strings.Contains(doctor.Stdout, " read, ") {
 			t.Errorf("%s: doctor has not read the sessions: %+v", where, doctor)
 		}
-		for _, line := range garbage.FindAllString(doctor.stdout, -1) {
+		for _, line := range garbage.FindAllString(doctor.Stdout, -1) {
 			if !strings.Contains(line, neverStored) {
 				t.Errorf("%s: garbage: %s", where, line)
 			}
 		}
 	}
-	if got := r.with("CGISESSION_ADOPT_ID="+visitor).call(t, "set", "works=yes"); got.code != 0 {
+	if got := r.with("CGISESSION_ADOPT_ID="+cmdtest.Visitor).Call(t, "set", "works=yes"); got.Code != 0 {
 		t.Errorf("%s: the next request fails: %+v", where, got)
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"cgisession/cmd/cmdtest"
 )
 
 // A crowd is a session that many processes are at, by all ids that lead to it.
@@ -25,7 +27,7 @@ type crowd struct {
 
 func newCrowd(t *testing.T, data string) *crowd {
 	t.Helper()
-	c := &crowd{request: begin(t, data), ids: []string{visitor}, calls: make(map[int]int)}
+	c := &crowd{request: begin(t, data), ids: []string{cmdtest.Visitor}, calls: make(map[int]int)}
 	c.ended.L = &c.mu
 	return c
 }
@@ -47,9 +49,9 @@ func (c *crowd) as(n int, call func(id string)) {
 }
 
 // change runs the program on the session, by its id or one of the three before.
-func (c *crowd) change(t *testing.T, n int, args ...string) (got ended) {
+func (c *crowd) change(t *testing.T, n int, args ...string) (got cmdtest.Ended) {
 	t.Helper()
-	c.as(n%4, func(id string) { got = c.bound(id).call(t, args...) })
+	c.as(n%4, func(id string) { got = c.bound(id).Call(t, args...) })
 	return got
 }
 
@@ -63,9 +65,9 @@ func (c *crowd) regenerate(t *testing.T) {
 	}
 	id := c.ids[len(c.ids)-1]
 	c.mu.Unlock()
-	got := c.bound(id).call(t, "regenerate", "--grace", "1m")
-	next := newIDs(got.stdout)
-	if got.code != 0 || len(next) != 1 {
+	got := c.bound(id).Call(t, "regenerate", "--grace", "1m")
+	next := cmdtest.NewIDs(got.Stdout)
+	if got.Code != 0 || len(next) != 1 {
 		t.Errorf("regenerate: %+v", got)
 		return
 	}
@@ -101,9 +103,9 @@ func reading(t *testing.T, c *crowd) func() {
 	last := struct{ version, n, keys int }{}
 	return func() {
 		c.as(1, func(id string) {
-			got := c.bound(id).call(t, "info", "--no-lock")
+			got := c.bound(id).Call(t, "info", "--no-lock")
 			var info struct{ Version int }
-			if err := json.Unmarshal([]byte(got.stdout), &info); err != nil || got.code != 0 {
+			if err := json.Unmarshal([]byte(got.Stdout), &info); err != nil || got.Code != 0 {
 				t.Errorf("info: %v: %+v", err, got)
 			}
 			if info.Version < last.version {
@@ -111,9 +113,9 @@ func reading(t *testing.T, c *crowd) func() {
 			}
 			last.version = info.Version
 
-			got = c.bound(id).call(t, "get", "--no-lock")
+			got = c.bound(id).Call(t, "get", "--no-lock")
 			var data map[string]int
-			if err := json.Unmarshal([]byte(got.stdout), &data); err != nil || got.code != 0 {
+			if err := json.Unmarshal([]byte(got.Stdout), &data); err != nil || got.Code != 0 {
 				t.Errorf("get: %v: %+v", err, got)
 			}
 			if data["n"] < last.n || len(data) < last.keys {
@@ -129,8 +131,8 @@ func reading(t *testing.T, c *crowd) func() {
 func deletingOld(t *testing.T, c *crowd) func() {
 	return func() {
 		const old = "old-old-old-old-old-old-old-old"
-		other := request{dir: c.dir}
-		if got := other.call(t, "load", "--adopt-id", old); got.code != 0 {
+		other := in(c.Dir)
+		if got := other.Call(t, "load", "--adopt-id", old); got.Code != 0 {
 			t.Errorf("old session: %+v", got)
 		}
 		hoursAgo := time.Now().Add(-2 * time.Hour)
@@ -138,7 +140,7 @@ func deletingOld(t *testing.T, c *crowd) func() {
 			t.Error(err)
 		}
 		// It complains if a file goes before it gets there.
-		finish(t, exec.Command("find", c.dir+"/sessions", "-type", "f", "-mmin", "+60", "-delete"))
+		cmdtest.Finish(t, exec.Command("find", c.Dir+"/sessions", "-type", "f", "-mmin", "+60", "-delete"))
 		if _, err := os.Stat(c.file(old)); err == nil {
 			t.Error("find has left an old session")
 		}
@@ -163,7 +165,7 @@ func (c *crowd) among(t *testing.T, with company, n, rounds int, work func(worke
 			}
 		})
 	}
-	atOnce(n, func(worker int) {
+	cmdtest.AtOnce(n, func(worker int) {
 		for round := range rounds {
 			work(worker, round)
 		}
@@ -178,8 +180,8 @@ func (c *crowd) last(t *testing.T) (data map[string]int) {
 	if live, _ := c.files(t); len(live) != 1 {
 		t.Errorf("%d files hold a session, want 1", len(live))
 	}
-	got := c.bound(c.ids[len(c.ids)-1]).call(t, "get")
-	if err := json.Unmarshal([]byte(got.stdout), &data); err != nil || got.code != 0 {
+	got := c.bound(c.ids[len(c.ids)-1]).Call(t, "get")
+	if err := json.Unmarshal([]byte(got.Stdout), &data); err != nil || got.Code != 0 {
 		t.Errorf("get: %v: %+v", err, got)
 	}
 	return data
@@ -190,14 +192,14 @@ func TestIncr(t *testing.T) {
 	for _, in := range companies {
 		t.Run(in.name, func(t *testing.T) {
 			c := newCrowd(t, `{}`)
-			processes, rounds := 8, full(25, 500)
+			processes, rounds := 8, cmdtest.Full(25, 500)
 			sums := make([][]string, processes)
 			c.among(t, in.company, processes, rounds, func(worker, round int) {
 				got := c.change(t, round, "incr", "n")
-				if got.code != 0 {
+				if got.Code != 0 {
 					t.Errorf("incr: %+v", got)
 				}
-				sums[worker] = append(sums[worker], strings.TrimSpace(got.stdout))
+				sums[worker] = append(sums[worker], strings.TrimSpace(got.Stdout))
 			})
 			total := processes * rounds
 			if data := c.last(t); data["n"] != total {
@@ -224,11 +226,11 @@ func TestSet(t *testing.T) {
 	for _, in := range companies {
 		t.Run(in.name, func(t *testing.T) {
 			c := newCrowd(t, `{}`)
-			processes, rounds := 20, full(5, 100)
+			processes, rounds := 20, cmdtest.Full(5, 100)
 			want := make(map[string]int)
 			c.among(t, in.company, processes, rounds, func(worker, round int) {
 				got := c.change(t, round, "set", fmt.Sprintf("key%d-%d:=%d", worker, round, round))
-				if got != (ended{}) {
+				if got != (cmdtest.Ended{}) {
 					t.Errorf("set: %+v", got)
 				}
 			})
@@ -260,7 +262,7 @@ const (
 
 var duties = []duty{
 	{"incr", func(t *testing.T, r request, worker, round int) {
-		if got := r.call(t, "incr", "sum", "--by", "0.5"); got.code != 0 {
+		if got := r.Call(t, "incr", "sum", "--by", "0.5"); got.Code != 0 {
 			t.Errorf("incr: %+v", got)
 		}
 	}, func(data map[string]any) bool {
@@ -268,7 +270,7 @@ var duties = []duty{
 	}},
 
 	{"append", func(t *testing.T, r request, worker, round int) {
-		if got := r.call(t, "append", "list", strconv.Itoa(worker*dutyRounds+round)); got.code != 0 {
+		if got := r.Call(t, "append", "list", strconv.Itoa(worker*dutyRounds+round)); got.Code != 0 {
 			t.Errorf("append: %+v", got)
 		}
 	}, func(data map[string]any) bool { // each number once, those of a process in order
@@ -288,11 +290,11 @@ var duties = []duty{
 	}},
 
 	{"pop", func(t *testing.T, r request, worker, round int) {
-		got := r.call(t, "pop", fmt.Sprintf("pop%d", round))
+		got := r.Call(t, "pop", fmt.Sprintf("pop%d", round))
 		switch got {
-		case ended{stdout: strconv.Itoa(round) + "\n"}:
-			r.call(t, "incr", "popped")
-		case ended{code: 1}: // another process was first
+		case cmdtest.Ended{Stdout: strconv.Itoa(round) + "\n"}:
+			r.Call(t, "incr", "popped")
+		case cmdtest.Ended{Code: 1}: // another process was first
 		default:
 			t.Errorf("pop: %+v", got)
 		}
@@ -302,12 +304,12 @@ var duties = []duty{
 
 	{"set", func(t *testing.T, r request, worker, round int) {
 		number := strconv.Itoa(worker*dutyRounds + round)
-		if got := r.call(t, "set", "left:="+number, "right:="+number); got != (ended{}) {
+		if got := r.Call(t, "set", "left:="+number, "right:="+number); got != (cmdtest.Ended{}) {
 			t.Errorf("set: %+v", got)
 		}
 		var pair struct{ Left, Right int }
-		got := r.call(t, "get", "left", "right")
-		if err := json.Unmarshal([]byte(got.stdout), &pair); err != nil || pair.Left != pair.Right {
+		got := r.Call(t, "get", "left", "right")
+		if err := json.Unmarshal([]byte(got.Stdout), &pair); err != nil || pair.Left != pair.Right {
 			t.Errorf("one change of two keys was read as: %+v", got)
 		}
 	}, func(data map[string]any) bool {
@@ -316,7 +318,7 @@ var duties = []duty{
 
 	{"unset", func(t *testing.T, r request, worker, round int) {
 		key := fmt.Sprintf("unset%d-%d", worker, round)
-		if got := r.call(t, "unset", key, "not-there"); got != (ended{}) {
+		if got := r.Call(t, "unset", key, "not-there"); got != (cmdtest.Ended{}) {
 			t.Errorf("unset: %+v", got)
 		}
 	}, func(data map[string]any) bool {
@@ -332,7 +334,7 @@ var duties = []duty{
 		const add = `read -r data
 			n=${data#*\"edited\":} n=${n%%[,\}]*}
 			printf %s "${data%%\"edited\":*}\"edited\":$((n + 1))${data#*\"edited\":$n}"`
-		if got := r.call(t, "edit", "sh", "-c", add); got != (ended{}) {
+		if got := r.Call(t, "edit", "sh", "-c", add); got != (cmdtest.Ended{}) {
 			t.Errorf("edit: %+v", got)
 		}
 	}, func(data map[string]any) bool {
@@ -360,19 +362,19 @@ func dutyData(t *testing.T) string {
 func TestAtomic(t *testing.T) {
 	run := func(t *testing.T, duties []duty) {
 		r := begin(t, dutyData(t))
-		atOnce(len(duties)*dutyProcesses, func(i int) {
+		cmdtest.AtOnce(len(duties)*dutyProcesses, func(i int) {
 			for round := range dutyRounds {
 				duties[i%len(duties)].work(t, r, i/len(duties), round)
 			}
 		})
-		got := r.call(t, "get")
+		got := r.Call(t, "get")
 		var data map[string]any
-		if err := json.Unmarshal([]byte(got.stdout), &data); err != nil {
+		if err := json.Unmarshal([]byte(got.Stdout), &data); err != nil {
 			t.Fatalf("get: %v: %+v", err, got)
 		}
 		for _, d := range duties {
 			if !d.done(data) {
-				t.Errorf("%s: changes are missing in %s", d.verb, got.stdout)
+				t.Errorf("%s: changes are missing in %s", d.verb, got.Stdout)
 			}
 		}
 	}
@@ -387,33 +389,33 @@ func TestAtomic(t *testing.T) {
 func TestSaveIfVersion(t *testing.T) {
 	r := begin(t, `{"n":0}`)
 	const processes, times = 4, 5
-	atOnce(processes, func(worker int) {
+	cmdtest.AtOnce(processes, func(worker int) {
 		for range times {
 			for tries := 1; ; tries++ {
 				var loaded struct {
 					Version int
 					Data    struct{ N int }
 				}
-				got := r.call(t, "load", "--json")
-				if err := json.Unmarshal([]byte(got.stdout), &loaded); err != nil {
+				got := r.Call(t, "load", "--json")
+				if err := json.Unmarshal([]byte(got.Stdout), &loaded); err != nil {
 					t.Errorf("load: %v: %+v", err, got)
 					return
 				}
-				got = r.give(t, fmt.Sprintf(`{"n":%d}`, loaded.Data.N+1), "save", "--if-version", strconv.Itoa(loaded.Version))
-				if got.code == 0 {
+				got = r.Give(t, fmt.Sprintf(`{"n":%d}`, loaded.Data.N+1), "save", "--if-version", strconv.Itoa(loaded.Version))
+				if got.Code == 0 {
 					break
 				}
 				// Each refusal is another's success.
-				if got.code != 11 || got.stdout != "" || tries > processes*times {
+				if got.Code != 11 || got.Stdout != "" || tries > processes*times {
 					t.Errorf("save, try %d: %+v", tries, got)
 					return
 				}
 			}
 		}
 	})
-	got := r.call(t, "load", "--json")
+	got := r.Call(t, "load", "--json")
 	version, n := strconv.Itoa(1+processes*times), strconv.Itoa(processes*times)
-	if !strings.Contains(got.stdout, `"version":`+version+`,`) || !strings.Contains(got.stdout, `"data":{"n":`+n+`}`) {
+	if !strings.Contains(got.Stdout, `"version":`+version+`,`) || !strings.Contains(got.Stdout, `"data":{"n":`+n+`}`) {
 		t.Errorf("want version %s and n %s: %+v", version, n, got)
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"cgisession/cmd/cmdtest"
 )
 
 // A snippet is a block of code in the README.
@@ -107,7 +109,7 @@ func greets(t *testing.T, code string) {
 
 // countsUnderRun: the kernel finds the program where the first line says.
 func countsUnderRun(t *testing.T, code string) {
-	b := serve(t, strings.Replace(code, "#!/usr/local/bin/cgisession ", "#!"+program+" ", 1))
+	b := serve(t, strings.Replace(code, "#!/usr/local/bin/cgisession ", "#!"+cmdtest.Program+" ", 1))
 	b.get(t, "visit 1")
 	b.get(t, "visit 2")
 	b.again(t).get(t, "visit 1")
@@ -116,14 +118,14 @@ func countsUnderRun(t *testing.T, code string) {
 
 // keepsText: whatever the client sends is stored and found as it is.
 func keepsText(t *testing.T, code string) {
-	for _, word := range clientFlags(full(7, 2)) {
-		r := begin(t, `{}`).client(visitor)
+	for _, word := range clientFlags(cmdtest.Full(7, 2)) {
+		r := begin(t, `{}`).client(cmdtest.Visitor)
 		for _, name := range []string{"name", "field", "text", "token"} {
 			r = r.with(name + "=" + word)
 		}
-		got := finish(t, r.command("sh", "-c", code))
-		ids := newIDs(got.stdout)
-		if want := "1\n" + word + "\nSet-Cookie: "; !strings.HasPrefix(got.stdout, want) || got.stderr != "" || got.code != 1 || len(ids) != 1 {
+		got := cmdtest.Finish(t, r.Command("sh", "-c", code))
+		ids := cmdtest.NewIDs(got.Stdout)
+		if want := "1\n" + word + "\nSet-Cookie: "; !strings.HasPrefix(got.Stdout, want) || got.Stderr != "" || got.Code != 1 || len(ids) != 1 {
 			t.Fatalf("%q: %+v", word, got)
 		}
 		wantData(t, r.client(ids[0]), map[string]any{"name": word, word: word, "log": []any{word}})
@@ -225,10 +227,10 @@ func locksInShell(t *testing.T, code string) {
 		t.Run(shell, func(t *testing.T) {
 			needs(t, shell)
 			r := begin(t, `{"n":1}`)
-			atOnce(snippetCrowd, func(int) {
+			cmdtest.AtOnce(snippetCrowd, func(int) {
 				// What follows is not under the lock any more, and says whether it could be taken.
-				got := finish(t, r.command(shell, "-e", "-c", code+"\ncgisession lock true; echo \"free ${CGISESSION_LOCK_FD-}\""))
-				if got != (ended{stdout: "free \n"}) {
+				got := cmdtest.Finish(t, r.Command(shell, "-e", "-c", code+"\ncgisession lock true; echo \"free ${CGISESSION_LOCK_FD-}\""))
+				if got != (cmdtest.Ended{Stdout: "free \n"}) {
 					t.Errorf("%+v", got)
 				}
 			})
@@ -242,9 +244,9 @@ func locksInPerl(t *testing.T, code string) {
 	needs(t, "perl")
 	r := begin(t, `{"n":1}`)
 	double := "\nchomp(my $n = `cgisession get n`);\nexit(system('cgisession', 'set', 'n:=' . 2 * $n) >> 8);\n"
-	atOnce(snippetCrowd, func(int) {
-		got := finish(t, r.command("perl", "-Mstrict", "-w", "-e", code+double))
-		if got != (ended{}) {
+	cmdtest.AtOnce(snippetCrowd, func(int) {
+		got := cmdtest.Finish(t, r.Command("perl", "-Mstrict", "-w", "-e", code+double))
+		if got != (cmdtest.Ended{}) {
 			t.Errorf("%+v", got)
 		}
 	})
@@ -253,7 +255,7 @@ func locksInPerl(t *testing.T, code string) {
 
 func checkNumber(t *testing.T, r request, want int) {
 	t.Helper()
-	if got := r.call(t, "get", "n"); got.stdout != strconv.Itoa(want)+"\n" {
-		t.Errorf("n is %q, want %d: an update was lost", got.stdout, want)
+	if got := r.Call(t, "get", "n"); got.Stdout != strconv.Itoa(want)+"\n" {
+		t.Errorf("n is %q, want %d: an update was lost", got.Stdout, want)
 	}
 }

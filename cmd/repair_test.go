@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"cgisession/cmd/cmdtest"
 )
 
 // A rigged directory is one that other users could get at. It has the session of
@@ -30,23 +32,23 @@ const attacker = "attackerattackerattackerattacke"
 // rig makes it, for an owner and a group that the planter is in.
 func rig(t *testing.T, owner int) rigged {
 	t.Helper()
-	r := rigged{request: request{dir: open(t)}, t: t, bin: reachable(t), owner: owner}
-	must(t, os.Chown(r.dir, owner, planter))
+	r := rigged{request: in(open(t)), t: t, bin: reachable(t), owner: owner}
+	must(t, os.Chown(r.Dir, owner, planter))
 	for _, args := range []argv{
-		{"set", "--adopt-id", visitor, "of=victim"},
+		{"set", "--adopt-id", cmdtest.Visitor, "of=victim"},
 		{"regenerate", "--adopt-id", "session-of-ann-1", "--user", "ann"},
 	} {
-		if got := finish(t, asUser(r.command(r.bin, args...), owner)); got.code != 0 {
+		if got := cmdtest.Finish(t, asUser(r.Command(r.bin, args...), owner)); got.Code != 0 {
 			t.Fatalf("%+v", got)
 		}
 	}
-	r.victim = r.file(visitor)
+	r.victim = r.file(cmdtest.Visitor)
 	// Another session whose handle begins with the same two digits.
 	for i := 0; r.prey == "" || filepath.Dir(r.prey) != filepath.Dir(r.victim); i++ {
 		r.prey = r.file(attacker + strconv.Itoa(i))
 		if filepath.Dir(r.prey) == filepath.Dir(r.victim) {
 			id := attacker + strconv.Itoa(i)
-			if got := finish(t, asUser(r.command(r.bin, "set", "--adopt-id", id, "of=attacker"), owner)); got.code != 0 {
+			if got := cmdtest.Finish(t, asUser(r.Command(r.bin, "set", "--adopt-id", id, "of=attacker"), owner)); got.Code != 0 {
 				t.Fatalf("%+v", got)
 			}
 		}
@@ -54,7 +56,7 @@ func rig(t *testing.T, owner int) rigged {
 	return r
 }
 
-func (r rigged) sessions() string { return r.dir + "/sessions" }
+func (r rigged) sessions() string { return r.Dir + "/sessions" }
 
 // open lets the planter in, with the mode: by the group if that may write, else by
 // what all others may.
@@ -71,29 +73,29 @@ func (r rigged) open(path string, mode fs.FileMode) {
 // attack runs a command of a shell as the planter.
 func (r rigged) attack(command string, args ...string) {
 	r.t.Helper()
-	c := r.command("sh", append(argv{"-euc", command, "sh"}, args...)...)
-	if got := finish(r.t, asUser(c, planter)); got.code != 0 {
+	c := r.Command("sh", append(argv{"-euc", command, "sh"}, args...)...)
+	if got := cmdtest.Finish(r.t, asUser(c, planter)); got.Code != 0 {
 		r.t.Fatalf("the attack fails: %+v", got)
 	}
 }
 
 // get is what a request finds at the visitor's id.
-func (r rigged) get() ended {
-	return finish(r.t, asUser(r.client(visitor).command(r.bin, "get", "of"), r.owner))
+func (r rigged) get() cmdtest.Ended {
+	return cmdtest.Finish(r.t, asUser(r.client(cmdtest.Visitor).Command(r.bin, "get", "of"), r.owner))
 }
 
 // repair runs doctor, which must mend all, and then finds no more to mend.
 func (r rigged) repair(asUid int) string {
 	r.t.Helper()
-	got := finish(r.t, asUser(r.command(r.bin, "doctor", "--repair", "--timeout", "1h"), asUid))
-	if got.code != 0 || !strings.Contains(got.stdout, "warning  ") {
+	got := cmdtest.Finish(r.t, asUser(r.Command(r.bin, "doctor", "--repair", "--timeout", "1h"), asUid))
+	if got.Code != 0 || !strings.Contains(got.Stdout, "warning  ") {
 		r.t.Errorf("repair: %+v", got)
 	}
-	again := finish(r.t, asUser(r.command(r.bin, "doctor", "--deep", "--timeout", "1h"), asUid))
-	if again.code != 0 || regexp.MustCompile(`(?m)^warning +(directory|session|index)`).MatchString(again.stdout) {
+	again := cmdtest.Finish(r.t, asUser(r.Command(r.bin, "doctor", "--deep", "--timeout", "1h"), asUid))
+	if again.Code != 0 || regexp.MustCompile(`(?m)^warning +(directory|session|index)`).MatchString(again.Stdout) {
 		r.t.Errorf("after the repair: %+v", again)
 	}
-	return got.stdout
+	return got.Stdout
 }
 
 // texts returns how often each content is in the files of sessions and of what
@@ -140,7 +142,7 @@ func TestRepairOpen(t *testing.T) {
 		}, steal},
 	}
 	for name, h := range holes {
-		for _, mode := range openModes[:full(4, len(openModes))] {
+		for _, mode := range openModes[:cmdtest.Full(4, len(openModes))] {
 			for _, by := range []int{0, other} {
 				t.Run(fmt.Sprintf("%s/%v/repaired by %d", name, mode, by), func(t *testing.T) {
 					t.Parallel()
@@ -150,11 +152,11 @@ func TestRepairOpen(t *testing.T) {
 						h.attack(r)
 					}
 					before := texts(t, r.sessions())
-					if got := r.get(); got.code != 77 {
+					if got := r.get(); got.Code != 77 {
 						t.Errorf("before: %+v", got)
 					}
 					said := r.repair(by)
-					if got := r.get(); got.code != 1 {
+					if got := r.get(); got.Code != 1 {
 						t.Errorf("after: %+v\n%s", got, said)
 					}
 					if after := texts(t, r.sessions()); !maps.Equal(after, before) {
@@ -163,11 +165,11 @@ func TestRepairOpen(t *testing.T) {
 					if !strings.Contains(said, ".damaged") {
 						t.Errorf("it says %s", said)
 					}
-					list := finish(t, r.command(r.bin, "list", "--user", "ann")).stdout
+					list := cmdtest.Finish(t, r.Command(r.bin, "list", "--user", "ann")).Stdout
 					if kept := name == "shard"; kept != strings.Contains(list, `"ann"`) {
 						t.Errorf("ann has %q", list)
 					}
-					if got := finish(t, asUser(r.command(r.bin, "set", "--adopt-id", visitor, "of=new"), other)); got.code != 0 {
+					if got := cmdtest.Finish(t, asUser(r.Command(r.bin, "set", "--adopt-id", cmdtest.Visitor, "of=new"), other)); got.Code != 0 {
 						t.Errorf("a new session: %+v", got)
 					}
 					private(t, r.sessions())
@@ -205,7 +207,7 @@ func TestRepairModes(t *testing.T) {
 		must(t, os.Chmod(r.victim, mode))
 		said := r.repair(0)
 		got := r.get()
-		if aside && got.code != 1 || !aside && got.stdout != `"victim"`+"\n" {
+		if aside && got.Code != 1 || !aside && got.Stdout != `"victim"`+"\n" {
 			t.Errorf("%v: %+v", mode, got)
 		}
 		if moved := strings.Contains(said, "it is now "+r.sessions()+"/.damaged/"+filepath.Base(r.victim)); moved != aside {
@@ -221,12 +223,12 @@ func TestRepairModes(t *testing.T) {
 		for _, path := range []string{r.sessions(), filepath.Dir(r.victim), r.sessions() + "/.users"} {
 			must(t, os.Chmod(path, mode))
 		}
-		found := finish(t, r.command(r.bin, "doctor"))
-		if found.code != 0 || strings.Count(found.stdout, "\nwarning  directory: ") != 3 {
+		found := cmdtest.Finish(t, r.Command(r.bin, "doctor"))
+		if found.Code != 0 || strings.Count(found.Stdout, "\nwarning  directory: ") != 3 {
 			t.Errorf("%v: %+v", mode, found)
 		}
 		r.repair(0)
-		if got := r.get(); got.stdout != `"victim"`+"\n" {
+		if got := r.get(); got.Stdout != `"victim"`+"\n" {
 			t.Errorf("%v: %+v", mode, got)
 		}
 		private(t, r.sessions())
@@ -257,14 +259,14 @@ func TestRepairIndex(t *testing.T) {
 				r.open(r.sessions()+part, 0o777)
 				r.attack(attack, r.sessions()+part)
 				r.repair(by)
-				if got := r.get(); got.stdout != `"victim"`+"\n" {
+				if got := r.get(); got.Stdout != `"victim"`+"\n" {
 					t.Errorf("%+v", got)
 				}
-				got := finish(t, asUser(r.command(r.bin, "list", "--user", "ann"), other))
-				if got.code != 0 || strings.Count(got.stdout, ` live "ann"`) != 1 {
+				got := cmdtest.Finish(t, asUser(r.Command(r.bin, "list", "--user", "ann"), other))
+				if got.Code != 0 || strings.Count(got.Stdout, ` live "ann"`) != 1 {
 					t.Errorf("ann has %+v", got)
 				}
-				if got := finish(t, asUser(r.command(r.bin, "destroy", "--user", "ann"), other)); got.stdout != "ended 1\n" {
+				if got := cmdtest.Finish(t, asUser(r.Command(r.bin, "destroy", "--user", "ann"), other)); got.Stdout != "ended 1\n" {
 					t.Errorf("%+v", got)
 				}
 			})
@@ -279,21 +281,21 @@ func TestRepairForeignDirectories(t *testing.T) {
 	for _, by := range []int{0, other} {
 		r := rig(t, other)
 		shard := filepath.Dir(r.victim)
-		must(t, os.Rename(shard, r.dir+"/away"))
+		must(t, os.Rename(shard, r.Dir+"/away"))
 		must(t, os.Mkdir(shard, 0o755))
 		must(t, os.Chown(shard, planter, planter))
 		r.repair(by)
-		if got := r.get(); got.code != 1 {
+		if got := r.get(); got.Code != 1 {
 			t.Errorf("%+v", got)
 		}
-		if got := finish(t, asUser(r.command(r.bin, "set", "--adopt-id", visitor, "of=new"), other)); got.code != 0 {
+		if got := cmdtest.Finish(t, asUser(r.Command(r.bin, "set", "--adopt-id", cmdtest.Visitor, "of=new"), other)); got.Code != 0 {
 			t.Errorf("%+v", got)
 		}
 		must(t, os.Remove(r.victim))
 		must(t, os.Mkdir(r.victim, 0o755))
 		must(t, os.Chown(r.victim, planter, planter))
 		r.repair(by)
-		if got := r.get(); got.code != 1 {
+		if got := r.get(); got.Code != 1 {
 			t.Errorf("%+v", got)
 		}
 	}
@@ -313,17 +315,17 @@ func TestRepairUnderWay(t *testing.T) {
 		looked := false
 		got := stoppedAt(t, step, 1, func(int) {
 			looked = true
-			if got := r.get(); got.code != 77 {
+			if got := r.get(); got.Code != 77 {
 				t.Errorf("at %s: %+v", step, got)
 			}
 			if info, err := os.Stat(r.sessions()); err != nil || info.Mode().Perm()&0o013 != 0 {
 				t.Errorf("at %s, others get in: %v, %v", step, info.Mode(), err)
 			}
-		}, r.command(r.bin, "doctor", "--repair"))
-		if !looked || got.code != 0 {
+		}, r.Command(r.bin, "doctor", "--repair"))
+		if !looked || got.Code != 0 {
 			t.Errorf("%s: %+v", step, got)
 		}
-		if got := r.get(); got.code != 1 {
+		if got := r.get(); got.Code != 1 {
 			t.Errorf("after it was stopped at %s: %+v", step, got)
 		}
 	}
@@ -332,16 +334,16 @@ func TestRepairUnderWay(t *testing.T) {
 			r := rig(t, 0)
 			r.open(r.sessions(), 0o777)
 			must(t, os.WriteFile(r.sessions()+"/.cleanup", nil, 0o600))
-			c := r.command(r.bin, "doctor", "--repair")
-			got := finish(t, as(t, c, "strace", "-f", "-qq", "-o", os.DevNull, "-e", "trace="+step, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", step, n)))
-			if got.code != 128+int(syscall.SIGKILL) && got.code != 0 {
+			c := r.Command(r.bin, "doctor", "--repair")
+			got := cmdtest.Finish(t, as(t, c, "strace", "-f", "-qq", "-o", os.DevNull, "-e", "trace="+step, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", step, n)))
+			if got.Code != 128+int(syscall.SIGKILL) && got.Code != 0 {
 				t.Errorf("%s %d: %+v", step, n, got)
 			}
-			if got := r.get(); got.code != 77 && got.code != 1 {
+			if got := r.get(); got.Code != 77 && got.Code != 1 {
 				t.Errorf("killed at %s %d: %+v", step, n, got)
 			}
-			finish(t, r.command(r.bin, "doctor", "--repair"))
-			if got := r.get(); got.code != 1 {
+			cmdtest.Finish(t, r.Command(r.bin, "doctor", "--repair"))
+			if got := r.get(); got.Code != 1 {
 				t.Errorf("killed at %s %d, and repaired: %+v", step, n, got)
 			}
 		}
@@ -355,9 +357,9 @@ func TestRepairIsNamed(t *testing.T) {
 	r := rig(t, 0)
 	for _, path := range []string{r.victim, filepath.Dir(r.victim), r.sessions()} {
 		must(t, os.Chmod(path, 0o777))
-		for _, got := range []ended{r.get(), finish(t, r.command(r.bin, "doctor", "--deep"))} {
-			text := got.stdout + got.stderr
-			if got.code == 0 || !strings.Contains(text, "mode 0777 lets other users in; run cgisession doctor --repair") || strings.Contains(text, "go-rwx") {
+		for _, got := range []cmdtest.Ended{r.get(), cmdtest.Finish(t, r.Command(r.bin, "doctor", "--deep"))} {
+			text := got.Stdout + got.Stderr
+			if got.Code == 0 || !strings.Contains(text, "mode 0777 lets other users in; run cgisession doctor --repair") || strings.Contains(text, "go-rwx") {
 				t.Errorf("%s: %+v", path, got)
 			}
 		}
@@ -368,24 +370,24 @@ func TestRepairIsNamed(t *testing.T) {
 func TestRepairOtherDirectory(t *testing.T) {
 	for _, mode := range []fs.FileMode{0o777 | fs.ModeSticky, 0o777, 0o755} {
 		for _, inside := range []string{"file", "ab.", ".hidden", "ab", "de/index.html"} {
-			r := request{dir: t.TempDir()}
-			must(t, os.MkdirAll(filepath.Dir(r.dir+"/sessions/"+inside), 0o700))
-			must(t, os.WriteFile(r.dir+"/sessions/"+inside, nil, 0o600))
-			must(t, os.Chmod(r.dir+"/sessions", mode))
-			got := r.call(t, "doctor", "--repair")
-			info, err := os.Stat(r.dir + "/sessions")
+			r := in(t.TempDir())
+			must(t, os.MkdirAll(filepath.Dir(r.Dir+"/sessions/"+inside), 0o700))
+			must(t, os.WriteFile(r.Dir+"/sessions/"+inside, nil, 0o600))
+			must(t, os.Chmod(r.Dir+"/sessions", mode))
+			got := r.Call(t, "doctor", "--repair")
+			info, err := os.Stat(r.Dir + "/sessions")
 			must(t, err)
-			if got.code != 1 || !strings.Contains(got.stdout, "it holds no sessions, but something else") || info.Mode() != mode|fs.ModeDir {
+			if got.Code != 1 || !strings.Contains(got.Stdout, "it holds no sessions, but something else") || info.Mode() != mode|fs.ModeDir {
 				t.Errorf("%v, %s: %v, %+v", mode, inside, info.Mode(), got)
 			}
 		}
-		r := request{dir: t.TempDir()}
-		must(t, os.Mkdir(r.dir+"/sessions", 0o700))
-		must(t, os.Chmod(r.dir+"/sessions", mode))
-		if got := r.call(t, "doctor", "--repair"); got.code != 0 {
+		r := in(t.TempDir())
+		must(t, os.Mkdir(r.Dir+"/sessions", 0o700))
+		must(t, os.Chmod(r.Dir+"/sessions", mode))
+		if got := r.Call(t, "doctor", "--repair"); got.Code != 0 {
 			t.Errorf("empty, %v: %+v", mode, got)
 		}
-		if info, err := os.Stat(r.dir + "/sessions"); err != nil || info.Mode() != 0o700|fs.ModeDir {
+		if info, err := os.Stat(r.Dir + "/sessions"); err != nil || info.Mode() != 0o700|fs.ModeDir {
 			t.Errorf("empty, %v: %v", mode, info.Mode())
 		}
 	}
@@ -400,20 +402,20 @@ func TestRepairIndexReplaced(t *testing.T) {
 		"FIFO":      func(path string) error { return syscall.Mkfifo(path, 0o600) },
 		"no access": func(path string) error { return os.Mkdir(path, 0) },
 	} {
-		r := request{dir: t.TempDir()}
-		if got := r.call(t, "regenerate", "--adopt-id", visitor, "--user", "ann"); got.code != 0 {
+		r := in(t.TempDir())
+		if got := r.Call(t, "regenerate", "--adopt-id", cmdtest.Visitor, "--user", "ann"); got.Code != 0 {
 			t.Fatalf("%+v", got)
 		}
-		index := r.dir + "/sessions/.users"
+		index := r.Dir + "/sessions/.users"
 		must(t, os.RemoveAll(index))
 		must(t, put(index))
-		if found := r.call(t, "doctor"); strings.Count(found.stdout, "/.users") > 1 {
+		if found := r.Call(t, "doctor"); strings.Count(found.Stdout, "/.users") > 1 {
 			t.Errorf("%s: %+v", name, found)
 		}
-		if got := r.call(t, "doctor", "--repair"); got.code != 0 {
+		if got := r.Call(t, "doctor", "--repair"); got.Code != 0 {
 			t.Errorf("%s: %+v", name, got)
 		}
-		if got := r.call(t, "list", "--user", "ann"); strings.Count(got.stdout, ` live "ann"`) != 1 {
+		if got := r.Call(t, "list", "--user", "ann"); strings.Count(got.Stdout, ` live "ann"`) != 1 {
 			t.Errorf("%s: ann has %+v", name, got)
 		}
 	}
@@ -432,9 +434,9 @@ func TestRepairIndexKilled(t *testing.T) {
 			r.open(r.sessions()+"/.users", 0o711)
 			r.open(part, 0o777)
 			r.attack(`for f in "$1"/*; do rm "$f"; : >"$f"; done`, part)
-			c := r.command(r.bin, "doctor", "--repair")
-			finish(t, as(t, c, "strace", "-f", "-qq", "-o", os.DevNull, "-e", "trace="+step, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", step, n)))
-			finish(t, r.command(r.bin, "doctor", "--repair"))
+			c := r.Command(r.bin, "doctor", "--repair")
+			cmdtest.Finish(t, as(t, c, "strace", "-f", "-qq", "-o", os.DevNull, "-e", "trace="+step, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", step, n)))
+			cmdtest.Finish(t, r.Command(r.bin, "doctor", "--repair"))
 			entries, err := os.ReadDir(part)
 			must(t, err)
 			for _, entry := range entries {

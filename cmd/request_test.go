@@ -7,11 +7,13 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"cgisession/cmd/cmdtest"
 )
 
 // cgiRequest returns a request of a client without a cookie.
 func cgiRequest(t *testing.T) request {
-	return request{dir: t.TempDir(), env: []string{"GATEWAY_INTERFACE=CGI/1.1", "REMOTE_ADDR=192.0.2.1"}}
+	return in(t.TempDir(), "GATEWAY_INTERFACE=CGI/1.1", "REMOTE_ADDR=192.0.2.1")
 }
 
 // In a CGI request a call looks at its parent, in one file of /proc, and asks no
@@ -19,10 +21,10 @@ func cgiRequest(t *testing.T) request {
 func TestRequestReadsOneFile(t *testing.T) {
 	needStrace(t)
 	r := cgiRequest(t)
-	trace := filepath.Join(r.dir, "trace")
+	trace := filepath.Join(r.Dir, "trace")
 	// run becomes strace, which is the script then, and the parent of the call.
-	got := finish(t, r.command(program, "run", "strace", "-f", "-qq", "-o", trace, "-e", "trace=%file", program, "get"))
-	if got.code != 0 || !strings.HasSuffix(got.stdout, "\n{}\n") {
+	got := cmdtest.Finish(t, r.Command(cmdtest.Program, "run", "strace", "-f", "-qq", "-o", trace, "-e", "trace=%file", cmdtest.Program, "get"))
+	if got.Code != 0 || !strings.HasSuffix(got.Stdout, "\n{}\n") {
 		t.Fatalf("%+v", got)
 	}
 	text, err := os.ReadFile(trace)
@@ -67,10 +69,10 @@ func TestRequestWithoutProc(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			r := cgiRequest(t)
-			r.env = append(r.env, row.env...)
-			must(t, os.Mkdir(filepath.Join(r.dir, "empty"), 0o755))
-			got := finish(t, r.command("unshare", "-m", "sh", "-c", "mount --bind empty /proc || exit 99\n"+row.script))
-			if got.code != row.code || got.stdout != row.stdout || got.stderr != "" {
+			r.Env = append(r.Env, row.env...)
+			must(t, os.Mkdir(filepath.Join(r.Dir, "empty"), 0o755))
+			got := cmdtest.Finish(t, r.Command("unshare", "-m", "sh", "-c", "mount --bind empty /proc || exit 99\n"+row.script))
+			if got.Code != row.code || got.Stdout != row.stdout || got.Stderr != "" {
 				t.Errorf("%+v, want exit code %d and %q", got, row.code, row.stdout)
 			}
 		})

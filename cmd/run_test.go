@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"cgisession/cmd/cmdtest"
 )
 
 // A script whose first line names run is a CGI script with a session: it has
@@ -39,8 +41,8 @@ func TestRunShebang(t *testing.T) {
 	} {
 		t.Run(script.interpreter, func(t *testing.T) {
 			needs(t, script.interpreter)
-			r := request{dir: t.TempDir(), env: []string{"QUERY_STRING=q=1"}}
-			if err := os.WriteFile(filepath.Join(r.dir, "visit.cgi"), []byte(script.text), 0o700); err != nil {
+			r := in(t.TempDir(), "QUERY_STRING=q=1")
+			if err := os.WriteFile(filepath.Join(r.Dir, "visit.cgi"), []byte(script.text), 0o700); err != nil {
 				t.Fatal(err)
 			}
 			body := make([]byte, 1<<20) // all bytes, and none in a place that comes again soon
@@ -48,17 +50,17 @@ func TestRunShebang(t *testing.T) {
 				body[i] = byte(i + i>>8)
 			}
 			visit := func(r request) (head, rest string) {
-				c := r.command("./visit.cgi", "--sh", "two words")
+				c := r.Command("./visit.cgi", "--sh", "two words")
 				c.Stdin = bytes.NewReader(body)
-				got := finish(t, c)
-				if got.code != 0 || got.stderr != "" {
-					t.Errorf("code %d, stderr %q", got.code, got.stderr)
+				got := cmdtest.Finish(t, c)
+				if got.Code != 0 || got.Stderr != "" {
+					t.Errorf("code %d, stderr %q", got.Code, got.Stderr)
 				}
-				head, rest, _ = strings.Cut(got.stdout, "\n\n")
+				head, rest, _ = strings.Cut(got.Stdout, "\n\n")
 				return head, rest
 			}
 			head, rest := visit(r)
-			ids := newIDs(head)
+			ids := cmdtest.NewIDs(head)
 			if len(ids) != 1 || !strings.HasSuffix(head, "\n2,--sh,two words,q=1,1\n1") {
 				t.Fatalf("first visit: %q", head)
 			}
@@ -69,7 +71,7 @@ func TestRunShebang(t *testing.T) {
 			if head != "2,--sh,two words,q=1,\n2" || rest != string(body) {
 				t.Errorf("second visit: %q, and a body of %d bytes", head, len(rest))
 			}
-			if got := r.client(ids[0]).call(t, "get"); got.stdout != `{"visits":2,"last":"--sh"}`+"\n" {
+			if got := r.client(ids[0]).Call(t, "get"); got.Stdout != `{"visits":2,"last":"--sh"}`+"\n" {
 				t.Errorf("get at the end: %+v", got)
 			}
 		})
@@ -80,13 +82,13 @@ func TestRunShebang(t *testing.T) {
 // COMMAND does.
 func TestRunInPlace(t *testing.T) {
 	r := begin(t, `{"n":0}`)
-	c := r.command(program, "run", "sh", "-c", "echo $$")
-	if got := finish(t, c); got != (ended{stdout: strconv.Itoa(c.Process.Pid) + "\n"}) {
+	c := r.Command(cmdtest.Program, "run", "sh", "-c", "echo $$")
+	if got := cmdtest.Finish(t, c); got != (cmdtest.Ended{Stdout: strconv.Itoa(c.Process.Pid) + "\n"}) {
 		t.Errorf("COMMAND is another process than %d: %+v", c.Process.Pid, got)
 	}
 	const list = `exec 7</dev/null; exec $1 sh -c 'cd /proc/$$/fd && echo *'`
-	without := finish(t, r.command("sh", "-c", list))
-	if with := finish(t, r.command("sh", "-c", list, "sh", "cgisession run")); with != without {
+	without := cmdtest.Finish(t, r.Command("sh", "-c", list))
+	if with := cmdtest.Finish(t, r.Command("sh", "-c", list, "sh", "cgisession run")); with != without {
 		t.Errorf("descriptors of COMMAND: %+v, without run %+v", with, without)
 	}
 	for _, command := range []struct {
@@ -96,7 +98,7 @@ func TestRunInPlace(t *testing.T) {
 		{"exit 0", 0}, {"exit 1", 1}, {"exit 75", 75}, {"exit 255", 255},
 		{"kill -TERM $$", 128 + 15}, {"kill -KILL $$", 128 + 9},
 	} {
-		if got := r.call(t, "run", "sh", "-c", command.script); got != (ended{code: command.code}) {
+		if got := r.Call(t, "run", "sh", "-c", command.script); got != (cmdtest.Ended{Code: command.code}) {
 			t.Errorf("%s: %+v", command.script, got)
 		}
 	}
@@ -128,11 +130,11 @@ func TestRunSignals(t *testing.T) {
 	kept := []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU}
 	for _, trap := range []string{":", "trap '' HUP INT QUIT USR1 PIPE TERM TSTP TTIN TTOU"} {
 		ignored := func(wrapper string) []syscall.Signal {
-			got := finish(t, r.command("sh", "-c", trap+"; exec "+wrapper+" cat /proc/self/status"))
-			if got.code != 0 || got.stderr != "" {
-				t.Fatalf("code %d, stderr %q", got.code, got.stderr)
+			got := cmdtest.Finish(t, r.Command("sh", "-c", trap+"; exec "+wrapper+" cat /proc/self/status"))
+			if got.Code != 0 || got.Stderr != "" {
+				t.Fatalf("code %d, stderr %q", got.Code, got.Stderr)
 			}
-			return signals(t, got.stdout, "SigIgn")
+			return signals(t, got.Stdout, "SigIgn")
 		}
 		before := ignored("")
 		for _, wrapper := range []string{"cgisession run", "cgisession lock", "cgisession lock --close-in-child"} {
@@ -154,28 +156,28 @@ func TestRunSignals(t *testing.T) {
 // With --lock, COMMAND has the session for itself, also one that run has made,
 // and one that it had to wait for.
 func TestRunLock(t *testing.T) {
-	r := request{dir: t.TempDir()}
-	first := r.start(t, program, "run", "--lock", "sh")
-	ids := newIDs(first.line(t))
+	r := in(t.TempDir())
+	first := r.Start(t, cmdtest.Program, "run", "--lock", "sh")
+	ids := cmdtest.NewIDs(first.Line(t))
 	if len(ids) != 1 {
-		t.Fatalf("no cookie; stderr %s", first.said(t))
+		t.Fatalf("no cookie; stderr %s", first.Said(t))
 	}
 	r = r.client(ids[0])
 	if !r.locked(t) {
 		t.Error("not locked")
 	}
-	second := r.start(t, program, "run", "--lock", "--data", "sh")
+	second := r.Start(t, cmdtest.Program, "run", "--lock", "--data", "sh")
 	waitFor(t, "a waiter", func() bool { return waiters(t, r.file(ids[0])) == 1 })
-	between := r.start(t, program, "incr", "n") // who likely comes after it has loaded, and before it has the lock
+	between := r.Start(t, cmdtest.Program, "incr", "n") // who likely comes after it has loaded, and before it has the lock
 	waitFor(t, "two waiters", func() bool { return waiters(t, r.file(ids[0])) == 2 })
-	if stdout, code := first.do(t, `cgisession incr n; cgisession incr n`); code != 0 || stdout != "1\n2\n" {
-		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, first.said(t))
+	if stdout, code := first.Do(t, `cgisession incr n; cgisession incr n`); code != 0 || stdout != "1\n2\n" {
+		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, first.Said(t))
 	}
-	if code := first.end(t); code != 0 {
+	if code := first.End(t); code != 0 {
 		t.Errorf("code %d", code)
 	}
-	if stdout, _ := second.do(t, `echo "$CGISESSION_DATA"; cgisession get`); stdout != "{\"n\":2}\n{\"n\":2}\n" && stdout != "{\"n\":3}\n{\"n\":3}\n" {
-		t.Errorf("data of the one who waited: %q, stderr %q", stdout, second.said(t))
+	if stdout, _ := second.Do(t, `echo "$CGISESSION_DATA"; cgisession get`); stdout != "{\"n\":2}\n{\"n\":2}\n" && stdout != "{\"n\":3}\n{\"n\":3}\n" {
+		t.Errorf("data of the one who waited: %q, stderr %q", stdout, second.Said(t))
 	}
 	if !r.locked(t) {
 		t.Error("not locked by the one who waited")
@@ -184,8 +186,8 @@ func TestRunLock(t *testing.T) {
 	if !r.free(t) {
 		t.Error("locked after COMMAND was killed")
 	}
-	if n := between.line(t); n != "3" {
-		t.Errorf("the other who waited said %q, stderr %q", n, between.said(t))
+	if n := between.Line(t); n != "3" {
+		t.Errorf("the other who waited said %q, stderr %q", n, between.Said(t))
 	}
 }
 
@@ -197,23 +199,23 @@ func TestRunDataLimit(t *testing.T) {
 		data := `{"a":"` + strings.Repeat("x", most+over-len(`{"a":""}`)) + `"}`
 		r := begin(t, data)
 		// With an expiry date there is a cookie to print.
-		got := r.client(visitor).call(t, "run", "--cookie-expires", "1h", "--data", "sh", "-c", `echo "$CGISESSION_DATA"`)
+		got := r.client(cmdtest.Visitor).Call(t, "run", "--cookie-expires", "1h", "--data", "sh", "-c", `echo "$CGISESSION_DATA"`)
 		switch {
-		case over == 0 && (got.code != 0 || !strings.HasSuffix(got.stdout, "\n"+data+"\n")):
-			t.Errorf("%d bytes: code %d, stderr %q", len(data), got.code, got.stderr)
-		case over == 1 && (got.code != 65 || got.stdout != "" || !strings.Contains(got.stderr, "use get instead")):
-			t.Errorf("%d bytes: code %d, %d bytes on stdout, stderr %q", len(data), got.code, len(got.stdout), got.stderr)
+		case over == 0 && (got.Code != 0 || !strings.HasSuffix(got.Stdout, "\n"+data+"\n")):
+			t.Errorf("%d bytes: code %d, stderr %q", len(data), got.Code, got.Stderr)
+		case over == 1 && (got.Code != 65 || got.Stdout != "" || !strings.Contains(got.Stderr, "use get instead")):
+			t.Errorf("%d bytes: code %d, %d bytes on stdout, stderr %q", len(data), got.Code, len(got.Stdout), got.Stderr)
 		}
 		// One value over the limit is none of the data's.
-		got = r.client(visitor).call(t, "run", "--env", "APP_", "sh", "-c", `echo "${#APP_a}"`)
-		if want := strconv.Itoa(len(data)-len(`{"a":""}`)) + "\n"; got != (ended{stdout: want}) {
+		got = r.client(cmdtest.Visitor).Call(t, "run", "--env", "APP_", "sh", "-c", `echo "${#APP_a}"`)
+		if want := strconv.Itoa(len(data)-len(`{"a":""}`)) + "\n"; got != (cmdtest.Ended{Stdout: want}) {
 			t.Errorf("--env: %+v, want %s", got, want)
 		}
 	}
 	r := begin(t, `{"a":"`+strings.Repeat("x", most+1)+`"}`)
-	got := r.call(t, "run", "--env", "APP_", "echo", "run")
-	if got.code != 65 || got.stdout != "" || !strings.Contains(got.stderr, "APP_a") {
-		t.Errorf("a value of %d bytes: code %d, stdout %q, stderr %q", most+1, got.code, got.stdout, got.stderr)
+	got := r.Call(t, "run", "--env", "APP_", "echo", "run")
+	if got.Code != 65 || got.Stdout != "" || !strings.Contains(got.Stderr, "APP_a") {
+		t.Errorf("a value of %d bytes: code %d, stdout %q, stderr %q", most+1, got.Code, got.Stdout, got.Stderr)
 	}
 
 	// So are too many variables: twenty of 100 KB, and one that is just too long or
@@ -226,17 +228,17 @@ func TestRunDataLimit(t *testing.T) {
 		}
 		data += `"c":"` + strings.Repeat("x", last) + `"}`
 		many := begin(t, "{}").with("CGISESSION_MAX_SIZE=4000000")
-		if got := many.give(t, data, "save"); got != (ended{}) {
+		if got := many.Give(t, data, "save"); got != (cmdtest.Ended{}) {
 			t.Fatalf("save: %+v", got)
 		}
-		got = many.client(visitor).with("CGISESSION_MAX_SIZE=4000000").call(t, "run", "--cookie-expires", "1h", "--env", "APP_", "echo", "run")
+		got = many.client(cmdtest.Visitor).with("CGISESSION_MAX_SIZE=4000000").Call(t, "run", "--cookie-expires", "1h", "--env", "APP_", "echo", "run")
 		switch {
-		case got.code == 0 && strings.HasSuffix(got.stdout, "\nrun\n"):
+		case got.Code == 0 && strings.HasSuffix(got.Stdout, "\nrun\n"):
 			ran++
-		case got.code == 65 && got.stdout == "" && strings.Contains(got.stderr, "use get instead"):
+		case got.Code == 65 && got.Stdout == "" && strings.Contains(got.Stderr, "use get instead"):
 			refused++
 		default:
-			t.Fatalf("variables of %d bytes: code %d, stdout %q, stderr %q", len(data), got.code, got.stdout, got.stderr)
+			t.Fatalf("variables of %d bytes: code %d, stdout %q, stderr %q", len(data), got.Code, got.Stdout, got.Stderr)
 		}
 	}
 	if ran == 0 || refused == 0 {

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"cgisession/cmd/cmdtest"
 )
 
 // servedPage is the answer of the program to a server that takes it for a script.
@@ -15,26 +17,26 @@ const servedPage = "Status: 500 Internal Server Error\nContent-Type: text/plain\
 // was told: it makes a directory.
 func (r request) checkServed(t *testing.T, c *exec.Cmd, served bool) {
 	t.Helper()
-	got := finish(t, c)
-	_, err := os.Stat(r.dir + "/made")
-	os.Remove(r.dir + "/made")
-	os.RemoveAll(r.dir + "/sessions")
-	if ran := err == nil; ran == served || served != (got.stdout == servedPage) || served != (got.code == 78) || served != (strings.Count(got.stderr, "\n") == 1) {
-		t.Errorf("%q with %q: ran %v, %+v", c.Args, r.env, ran, got)
+	got := cmdtest.Finish(t, c)
+	_, err := os.Stat(r.Dir + "/made")
+	os.Remove(r.Dir + "/made")
+	os.RemoveAll(r.Dir + "/sessions")
+	if ran := err == nil; ran == served || served != (got.Stdout == servedPage) || served != (got.Code == 78) || served != (strings.Count(got.Stderr, "\n") == 1) {
+		t.Errorf("%q with %q: ran %v, %+v", c.Args, r.Env, ran, got)
 	}
 }
 
 // The program does nothing as a server's script, whatever it is called there and
 // whatever the server says of that.
 func TestServed(t *testing.T) {
-	r := request{dir: t.TempDir()}
-	cgiBin := filepath.Join(r.dir, "cgi-bin")
+	r := in(t.TempDir())
+	cgiBin := filepath.Join(r.Dir, "cgi-bin")
 	must(t, os.Mkdir(cgiBin, 0o755))
-	must(t, os.Symlink("cgi-bin", r.dir+"/linked"))
-	own, err := os.ReadFile(program)
+	must(t, os.Symlink("cgi-bin", r.Dir+"/linked"))
+	own, err := os.ReadFile(cmdtest.Program)
 	must(t, err)
 	must(t, os.WriteFile(cgiBin+"/copy.cgi", own, 0o755))
-	must(t, os.Symlink(program, cgiBin+"/sym.cgi"))
+	must(t, os.Symlink(cmdtest.Program, cgiBin+"/sym.cgi"))
 	must(t, os.Symlink("sym.cgi", cgiBin+"/twice.cgi"))
 	must(t, os.Link(cgiBin+"/copy.cgi", cgiBin+"/hard.cgi"))
 	must(t, os.WriteFile(cgiBin+"/page.cgi", []byte("#!/bin/sh\n"), 0o755))
@@ -42,18 +44,18 @@ func TestServed(t *testing.T) {
 	for _, name := range []string{"sym.cgi", "twice.cgi", "copy.cgi", "hard.cgi"} {
 		for _, env := range [][]string{
 			{"SCRIPT_FILENAME=" + cgiBin + "/" + name},
-			{"SCRIPT_FILENAME=" + r.dir + "/linked/" + name, "SCRIPT_NAME=/x", "DOCUMENT_ROOT=/"},
+			{"SCRIPT_FILENAME=" + r.Dir + "/linked/" + name, "SCRIPT_NAME=/x", "DOCUMENT_ROOT=/"},
 			{"SCRIPT_FILENAME=cgi-bin/" + name},
 			{"SCRIPT_FILENAME=/no/such/directory/" + name},
-			{"DOCUMENT_ROOT=" + r.dir, "SCRIPT_NAME=/cgi-bin/" + name},
+			{"DOCUMENT_ROOT=" + r.Dir, "SCRIPT_NAME=/cgi-bin/" + name},
 			{"DOCUMENT_ROOT=/no/such/directory", "SCRIPT_NAME=/cgi-bin/" + name},
 			{"SCRIPT_NAME=/cgi-bin/" + name},
 			{"SCRIPT_NAME=linked//" + name},
 			{"SCRIPT_NAME=/elsewhere/" + name},
 		} {
 			for _, path := range []string{cgiBin + "/" + name, "linked/" + name} {
-				r := request{r.dir, env}
-				r.checkServed(t, r.command(path, "run", "mkdir", "made"), true)
+				r := in(r.Dir, env...)
+				r.checkServed(t, r.Command(path, "run", "mkdir", "made"), true)
 			}
 		}
 	}
@@ -63,11 +65,11 @@ func TestServed(t *testing.T) {
 		{},
 		{"SCRIPT_FILENAME=" + cgiBin + "/page.cgi"},
 		{"SCRIPT_FILENAME=" + cgiBin + "/cgisession"},
-		{"SCRIPT_FILENAME=" + cgiBin + "/page.cgi", "SCRIPT_NAME=/cgi-bin/sym.cgi", "DOCUMENT_ROOT=" + r.dir},
+		{"SCRIPT_FILENAME=" + cgiBin + "/page.cgi", "SCRIPT_NAME=/cgi-bin/sym.cgi", "DOCUMENT_ROOT=" + r.Dir},
 		{"SCRIPT_FILENAME=/no/such/directory/page.cgi"},
 		{"SCRIPT_FILENAME=/no/such/directory/page.cgi", "SCRIPT_NAME=/cgi-bin/sym.cgi"},
 		{"SCRIPT_FILENAME=" + cgiBin},
-		{"DOCUMENT_ROOT=" + r.dir, "SCRIPT_NAME=/cgi-bin/page.cgi"},
+		{"DOCUMENT_ROOT=" + r.Dir, "SCRIPT_NAME=/cgi-bin/page.cgi"},
 		{"DOCUMENT_ROOT=/no/such/directory", "SCRIPT_NAME=/cgi-bin/page.cgi"},
 		{"SCRIPT_NAME=/cgi-bin/page.cgi"}, {"SCRIPT_NAME=/elsewhere/page.cgi"}, {"SCRIPT_NAME=/"}, {"SCRIPT_NAME="},
 		{"DOCUMENT_ROOT=" + cgiBin + "/sym.cgi"},
@@ -75,8 +77,8 @@ func TestServed(t *testing.T) {
 		{"GATEWAY_INTERFACE=CGI/1.1", "SCRIPT_NAME=/page.cgi"},
 		{"QUERY_STRING=run+mkdir+made"}, // no request
 	} {
-		r := request{r.dir, env}
-		r.checkServed(t, r.command(program, "run", "mkdir", "made"), false)
+		r := in(r.Dir, env...)
+		r.checkServed(t, r.Command(cmdtest.Program, "run", "mkdir", "made"), false)
 	}
 }
 
@@ -86,10 +88,10 @@ func TestQueryAsArguments(t *testing.T) {
 	if _, err := os.Stat("/proc/self/environ"); err != nil {
 		t.Skip(err)
 	}
-	r := request{dir: t.TempDir()}
+	r := in(t.TempDir())
 	r.scripts(t, map[string]string{"page.cgi": "#!/bin/sh\ncgisession run mkdir made; exit", "passes.cgi": "#!/bin/sh\nexec cgisession \"$@\""})
-	page := r.dir + "/page.cgi"
-	for _, script := range []string{"SCRIPT_FILENAME=" + page, "SCRIPT_FILENAME=/no/such/page.cgi", "SCRIPT_NAME=/page.cgi", "SCRIPT_NAME=/no/such/page.cgi", "DOCUMENT_ROOT=" + r.dir} {
+	page := r.Dir + "/page.cgi"
+	for _, script := range []string{"SCRIPT_FILENAME=" + page, "SCRIPT_FILENAME=/no/such/page.cgi", "SCRIPT_NAME=/page.cgi", "SCRIPT_NAME=/no/such/page.cgi", "DOCUMENT_ROOT=" + r.Dir} {
 		for query, args := range map[string][]string{
 			"run+mkdir+made":     {"run", "mkdir", "made"},
 			"%72un+mkdi%72+made": {"run", "mkdir", "made"},
@@ -97,12 +99,12 @@ func TestQueryAsArguments(t *testing.T) {
 			"run%20mkdir%20made": {"run mkdir made"},
 			"run++mkdir+made+":   {"run  mkdir made "},
 		} {
-			r := request{r.dir, []string{"GATEWAY_INTERFACE=CGI/1.1", "QUERY_STRING=" + query, script}}
-			r.checkServed(t, r.command(program, args...), true)
-			r.checkServed(t, r.command("./passes.cgi", args...), true)
+			r := in(r.Dir, "GATEWAY_INTERFACE=CGI/1.1", "QUERY_STRING="+query, script)
+			r.checkServed(t, r.Command(cmdtest.Program, args...), true)
+			r.checkServed(t, r.Command("./passes.cgi", args...), true)
 			unnamed := strings.HasPrefix(script, "DOCUMENT_ROOT=") // then no script can have called it
 			for _, command := range [][]string{append([]string{"./page.cgi"}, args...), {"sh", "-c", "timeout 60 cgisession run mkdir made"}} {
-				r.checkServed(t, r.command(command[0], command[1:]...), unnamed)
+				r.checkServed(t, r.Command(command[0], command[1:]...), unnamed)
 			}
 		}
 	}
@@ -112,11 +114,11 @@ func TestQueryAsArguments(t *testing.T) {
 		{"GATEWAY_INTERFACE=CGI/1.1", "QUERY_STRING=run+mkdir+made"},
 		{"QUERY_STRING=run+mkdir+made", "GATEWAY_INTERFACE=CGI/1.1"},
 	} {
-		r := request{r.dir, []string{"SCRIPT_FILENAME=" + page, row.variable}}
-		r.checkServed(t, r.command("sh", "-c", row.set+" cgisession run mkdir made; exit"), true)
+		r := in(r.Dir, "SCRIPT_FILENAME="+page, row.variable)
+		r.checkServed(t, r.Command("sh", "-c", row.set+" cgisession run mkdir made; exit"), true)
 	}
 
 	// Nor is a server that another script started in a request with the same query string.
-	r.env = []string{"GATEWAY_INTERFACE=CGI/1.1", "SCRIPT_FILENAME=" + page, "SCRIPT_NAME=/cgi-bin/page.cgi", "QUERY_STRING=run+mkdir+made"}
-	r.checkServed(t, r.command("sh", "-c", "SCRIPT_NAME=/cgi-bin/copy.cgi cgisession run mkdir made; exit"), true)
+	r.Env = []string{"GATEWAY_INTERFACE=CGI/1.1", "SCRIPT_FILENAME=" + page, "SCRIPT_NAME=/cgi-bin/page.cgi", "QUERY_STRING=run+mkdir+made"}
+	r.checkServed(t, r.Command("sh", "-c", "SCRIPT_NAME=/cgi-bin/copy.cgi cgisession run mkdir made; exit"), true)
 }

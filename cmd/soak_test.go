@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"cgisession/cmd/cmdtest"
 )
 
 const (
@@ -49,7 +51,7 @@ const mostMoves = 6
 // it is compared again and again, and must never differ. CGISESSION_SOAK, such as
 // 10m, has it go on for that long.
 func TestSoak(t *testing.T) {
-	s := &soak{request: request{dir: t.TempDir()}, kills: make(map[string]int)}
+	s := &soak{request: in(t.TempDir()), kills: make(map[string]int)}
 	if text := os.Getenv("CGISESSION_SOAK"); text != "" {
 		d, err := time.ParseDuration(text)
 		must(t, err)
@@ -94,7 +96,7 @@ func (s *soak) over() bool {
 		}
 		total += s.kills[verb]
 	}
-	return total >= full(100, 3000)
+	return total >= cmdtest.Full(100, 3000)
 }
 
 // checkEnd compares the model for the last time.
@@ -105,7 +107,7 @@ func (s *soak) checkEnd(t *testing.T) {
 			s.bound(*x.id.Load()).checkNumber(t, key(worker), want)
 		}
 	}
-	if doctor := s.call(t, "doctor", "--deep"); !strings.Contains(doctor.stdout, " read, 0 damaged\n") {
+	if doctor := s.Call(t, "doctor", "--deep"); !strings.Contains(doctor.Stdout, " read, 0 damaged\n") {
 		t.Errorf("damage: %+v", doctor)
 	}
 	s.checkNextRun(t, "in the end")
@@ -115,10 +117,10 @@ func (s *soak) checkEnd(t *testing.T) {
 func key(worker int) string { return "w" + strconv.Itoa(worker) }
 
 // do calls the program and notes how long it took.
-func (s *soak) do(t *testing.T, r request, args ...string) ended {
+func (s *soak) do(t *testing.T, r request, args ...string) cmdtest.Ended {
 	t.Helper()
 	begin := time.Now()
-	got := r.call(t, args...)
+	got := r.Call(t, args...)
 	s.took.Store(int64(time.Since(begin)))
 	return got
 }
@@ -126,7 +128,7 @@ func (s *soak) do(t *testing.T, r request, args ...string) ended {
 // kill starts a call and kills it at a random moment, of about as many as it has.
 func (s *soak) kill(t *testing.T, r request, args ...string) {
 	t.Helper()
-	c := r.command(program, args...)
+	c := r.Command(cmdtest.Program, args...)
 	if err := c.Start(); err != nil {
 		t.Error(err)
 		return
@@ -134,7 +136,7 @@ func (s *soak) kill(t *testing.T, r request, args ...string) {
 	timer := time.AfterFunc(time.Duration(rand.Int64N(s.took.Load()+1)), func() { c.Process.Kill() })
 	defer timer.Stop()
 	c.Wait()
-	if exitCode(c) == 128+9 {
+	if cmdtest.ExitCode(c) == 128+9 {
 		s.mu.Lock()
 		s.kills[args[0]]++
 		s.mu.Unlock()
@@ -158,12 +160,12 @@ func (s *soak) step(t *testing.T, worker int) {
 		*n = r.checkNumber(t, key, *n, *n+10)
 	case 2:
 		*n++
-		if got := s.do(t, r, "incr", key); got.stdout != fmt.Sprintln(*n) {
+		if got := s.do(t, r, "incr", key); got.Stdout != fmt.Sprintln(*n) {
 			t.Errorf("incr %s: %+v, want %d", key, got, *n)
 		}
 	case 3:
 		*n += 10
-		if got := s.do(t, r, set...); got.code != 0 {
+		if got := s.do(t, r, set...); got.Code != 0 {
 			t.Errorf("set %s: %+v", key, got)
 		}
 	case 4:
@@ -175,9 +177,9 @@ func (s *soak) step(t *testing.T, worker int) {
 // is one of these; 0 if there is none.
 func (r request) checkNumber(t *testing.T, key string, want ...int) int {
 	t.Helper()
-	got := r.call(t, "get", "--no-lock", "--default", "0", key)
-	n, err := strconv.Atoi(strings.TrimSpace(got.stdout))
-	if err != nil || got.code != 0 || !slices.Contains(want, n) {
+	got := r.Call(t, "get", "--no-lock", "--default", "0", key)
+	n, err := strconv.Atoi(strings.TrimSpace(got.Stdout))
+	if err != nil || got.Code != 0 || !slices.Contains(want, n) {
 		t.Errorf("%s: %+v, want one of %d", key, got, want)
 	}
 	return n
@@ -189,7 +191,7 @@ func user(slot int) string { return "user" + strconv.Itoa(slot) }
 // fillSlot begins a session, with nothing stored in it.
 func (s *soak) fillSlot(t *testing.T, slot int) {
 	t.Helper()
-	ids := newIDs(s.call(t, "regenerate", "--user", user(slot)).stdout)
+	ids := cmdtest.NewIDs(s.Call(t, "regenerate", "--user", user(slot)).Stdout)
 	if len(ids) != 1 {
 		t.Error("no session to begin with")
 		return
@@ -218,15 +220,15 @@ func (s *soak) moveWithGrace(t *testing.T, slot int, killed bool) {
 		s.kill(t, r, "regenerate", "--grace", "1m")
 	}
 	got := s.do(t, r, "regenerate", "--grace", "1m")
-	ids := newIDs(got.stdout)
+	ids := cmdtest.NewIDs(got.Stdout)
 	switch {
-	case got == ended{} && killed:
+	case got == cmdtest.Ended{} && killed:
 		x.calls.Lock()
 		defer x.calls.Unlock()
 		x.moves = 0
 		s.replace(t, slot)
 		return
-	case got.code != 0 || len(ids) != 1:
+	case got.Code != 0 || len(ids) != 1:
 		t.Errorf("regenerate: %+v", got)
 		return
 	}
@@ -247,19 +249,19 @@ func (s *soak) moveAtOnce(t *testing.T, slot int, killed bool) {
 	old := s.bound(*x.id.Load())
 	if killed {
 		s.kill(t, old, "regenerate")
-		if old.call(t, "get").code != 0 {
+		if old.Call(t, "get").Code != 0 {
 			s.replace(t, slot)
 		}
 		return
 	}
 	got := s.do(t, old, "regenerate")
-	ids := newIDs(got.stdout)
-	if got.code != 0 || len(ids) != 1 {
+	ids := cmdtest.NewIDs(got.Stdout)
+	if got.Code != 0 || len(ids) != 1 {
 		t.Errorf("regenerate: %+v", got)
 		return
 	}
 	x.id.Store(&ids[0])
-	if got := old.call(t, "get"); got.code != 1 {
+	if got := old.Call(t, "get"); got.Code != 1 {
 		t.Errorf("an id that was given up reaches a session: %+v", got)
 	}
 }
@@ -268,18 +270,18 @@ func (s *soak) moveAtOnce(t *testing.T, slot int, killed bool) {
 // with all its data, and begins another one in its place.
 func (s *soak) replace(t *testing.T, slot int) {
 	t.Helper()
-	found := handleInArgs.FindAllString(s.call(t, "list", "--user", user(slot)).stdout, -1)
+	found := handleInArgs.FindAllString(s.Call(t, "list", "--user", user(slot)).Stdout, -1)
 	if len(found) != 1 {
 		t.Errorf("a session that was moved is there %d times", len(found))
 		return
 	}
-	got := s.call(t, "show", found[0], "--data")
+	got := s.Call(t, "show", found[0], "--data")
 	var shown struct{ Data map[string]any }
-	if err := json.Unmarshal([]byte(got.stdout), &shown); err != nil {
+	if err := json.Unmarshal([]byte(got.Stdout), &shown); err != nil {
 		t.Errorf("show: %v: %+v", err, got)
 	}
 	s.sessions[slot].checkModel(t, shown.Data)
-	if got := s.call(t, "destroy", "--user", user(slot)); got.stdout != "ended 1\n" {
+	if got := s.Call(t, "destroy", "--user", user(slot)); got.Stdout != "ended 1\n" {
 		t.Errorf("destroy: %+v", got)
 	}
 	s.fillSlot(t, slot)
@@ -300,7 +302,7 @@ func (x *soaked) checkModel(t *testing.T, data map[string]any) {
 func (s *soak) cleanUp(t *testing.T) {
 	var ids []string
 	for range 2 {
-		ids = append(ids, newIDs(s.call(t, "set", "here=yes").stdout)...)
+		ids = append(ids, cmdtest.NewIDs(s.Call(t, "set", "here=yes").Stdout)...)
 	}
 	if len(ids) != 2 {
 		t.Errorf("%d new sessions, want two", len(ids))
@@ -310,21 +312,21 @@ func (s *soak) cleanUp(t *testing.T) {
 	if rand.IntN(2) == 0 {
 		s.kill(t, s.request, "cleanup", "--timeout", "1h")
 	}
-	if got := s.do(t, s.request, "cleanup", "--timeout", "1h"); got.code != 0 {
+	if got := s.do(t, s.request, "cleanup", "--timeout", "1h"); got.Code != 0 {
 		t.Errorf("cleanup: %+v", got)
 	}
-	if got := s.bound(ids[0]).call(t, "get"); got.code != 1 {
+	if got := s.bound(ids[0]).Call(t, "get"); got.Code != 1 {
 		t.Errorf("after cleanup an idle session is there: %+v", got)
 	}
-	if got := s.bound(ids[1]).call(t, "get", "--raw", "here"); got.stdout != "yes\n" {
+	if got := s.bound(ids[1]).Call(t, "get", "--raw", "here"); got.Stdout != "yes\n" {
 		t.Errorf("after cleanup a session in use: %+v", got)
 	}
-	s.bound(ids[1]).call(t, "invalidate", "--expire")
+	s.bound(ids[1]).Call(t, "invalidate", "--expire")
 }
 
 // logOut begins a session and ends it, for good.
 func (s *soak) logOut(t *testing.T) {
-	ids := newIDs(s.call(t, "set", "in=yes").stdout)
+	ids := cmdtest.NewIDs(s.Call(t, "set", "in=yes").Stdout)
 	if len(ids) != 1 {
 		t.Errorf("%d new sessions, want one", len(ids))
 		return
@@ -334,16 +336,16 @@ func (s *soak) logOut(t *testing.T) {
 	if rand.IntN(2) == 0 {
 		s.kill(t, r, verb...)
 	}
-	switch got := r.call(t, "get", "--raw", "in"); {
-	case got.code == 1: // it was killed too late
-	case got.stdout != "yes\n":
+	switch got := r.Call(t, "get", "--raw", "in"); {
+	case got.Code == 1: // it was killed too late
+	case got.Stdout != "yes\n":
 		t.Errorf("after a killed invalidate: %+v", got)
 	default:
-		if got := s.do(t, r, verb...); got.code != 0 {
+		if got := s.do(t, r, verb...); got.Code != 0 {
 			t.Errorf("%q: %+v", verb, got)
 		}
 	}
-	if got := r.call(t, "set", "in=again"); got.code != 10 {
+	if got := r.Call(t, "set", "in=again"); got.Code != 10 {
 		t.Errorf("a session that was ended is changed: %+v", got)
 	}
 }

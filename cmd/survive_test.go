@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cgisession/cmd/cmdtest"
 )
 
 // mountTmpfs mounts a file system in memory with these options for the sessions
@@ -31,7 +33,7 @@ func mountTmpfs(t *testing.T, options string) request {
 			t.Errorf("umount: %v: %s", err, text)
 		}
 	})
-	return request{dir: dir}
+	return in(dir)
 }
 
 // fill makes sessions until there is no room for another, and returns their ids.
@@ -39,12 +41,12 @@ func (r request) fill(t *testing.T) []string {
 	t.Helper()
 	var ids []string
 	for range 100 {
-		got := r.call(t, "set", "n:=0")
-		if got.code == 0 {
-			ids = append(ids, newIDs(got.stdout)...)
+		got := r.Call(t, "set", "n:=0")
+		if got.Code == 0 {
+			ids = append(ids, cmdtest.NewIDs(got.Stdout)...)
 			continue
 		}
-		if got.code != 74 || got.stdout != "" || !strings.Contains(got.stderr, "no space left") {
+		if got.Code != 74 || got.Stdout != "" || !strings.Contains(got.Stderr, "no space left") {
 			t.Errorf("no room for a session: %+v", got)
 		}
 		return ids
@@ -66,9 +68,9 @@ func TestFullDisk(t *testing.T) {
 				t.Errorf("%d sessions were made, there are files %q and %q", len(ids), live, others)
 			}
 			for _, id := range ids {
-				s := r.bound(id).with("CGISESSION_DATA_DIR=" + r.dir + "/sessions")
+				s := r.bound(id).with("CGISESSION_DATA_DIR=" + r.Dir + "/sessions")
 				for want := 1; want <= 3; want++ {
-					if got := s.call(t, "incr", "n"); got.stdout != fmt.Sprintln(want) {
+					if got := s.Call(t, "incr", "n"); got.Stdout != fmt.Sprintln(want) {
 						t.Errorf("a session that fits in its blocks cannot be changed: %+v", got)
 					}
 				}
@@ -83,48 +85,48 @@ func TestFullDisk(t *testing.T) {
 // checkTooLarge checks that data for which there is no room change nothing.
 func (r request) checkTooLarge(t *testing.T) {
 	t.Helper()
-	got := r.give(t, `{"n":"`+strings.Repeat("x", 60_000)+`"}`, "save")
-	if got.code != 74 || got.stdout != "" {
+	got := r.Give(t, `{"n":"`+strings.Repeat("x", 60_000)+`"}`, "save")
+	if got.Code != 74 || got.Stdout != "" {
 		t.Errorf("no room for the data: %+v", got)
 	}
-	if got := r.call(t, "get", "n"); got.stdout != "3\n" {
+	if got := r.Call(t, "get", "n"); got.Stdout != "3\n" {
 		t.Errorf("after a save that failed: %+v", got)
 	}
-	if got := r.call(t, "incr", "n"); got.stdout != "4\n" {
+	if got := r.Call(t, "incr", "n"); got.Stdout != "4\n" {
 		t.Errorf("a change after one that failed: %+v", got)
 	}
 }
 
 func TestFileSizeLimit(t *testing.T) {
 	r := begin(t, `{"n":1}`)
-	got := finish(t, r.command("sh", "-c", `ulimit -f 0; exec cgisession set n:=2 2>/dev/null`))
-	if got.code != 74 || got.stdout != "" {
+	got := cmdtest.Finish(t, r.Command("sh", "-c", `ulimit -f 0; exec cgisession set n:=2 2>/dev/null`))
+	if got.Code != 74 || got.Stdout != "" {
 		t.Errorf("over the limit: %+v", got)
 	}
-	if got := r.call(t, "get", "n"); got.stdout != "1\n" {
+	if got := r.Call(t, "get", "n"); got.Stdout != "1\n" {
 		t.Errorf("after it: %+v", got)
 	}
 }
 
 func TestReadOnlyFileSystem(t *testing.T) {
 	r := mountTmpfs(t, "size=1m")
-	ids := newIDs(r.call(t, "set", "n:=1").stdout)
-	if text, err := exec.Command("mount", "-o", "remount,ro", r.dir).CombinedOutput(); err != nil {
+	ids := cmdtest.NewIDs(r.Call(t, "set", "n:=1").Stdout)
+	if text, err := exec.Command("mount", "-o", "remount,ro", r.Dir).CombinedOutput(); err != nil {
 		t.Skipf("cannot remount: %v: %s", err, text)
 	}
 	r = r.client(ids[0])
-	if got := r.call(t, "get", "n", "--log-file", "-"); got.stdout != "1\n" || !strings.Contains(got.stderr, "access not marked") {
+	if got := r.Call(t, "get", "n", "--log-file", "-"); got.Stdout != "1\n" || !strings.Contains(got.Stderr, "access not marked") {
 		t.Errorf("get: %+v", got)
 	}
-	if got := r.call(t, "load", "--sh", "n"); got.code != 0 || !strings.Contains(got.stdout, "n='1'") {
+	if got := r.Call(t, "load", "--sh", "n"); got.Code != 0 || !strings.Contains(got.Stdout, "n='1'") {
 		t.Errorf("load: %+v", got)
 	}
 	for _, verb := range [][]string{{"set", "n:=2"}, {"incr", "n"}, {"delete"}, {"invalidate"}, {"regenerate"}} {
-		if got := r.call(t, verb...); got.code != 74 || got.stdout != "" || !strings.Contains(got.stderr, "read-only") {
+		if got := r.Call(t, verb...); got.Code != 74 || got.Stdout != "" || !strings.Contains(got.Stderr, "read-only") {
 			t.Errorf("%q: %+v", verb, got)
 		}
 	}
-	if got := r.call(t, "get", "n"); got.stdout != "1\n" {
+	if got := r.Call(t, "get", "n"); got.Stdout != "1\n" {
 		t.Errorf("after them: %+v", got)
 	}
 }
@@ -148,8 +150,8 @@ func TestStdout(t *testing.T) {
 			t.Run(to.name+", "+v.name, func(t *testing.T) {
 				p := prepare(t, v, "x")
 				r := p.restore(t)
-				got := finish(t, r.command("sh", append([]string{"-c", to.script + "; echo code $? >&2", "sh", program}, v.args...)...))
-				if !strings.HasSuffix(got.stderr, "code "+to.code+"\n") || to.code == "74" && !strings.Contains(got.stderr, "is stored") {
+				got := cmdtest.Finish(t, r.Command("sh", append([]string{"-c", to.script + "; echo code $? >&2", "sh", cmdtest.Program}, v.args...)...))
+				if !strings.HasSuffix(got.Stderr, "code "+to.code+"\n") || to.code == "74" && !strings.Contains(got.Stderr, "is stored") {
 					t.Errorf("%+v, want code %s", got, to.code)
 				}
 				p.checkState(t, r, "stdout "+to.name, []state{v.done})
@@ -167,8 +169,8 @@ var (
 // created returns what the session's file says.
 func (r request) created(t *testing.T, id string) int64 {
 	t.Helper()
-	got := r.call(t, "show", filepath.Base(sessionFile("cgisession_id", id)))
-	n, err := strconv.ParseInt(strings.TrimPrefix(createdAt.FindString(got.stdout), `"created":`), 10, 64)
+	got := r.Call(t, "show", filepath.Base(sessionFile("cgisession_id", id)))
+	n, err := strconv.ParseInt(strings.TrimPrefix(createdAt.FindString(got.Stdout), `"created":`), 10, 64)
 	if err != nil {
 		t.Errorf("no time of creation: %+v", got)
 	}
@@ -187,19 +189,19 @@ func TestClocks(t *testing.T) {
 func createdLongAgo(t *testing.T) {
 	now := time.Now().Unix()
 	for _, created := range []int64{0, -1, -int64(1) << 62, math.MinInt64, now - 3605} {
-		r := begin(t, `{"n":1}`).client(visitor)
-		forge(t, r.file(visitor), createdAt, fmt.Sprintf(`"created":%d`, created))
-		if got := r.call(t, "get", "n"); got.stdout != "1\n" {
+		r := begin(t, `{"n":1}`).client(cmdtest.Visitor)
+		forge(t, r.file(cmdtest.Visitor), createdAt, fmt.Sprintf(`"created":%d`, created))
+		if got := r.Call(t, "get", "n"); got.Stdout != "1\n" {
 			t.Errorf("created at %d, without a lifetime: %+v", created, got)
 		}
-		if got := r.call(t, "get", "n", "--lifetime", "1h"); got.code != 1 || got.stdout != "" {
+		if got := r.Call(t, "get", "n", "--lifetime", "1h"); got.Code != 1 || got.Stdout != "" {
 			t.Errorf("created at %d, past its lifetime: %+v", created, got)
 		}
-		got := r.call(t, "load", "--json", "--lifetime", "1h")
-		if !strings.Contains(got.stdout, `"was_invalidated":true`) || strings.Contains(got.stdout, visitor) {
+		got := r.Call(t, "load", "--json", "--lifetime", "1h")
+		if !strings.Contains(got.Stdout, `"was_invalidated":true`) || strings.Contains(got.Stdout, cmdtest.Visitor) {
 			t.Errorf("created at %d, loaded past its lifetime: %+v", created, got)
 		}
-		if got := r.bound(visitor).call(t, "get", "n"); got.code != 1 {
+		if got := r.bound(cmdtest.Visitor).Call(t, "get", "n"); got.Code != 1 {
 			t.Errorf("created at %d, and not ended: %+v", created, got)
 		}
 	}
@@ -211,24 +213,24 @@ func createdInTheFuture(t *testing.T) {
 	for _, created := range []int64{time.Now().Unix() + 30*24*3600, int64(1) << 62, math.MaxInt64} {
 		for _, access := range [][]string{{"load"}, {"get", "n"}, {"set", "m:=1"}, {"incr", "m"}} {
 			r := begin(t, `{"n":1}`)
-			forge(t, r.file(visitor), createdAt, fmt.Sprintf(`"created":%d`, created))
+			forge(t, r.file(cmdtest.Visitor), createdAt, fmt.Sprintf(`"created":%d`, created))
 			earliest := time.Now().Unix()
-			if got := r.call(t, append(access, limits...)...); got.code != 0 {
+			if got := r.Call(t, append(access, limits...)...); got.Code != 0 {
 				t.Errorf("created at %d, %q: %+v", created, access, got)
 			}
-			if got := r.call(t, "get", "n"); got.stdout != "1\n" {
+			if got := r.Call(t, "get", "n"); got.Stdout != "1\n" {
 				t.Errorf("created at %d, after %q: %+v", created, access, got)
 			}
-			if n := r.created(t, visitor); n < earliest || n > time.Now().Unix() {
+			if n := r.created(t, cmdtest.Visitor); n < earliest || n > time.Now().Unix() {
 				t.Errorf("created at %d, after %q at %d", created, access, n)
 			}
 		}
 	}
 	// It ends within seconds, if they are all that it may live for.
 	r := begin(t, `{"n":1}`)
-	forge(t, r.file(visitor), createdAt, fmt.Sprintf(`"created":%d`, int64(1<<62)))
-	deadline := time.Now().Add(patience)
-	for r.call(t, "get", "n", "--lifetime", "1s").code == 0 {
+	forge(t, r.file(cmdtest.Visitor), createdAt, fmt.Sprintf(`"created":%d`, int64(1<<62)))
+	deadline := time.Now().Add(cmdtest.Patience)
+	for r.Call(t, "get", "n", "--lifetime", "1s").Code == 0 {
 		if time.Now().After(deadline) {
 			t.Fatal("it does not end")
 		}
@@ -284,16 +286,16 @@ func usedInTheFuture(t *testing.T) {
 			where := fmt.Sprintf("%d, %q", at.Year(), access)
 			earliest := time.Now()
 			r := begin(t, `{"n":1}`)
-			setTime(t, r.file(visitor), at)
-			if got := r.call(t, append(access, limits...)...); got.code != 0 {
+			setTime(t, r.file(cmdtest.Visitor), at)
+			if got := r.Call(t, append(access, limits...)...); got.Code != 0 {
 				t.Errorf("%s: %+v", where, got)
 			}
-			checkPresent(t, r.file(visitor), where, earliest)
-			if got := r.call(t, append([]string{"get", "n"}, limits...)...); got.stdout != "1\n" {
+			checkPresent(t, r.file(cmdtest.Visitor), where, earliest)
+			if got := r.Call(t, append([]string{"get", "n"}, limits...)...); got.Stdout != "1\n" {
 				t.Errorf("%s: then %+v", where, got)
 			}
-			age(t, r.file(visitor))
-			if got := r.call(t, append([]string{"get", "n"}, limits...)...); got.code != 1 {
+			age(t, r.file(cmdtest.Visitor))
+			if got := r.Call(t, append([]string{"get", "n"}, limits...)...); got.Code != 1 {
 				t.Errorf("%s: it does not end: %+v", where, got)
 			}
 		}
@@ -307,15 +309,15 @@ func abandonedInTheFuture(t *testing.T) {
 	for _, at := range futures() {
 		earliest := time.Now()
 		r := begin(t, `{"n":1}`)
-		ids := newIDs(r.call(t, "regenerate", "--grace", "24h").stdout)
+		ids := cmdtest.NewIDs(r.Call(t, "regenerate", "--grace", "24h").Stdout)
 		if len(ids) != 1 {
 			t.Fatal("no session to abandon")
 		}
-		file, tombstone := r.file(ids[0]), r.file(visitor)
+		file, tombstone := r.file(ids[0]), r.file(cmdtest.Visitor)
 		over := modified(t, tombstone)
 		setTime(t, file, at)
 		sweep := func(want string) {
-			if got := r.call(t, "cleanup", "--timeout", "1h"); got.code != 0 || !strings.Contains(got.stdout, want) {
+			if got := r.Call(t, "cleanup", "--timeout", "1h"); got.Code != 0 || !strings.Contains(got.Stdout, want) {
 				t.Errorf("%v: cleanup: %+v, want %s", at, got, want)
 			}
 		}
@@ -324,12 +326,12 @@ func abandonedInTheFuture(t *testing.T) {
 		if got := modified(t, tombstone); !got.Equal(over) || over.Before(earliest) {
 			t.Errorf("%v: the tombstone's time was %v, and is now %v", at, over, got)
 		}
-		if got := r.call(t, "get", "n", "--no-lock"); got.stdout != "1\n" {
+		if got := r.Call(t, "get", "n", "--no-lock"); got.Stdout != "1\n" {
 			t.Errorf("%v: it is not kept: %+v", at, got)
 		}
 		age(t, file)
 		sweep("removed 1")
-		if got := r.bound(ids[0]).call(t, "get"); got.code != 1 {
+		if got := r.bound(ids[0]).Call(t, "get"); got.Code != 1 {
 			t.Errorf("%v: it does not end: %+v", at, got)
 		}
 	}
@@ -340,21 +342,21 @@ func abandonedInTheFuture(t *testing.T) {
 func clockSetBack(t *testing.T) {
 	earliest := time.Now()
 	r := begin(t, `{"n":1}`)
-	file := r.file(visitor)
+	file := r.file(cmdtest.Visitor)
 	forge(t, file, createdAt, fmt.Sprintf(`"created":%d`, earliest.Unix()+24*3600))
 	setTime(t, file, earliest.Add(24*time.Hour))
-	if got := r.call(t, append([]string{"incr", "n"}, limits...)...); got.stdout != "2\n" {
+	if got := r.Call(t, append([]string{"incr", "n"}, limits...)...); got.Stdout != "2\n" {
 		t.Errorf("after the clock was set back: %+v", got)
 	}
 	checkPresent(t, file, "after the clock was set back", earliest)
-	forge(t, file, createdAt, fmt.Sprintf(`"created":%d`, r.created(t, visitor)-2*3600)) // two hours later
+	forge(t, file, createdAt, fmt.Sprintf(`"created":%d`, r.created(t, cmdtest.Visitor)-2*3600)) // two hours later
 	setTime(t, file, modified(t, file).Add(-2*time.Hour))
 	for _, limit := range []string{"--timeout", "--lifetime"} {
-		if got := r.call(t, "get", "n", limit, "1h", "--no-lock"); got.code != 1 {
+		if got := r.Call(t, "get", "n", limit, "1h", "--no-lock"); got.Code != 1 {
 			t.Errorf("it does not end by %s: %+v", limit, got)
 		}
 	}
-	if got := r.call(t, "get", "n", "--timeout", "3h", "--lifetime", "3h"); got.stdout != "2\n" {
+	if got := r.Call(t, "get", "n", "--timeout", "3h", "--lifetime", "3h"); got.Stdout != "2\n" {
 		t.Errorf("it does not last as long as it may: %+v", got)
 	}
 }
@@ -374,11 +376,11 @@ func TestResources(t *testing.T) {
 			for limit := 3; limit <= enoughDescriptors; limit++ {
 				where := fmt.Sprintf("%d descriptors", limit)
 				r := p.restore(t)
-				c := r.command("sh", append([]string{"-c", "ulimit -n " + strconv.Itoa(limit) + `; exec "$@"`, "sh", program}, v.args...)...)
+				c := r.Command("sh", append([]string{"-c", "ulimit -n " + strconv.Itoa(limit) + `; exec "$@"`, "sh", cmdtest.Program}, v.args...)...)
 				c.Stdin = strings.NewReader(v.stdin)
-				got := finish(t, c)
+				got := cmdtest.Finish(t, c)
 				allowed := []state{v.done}
-				if got.code != 0 {
+				if got.Code != 0 {
 					failures++
 					checkFailure(t, where, got)
 					allowed = []state{v.before}
@@ -387,10 +389,10 @@ func TestResources(t *testing.T) {
 					}
 				}
 				p.checkState(t, r, where, allowed)
-				if got.code == 0 && p.newID {
+				if got.Code == 0 && p.newID {
 					p.checkPrinted(t, r, where, got)
 				}
-				if got.code != 0 && limit == enoughDescriptors {
+				if got.Code != 0 && limit == enoughDescriptors {
 					t.Errorf("%s are not enough: %+v", where, got)
 				}
 			}
@@ -407,17 +409,17 @@ func TestAddressSpace(t *testing.T) {
 	r := begin(t, `{"n":1}`)
 	n := 1
 	for _, limit := range []int{100_000, 400_000, 700_000, 1_000_000, 4_000_000} {
-		got := finish(t, r.command("sh", "-c", "ulimit -v "+strconv.Itoa(limit)+"; exec cgisession incr n"))
+		got := cmdtest.Finish(t, r.Command("sh", "-c", "ulimit -v "+strconv.Itoa(limit)+"; exec cgisession incr n"))
 		switch {
-		case got.code == 0:
+		case got.Code == 0:
 			n++
-			if got.stdout != fmt.Sprintln(n) {
+			if got.Stdout != fmt.Sprintln(n) {
 				t.Errorf("%d KiB: %+v, want %d", limit, got, n)
 			}
-		case got.stdout != "" || limit == 4_000_000:
+		case got.Stdout != "" || limit == 4_000_000:
 			t.Errorf("%d KiB: %+v", limit, got)
 		}
-		if got := r.call(t, "get", "n"); got.stdout != fmt.Sprintln(n) {
+		if got := r.Call(t, "get", "n"); got.Stdout != fmt.Sprintln(n) {
 			t.Errorf("%d KiB: then %+v, want %d", limit, got, n)
 		}
 	}
@@ -428,11 +430,11 @@ func TestAddressSpace(t *testing.T) {
 
 func TestSparseFile(t *testing.T) {
 	r := begin(t, `{"n":1}`)
-	if err := os.Truncate(r.file(visitor), 1<<30); err != nil {
+	if err := os.Truncate(r.file(cmdtest.Visitor), 1<<30); err != nil {
 		t.Fatal(err)
 	}
 	for _, verb := range [][]string{{"get"}, {"set", "n:=2"}, {"info", "--no-lock"}, {"load", "--json"}} {
-		if got := r.measured(t, "", verb...); got.code != 65 || got.stdout != "" {
+		if got := r.measured(t, "", verb...); got.Code != 65 || got.Stdout != "" {
 			t.Errorf("%q: %+v", verb, got)
 		}
 	}
@@ -443,15 +445,15 @@ const maxMemory = 64 << 10
 
 // measured runs the program and checks how much memory it used. busybox starts
 // it, since what wait4(2) tells of a process counts its parent from before exec.
-func (r request) measured(t *testing.T, stdin string, args ...string) ended {
+func (r request) measured(t *testing.T, stdin string, args ...string) cmdtest.Ended {
 	t.Helper()
 	if _, err := exec.LookPath("busybox"); err != nil {
-		return r.give(t, stdin, args...)
+		return r.Give(t, stdin, args...)
 	}
-	c := r.command("busybox", append([]string{"time", "-v", "-o", r.dir + "/used", program}, args...)...)
+	c := r.Command("busybox", append([]string{"time", "-v", "-o", r.Dir + "/used", cmdtest.Program}, args...)...)
 	c.Stdin = strings.NewReader(stdin)
-	got := finish(t, c)
-	text, err := os.ReadFile(r.dir + "/used")
+	got := cmdtest.Finish(t, c)
+	text, err := os.ReadFile(r.Dir + "/used")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -470,28 +472,28 @@ func TestLargestSession(t *testing.T) {
 	fits := `{"n":"` + strings.Repeat("x", limit-len(`{"n":""}`)) + `"}`
 	r := begin(t, fits)
 	for _, verb := range [][]string{{"get"}, {"set", "n=" + strings.Repeat("y", 1000)}, {"save"}} {
-		if got := r.measured(t, fits, verb...); got.code != 0 {
-			t.Errorf("%q: exit code %d, %s", verb, got.code, got.stderr)
+		if got := r.measured(t, fits, verb...); got.Code != 0 {
+			t.Errorf("%q: exit code %d, %s", verb, got.Code, got.Stderr)
 		}
 	}
 	larger := strings.Replace(fits, "x", "xx", 1)
-	if got := r.give(t, larger, "save"); got.code != 65 || got.stdout != "" {
-		t.Errorf("one byte too many: exit code %d, %s", got.code, got.stderr)
+	if got := r.Give(t, larger, "save"); got.Code != 65 || got.Stdout != "" {
+		t.Errorf("one byte too many: exit code %d, %s", got.Code, got.Stderr)
 	}
-	if got := r.call(t, "get"); got.stdout != fits+"\n" {
-		t.Errorf("after it: %d bytes, exit code %d", len(got.stdout), got.code)
+	if got := r.Call(t, "get"); got.Stdout != fits+"\n" {
+		t.Errorf("after it: %d bytes, exit code %d", len(got.Stdout), got.Code)
 	}
 }
 
 // Visitors without a cookie cost no file as long as nothing is stored for them.
 func TestLazyVisitors(t *testing.T) {
-	r := request{dir: t.TempDir()}
-	for range full(200, 10_000) {
-		if got := r.call(t, "load", "--lazy", "--sh"); got.code != 0 || strings.Contains(got.stdout, "Set-Cookie") {
+	r := in(t.TempDir())
+	for range cmdtest.Full(200, 10_000) {
+		if got := r.Call(t, "load", "--lazy", "--sh"); got.Code != 0 || strings.Contains(got.Stdout, "Set-Cookie") {
 			t.Fatalf("%+v", got)
 		}
 	}
-	if names, _ := filepath.Glob(r.dir + "/*"); len(names) > 0 {
+	if names, _ := filepath.Glob(r.Dir + "/*"); len(names) > 0 {
 		t.Errorf("files: %q", names)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"cgisession/cmd/cmdtest"
 )
 
 // No path is made of what a client sent: below the data directory the program
@@ -17,20 +19,20 @@ import (
 func TestPathsOfHostileCookies(t *testing.T) {
 	needStrace(t)
 	r := begin(t, `{"n":1}`)
-	own := r.file(visitor)
+	own := r.file(cmdtest.Visitor)
 	for name, value := range hostileValues(r) {
 		for _, args := range tracedVerbs {
 			t.Run(name+"/"+args[0], func(t *testing.T) {
 				t.Parallel()
 				paths := r.client(value).traced(t, args...)
 				for _, path := range paths {
-					checkPath(t, path, r.dir, value)
+					checkPath(t, path, r.Dir, value)
 					if path == own {
 						t.Errorf("the visitor's session: %q", path)
 					}
 				}
 				// A new session's file, else the trace was not understood.
-				if args[0] != "get" && !hasSession(paths, r.dir) {
+				if args[0] != "get" && !hasSession(paths, r.Dir) {
 					t.Errorf("no session's file in %q", paths)
 				}
 			})
@@ -38,8 +40,8 @@ func TestPathsOfHostileCookies(t *testing.T) {
 	}
 	known := begin(t, `{"n":1}`) // ends with the last of the verbs
 	for _, args := range tracedVerbs {
-		paths := known.client(visitor).traced(t, args...)
-		if !slices.Contains(paths, known.file(visitor)) {
+		paths := known.client(cmdtest.Visitor).traced(t, args...)
+		if !slices.Contains(paths, known.file(cmdtest.Visitor)) {
 			t.Errorf("%s does not touch the visitor's file: %q", args[0], paths)
 		}
 	}
@@ -50,7 +52,7 @@ var tracedVerbs = []argv{{"load"}, {"get"}, {"set", "n:=2"}, {"invalidate"}}
 // hostileValues are what a client may send as a cookie's value. None is the id
 // of a session.
 func hostileValues(r request) map[string]string {
-	own := handle("cgisession_id", visitor)
+	own := handle("cgisession_id", cmdtest.Visitor)
 	return map[string]string{
 		"nothing":             "",
 		"dots":                "..",
@@ -60,16 +62,16 @@ func hostileValues(r request) map[string]string {
 		"shard and name":      own[:2] + "/" + own,
 		"name of a file":      own,
 		"absolute path":       "/etc/passwd",
-		"path of a file":      r.file(visitor),
+		"path of a file":      r.file(cmdtest.Visitor),
 		"path of a device":    "/dev/zero/hostile",
 		"file URL":            "file:///etc/hostile",
 		"encoded traversal":   "%2e%2e%2f%2e%2e%2fhostile%2fcookie",
 		"overlong traversal":  "\xc0\xae\xc0\xae/\xc0\xae\xc0\xae/hostile",
-		"encoded NUL":         visitor + "%00hostile",
+		"encoded NUL":         cmdtest.Visitor + "%00hostile",
 		"binary":              "\x01\x02\x03\x7f\x80\x81\xfe\xff\x1b[31mhostile\xff\xff\xff\xff\xff\xff\xff\xff",
 		"4 KiB":               strings.Repeat("hostile_", 4<<10/8),
 		"4 KiB of slashes":    strings.Repeat("/", 4<<10),
-		"quotes":              `"` + visitor + `"`,
+		"quotes":              `"` + cmdtest.Visitor + `"`,
 		"other quotes":        `'hostile'"cookie"`,
 		"backslashes":         `..\..\..\hostile`,
 		"command":             "$(touch hostile-file)`touch hostile-file`",
@@ -79,8 +81,8 @@ func hostileValues(r request) map[string]string {
 		"option":              "--data-dir=/hostile/directory",
 		"other alphabet":      "\u0430\u0431\u0432\u0433\u0434\u0435/\u4f60\u597d\u4f60\u597d",
 		"unknown id":          nobody,
-		"id and path":         visitor + "/../hostile-file",
-		"signed":              signed(visitor),
+		"id and path":         cmdtest.Visitor + "/../hostile-file",
+		"signed":              signed(cmdtest.Visitor),
 		"many unknown ids":    nobody + many(100, "; cgisession_id=somebody%012d") + "; cgisession_id=../../hostile-file",
 	}
 }
@@ -91,9 +93,9 @@ func (r request) traced(t *testing.T, args ...string) []string {
 	t.Helper()
 	trace := filepath.Join(t.TempDir(), "trace")
 	// -y: what a descriptor leads to; -x: bytes that are no text as Go quotes them.
-	strace := argv{"-f", "-qq", "-y", "-x", "-o", trace, "-e", "trace=%file", program}
-	got := finish(t, r.command("strace", append(strace, args...)...))
-	if got.code > 1 || got.stderr != "" {
+	strace := argv{"-f", "-qq", "-y", "-x", "-o", trace, "-e", "trace=%file", cmdtest.Program}
+	got := cmdtest.Finish(t, r.Command("strace", append(strace, args...)...))
+	if got.Code > 1 || got.Stderr != "" {
 		t.Fatalf("%+v", got)
 	}
 	text, err := os.ReadFile(trace)

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cgisession/cmd/cmdtest"
 )
 
 // planter is the user who has put something where sessions belong.
@@ -37,8 +39,8 @@ func (p place) shard() string { return filepath.Dir(p.file) }
 func newPlace(t *testing.T, byDefault bool) place {
 	t.Helper()
 	root := t.TempDir()
-	p := place{request: request{dir: root + "/site"}, root: root, dir: root + "/site/sessions"}
-	must(t, os.Mkdir(p.request.dir, 0o700))
+	p := place{request: in(root + "/site"), root: root, dir: root + "/site/sessions"}
+	must(t, os.Mkdir(p.request.Dir, 0o700))
 	if byDefault {
 		tmp := root + "/tmp"
 		must(t, os.Mkdir(tmp, 0o700))
@@ -46,9 +48,9 @@ func newPlace(t *testing.T, byDefault bool) place {
 		p.dir = fmt.Sprintf("%s/cgisession-%d", tmp, os.Geteuid())
 		p.request = p.with("CGISESSION_DATA_DIR=").with("TMPDIR=" + tmp)
 	}
-	h := handle("cgisession_id", visitor)
+	h := handle("cgisession_id", cmdtest.Visitor)
 	p.file = p.dir + "/" + h[:2] + "/" + h
-	if got := p.with("CGISESSION_ADOPT_ID="+visitor).give(t, `{"a":"secret","n":1}`, "save"); got.code != 0 {
+	if got := p.with("CGISESSION_ADOPT_ID="+cmdtest.Visitor).Give(t, `{"a":"secret","n":1}`, "save"); got.Code != 0 {
 		t.Fatalf("no session to begin with: %+v", got)
 	}
 	return p
@@ -274,7 +276,7 @@ func TestUnsafe(t *testing.T) {
 
 // namings are the ways to name the session: on the word of the client, of the
 // script, and of an earlier call of the request.
-var namings = argv{"HTTP_COOKIE=cgisession_id=" + visitor, "CGISESSION_ADOPT_ID=" + visitor, "CGISESSION_ID=" + visitor}
+var namings = argv{"HTTP_COOKIE=cgisession_id=" + cmdtest.Visitor, "CGISESSION_ADOPT_ID=" + cmdtest.Visitor, "CGISESSION_ID=" + cmdtest.Visitor}
 
 // A watched is a place and what must stay as it is.
 type watched struct {
@@ -334,11 +336,11 @@ func (w watched) check(t *testing.T, naming string, call verbCall) {
 	before := w.stamps(t)
 	got := promptly(t, w.with(naming), call)
 	after := w.stamps(t)
-	if got.code != 77 || got.stdout != "" {
-		t.Errorf("%s: code %d, stdout %q", what, got.code, got.stdout)
+	if got.Code != 77 || got.Stdout != "" {
+		t.Errorf("%s: code %d, stdout %q", what, got.Code, got.Stdout)
 	}
-	if !strings.HasPrefix(got.stderr, "cgisession: "+call.args[0]+": ") || !strings.Contains(got.stderr, ": unsafe: ") || strings.Count(got.stderr, "\n") != 1 {
-		t.Errorf("%s: stderr %q", what, got.stderr)
+	if !strings.HasPrefix(got.Stderr, "cgisession: "+call.args[0]+": ") || !strings.Contains(got.Stderr, ": unsafe: ") || strings.Count(got.Stderr, "\n") != 1 {
+		t.Errorf("%s: stderr %q", what, got.Stderr)
 	}
 	for path, stamp := range after {
 		if stamp != before[path] {
@@ -360,19 +362,19 @@ func (w watched) check(t *testing.T, naming string, call verbCall) {
 
 // promptly makes a call that must end by itself: what waits for a FIFO or for a
 // lock of the one who made the file is killed, and fails the test.
-func promptly(t *testing.T, r request, call verbCall) ended {
+func promptly(t *testing.T, r request, call verbCall) cmdtest.Ended {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), cmdtest.Patience)
 	defer cancel()
-	c := exec.CommandContext(ctx, program, call.args...)
-	like := r.command(program)
+	c := exec.CommandContext(ctx, cmdtest.Program, call.args...)
+	like := r.Command(cmdtest.Program)
 	var stdout, stderr bytes.Buffer
 	c.Dir, c.Env, c.Stdin, c.Stdout, c.Stderr = like.Dir, like.Env, strings.NewReader(call.stdin), &stdout, &stderr
 	err := c.Run()
 	if ctx.Err() != nil || c.ProcessState == nil {
 		t.Fatalf("%s hangs: %v", call.args, err)
 	}
-	return ended{stdout.String(), stderr.String(), exitCode(c)}
+	return cmdtest.Ended{Stdout: stdout.String(), Stderr: stderr.String(), Code: cmdtest.ExitCode(c)}
 }
 
 // Whatever the mask, all that is made is this user's alone: directories 0700 and
@@ -383,7 +385,7 @@ func TestUmask(t *testing.T) {
 	// test runs: what is open for writing, also in a child that was just forked,
 	// cannot be executed.
 	bin := open(t)
-	text, err := os.ReadFile(program)
+	text, err := os.ReadFile(cmdtest.Program)
 	must(t, err)
 	must(t, os.WriteFile(bin+"/cgisession", text, 0o755))
 	for _, mask := range []string{"000", "022", "077", "777"} {
@@ -424,18 +426,18 @@ const maskedCalls = `
 // what they made.
 func checkMasked(t *testing.T, bin, mask string, uid int, byDefault bool) {
 	t.Helper()
-	r := request{dir: open(t) + "/site"}
-	must(t, os.Mkdir(r.dir, 0o700))
-	must(t, os.Chown(r.dir, uid, uid))
+	r := in(open(t) + "/site")
+	must(t, os.Mkdir(r.Dir, 0o700))
+	must(t, os.Chown(r.Dir, uid, uid))
 	if byDefault {
-		r = r.with("CGISESSION_DATA_DIR=").with("TMPDIR=" + r.dir)
+		r = r.with("CGISESSION_DATA_DIR=").with("TMPDIR=" + r.Dir)
 	}
-	c := r.with("PATH="+bin+":"+os.Getenv("PATH")).command("sh", "-c", maskedCalls, "sh", mask)
+	c := r.with("PATH="+bin+":"+os.Getenv("PATH")).Command("sh", "-c", maskedCalls, "sh", mask)
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
-	if got := finish(t, c); got.code != 0 || got.stderr != "" {
+	if got := cmdtest.Finish(t, c); got.Code != 0 || got.Stderr != "" {
 		t.Errorf("%+v", got)
 	}
-	checkModes(t, r.dir)
+	checkModes(t, r.Dir)
 }
 
 // leadsOn reports whether the file is an old id in its grace.

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"cgisession/cgi"
+	"cgisession/cmd/cmdtest"
 )
 
 // A locale is one of those in which the shells run, with the characters that it
@@ -59,7 +60,7 @@ func needLocales(t *testing.T) string {
 
 // makeLocales makes the locales that the system does not have, once.
 var makeLocales = sync.OnceValues(func() (string, error) {
-	dir := filepath.Join(bin, "locales")
+	dir := filepath.Join(filepath.Dir(cmdtest.Program), "locales")
 	err := os.Mkdir(dir, 0o700)
 	for _, l := range locales {
 		if l.source == "" || err != nil {
@@ -189,7 +190,7 @@ const evalAll = `
 // bytes that are none, and those that are parted by a quote.
 func TestEval(t *testing.T) {
 	locpath := needLocales(t)
-	held := full(1, 5) // evals of what the locale can hold
+	held := cmdtest.Full(1, 5) // evals of what the locale can hold
 	for i, l := range locales {
 		t.Run(l.name, func(t *testing.T) {
 			texts := l.texts(t, rand.New(rand.NewPCG(1, uint64(i))), held)
@@ -198,7 +199,7 @@ func TestEval(t *testing.T) {
 				p := newPlace(t, "LOCPATH="+locpath, "LC_ALL="+l.name)
 				r := rand.New(rand.NewPCG(2, uint64(i)))
 				evals := slices.Clone(texts)
-				for range full(4, 60) {
+				for range cmdtest.Full(4, 60) {
 					evals = append(evals, hostiles(r))
 				}
 				p.eval(t, shell, evals, func(i int) bool {
@@ -263,7 +264,7 @@ func TestEvalSession(t *testing.T) {
 	texts := []string{"能0", ";id>RUN;#"}
 	var names []string
 	data := make(map[string]string)
-	for i := range full(20, 100) {
+	for i := range cmdtest.Full(20, 100) {
 		if i >= len(texts) {
 			texts = append(texts, characters(r))
 		}

@@ -9,18 +9,11 @@ import (
 	"strings"
 	"testing"
 
-	"cgisession/scripts/programtest"
+	"cgisession/cmd/cmdtest"
 )
 
-// bin holds cgisession. It is the first directory of PATH.
-var bin string
-
 func TestMain(m *testing.M) {
-	os.Exit(programtest.Run(m, func(dir string) []*exec.Cmd {
-		bin = dir
-		os.Setenv("PATH", bin+":"+os.Getenv("PATH"))
-		return []*exec.Cmd{exec.Command("../../scripts/build", filepath.Join(bin, "cgisession"))}
-	}))
+	os.Exit(cmdtest.Run(m.Run, cmdtest.Script("../../scripts/build")))
 }
 
 // shells are the command lines of the shells.
@@ -90,12 +83,4 @@ func (p place) read(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return string(text)
-}
-
-// full returns how often to do something: seldom with -short, else often.
-func full(few, many int) int {
-	if testing.Short() {
-		return few
-	}
-	return many
 }

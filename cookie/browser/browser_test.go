@@ -8,59 +8,55 @@ package browser
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
 	"time"
+
+	"cgisession/cmd/cmdtest"
 )
-
-// patience is how long anything may take that is waited for. No test wants it
-// to be short.
-const patience = time.Minute
-
-// tmp holds the program, the browser's profile and whatever else it writes.
-var tmp string
 
 // chromium is the one browser of all tests; nil if there is none here.
 var chromium *browser
 
-func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
-
-func buildAndRun(m *testing.M) int {
-	failed := func(err error) int {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+func TestMain(m *testing.M) {
+	tests := func() int {
+		code, err := withChromium(m.Run)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		return code
 	}
-	var err error
-	if tmp, err = os.MkdirTemp("", "browser"); err != nil {
-		return failed(err)
+	os.Exit(cmdtest.Run(tests, cmdtest.Script("../../scripts/build")))
+}
+
+// withChromium runs tests while Chromium runs, if it is here. It returns what to
+// exit with.
+func withChromium(tests func() int) (code int, err error) {
+	tmp, err := os.MkdirTemp("", "browser")
+	if err != nil {
+		return 1, err
 	}
 	defer os.RemoveAll(tmp)
-	build := exec.Command("../../scripts/build", filepath.Join(tmp, "bin", "cgisession"))
-	if output, err := build.CombinedOutput(); err != nil {
-		return failed(fmt.Errorf("%v: %w\n%s", build, err, output))
-	}
-	os.Setenv("PATH", filepath.Join(tmp, "bin")+":"+os.Getenv("PATH"))
 	if authority, err = newCA(tmp); err != nil {
-		return failed(err)
+		return 1, err
 	}
 	binary, err := findChromium()
 	if err != nil {
 		fmt.Println("SKIP: no chromium with chromedriver here; only curl is tested:", err)
-		return m.Run()
+		return tests(), nil
 	}
 	driver, err := startDriver(tmp)
 	if err != nil {
-		return failed(err)
+		return 1, err
 	}
 	defer driver.stop()
 	chromium = &browser{driver: driver, binary: binary, profile: filepath.Join(tmp, "profile"), prefs: thirdParty(true)}
 	if err := chromium.open(); err != nil {
-		return failed(err)
+		return 1, err
 	}
 	defer chromium.close()
-	return m.Run()
+	return tests(), nil
 }
 
 // A client keeps cookies and sends them back.
@@ -126,9 +122,9 @@ func names(jar []kept) []string {
 // until waits for done.
 func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !done(); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(cmdtest.Patience); !done(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("after %v: still no %s", patience, what)
+			t.Fatalf("after %v: still no %s", cmdtest.Patience, what)
 		}
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"cgisession/cmd/cmdtest"
 )
 
 // curl is curl with a file of cookies.
@@ -33,7 +35,7 @@ func (c *curl) visit(t *testing.T, address string) string {
 		t.Fatal(err)
 	}
 	args := []string{
-		"--silent", "--show-error", "--max-time", strconv.Itoa(int(patience.Seconds())), "--noproxy", "*",
+		"--silent", "--show-error", "--max-time", strconv.Itoa(int(cmdtest.Patience.Seconds())), "--noproxy", "*",
 		"--resolve", "*:" + u.Port() + ":127.0.0.1", "--cacert", authority.file,
 		"--cookie", c.file, "--cookie-jar", c.file, address,
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cgisession/cmd/cmdtest"
 )
 
 const cap400 = 400 * 24 * time.Hour
@@ -52,7 +54,7 @@ func TestExpiry(t *testing.T) {
 				}
 				// A fixed date comes nearer before this row is run.
 				age := time.Duration(printed.MaxAge) * time.Second
-				if age > test.lasts || age < test.lasts-2*patience {
+				if age > test.lasts || age < test.lasts-2*cmdtest.Patience {
 					t.Errorf("%s\nlasts %v, not %v", line, age, test.lasts)
 				}
 				first, last := from.Add(age-time.Second), to.Add(age+time.Second)
@@ -138,7 +140,7 @@ func TestRunsOut(t *testing.T) {
 			if w.last(t, page).sent != "" {
 				break
 			}
-			if time.Since(start) < lasts-time.Second || lasts > patience {
+			if time.Since(start) < lasts-time.Second || lasts > cmdtest.Patience {
 				t.Fatalf("the cookie is not sent after %v", time.Since(start))
 			}
 			lasts *= 2 // this machine is slow

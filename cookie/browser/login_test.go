@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"cgisession/cmd/cmdtest"
 )
 
 // ask makes one request with this Cookie header, as anybody could who knows the
@@ -32,7 +34,7 @@ func (w *web) ask(t *testing.T, url, cookie string) string {
 			return new(net.Dialer).DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
 		},
 	}
-	response, err := (&http.Client{Transport: transport, Timeout: patience}).Do(request)
+	response, err := (&http.Client{Transport: transport, Timeout: cmdtest.Patience}).Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}

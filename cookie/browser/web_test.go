@@ -24,13 +24,14 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"cgisession/cmd/cmdtest"
 )
 
 // A web is every site there is: one http and one https server on loopback ports
@@ -161,15 +162,12 @@ func (w *web) script(name string) http.Handler {
 // returns the Set-Cookie line that it prints, without that name.
 func (w *web) program(t *testing.T, args ...string) string {
 	t.Helper()
-	command := exec.Command("cgisession", args...)
-	command.Env = w.environment()
-	command.Stderr = t.Output()
-	output, err := command.Output()
-	line, ok := strings.CutPrefix(string(output), "Set-Cookie: ")
-	if err != nil || !ok {
-		t.Fatalf("cgisession %q: %v, %q", args, err, output)
+	head := cmdtest.Request{Env: w.environment()}.Must(t, args...)
+	line, ok := strings.CutPrefix(head, "Set-Cookie: ")
+	if !ok {
+		t.Fatalf("cgisession %q: %q", args, head)
 	}
-	return strings.TrimSuffix(line, "\n")
+	return line
 }
 
 func (w *web) environment() []string {

@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"cgisession/cmd/cmdtest"
 )
 
 // A driver is a running ChromeDriver. It speaks WebDriver (W3C): JSON over HTTP.
@@ -48,7 +50,7 @@ func startDriver(home string) (*driver, error) {
 	if err := d.command.Start(); err != nil {
 		return nil, err
 	}
-	tooLate := time.AfterFunc(patience, func() { d.command.Process.Kill() })
+	tooLate := time.AfterFunc(cmdtest.Patience, func() { d.command.Process.Kill() })
 	defer tooLate.Stop()
 	lines := bufio.NewScanner(stdout)
 	for lines.Scan() {
@@ -67,7 +69,7 @@ func (d *driver) stop() {
 	d.command.Wait()
 }
 
-var webDriver = &http.Client{Transport: &http.Transport{}, Timeout: 2 * patience}
+var webDriver = &http.Client{Transport: &http.Transport{}, Timeout: 2 * cmdtest.Patience}
 
 // call makes one call of the WebDriver protocol and decodes its value into
 // answer, if that is not nil.
@@ -140,7 +142,7 @@ func (b *browser) open() error {
 			"--ignore-certificate-errors-spki-list=" + authority.pin,
 		},
 	}
-	milliseconds := patience.Milliseconds()
+	milliseconds := cmdtest.Patience.Milliseconds()
 	var created struct{ SessionID string }
 	err := b.driver.call("POST", "/session", object{"capabilities": object{"alwaysMatch": object{
 		"goog:chromeOptions": options,
@@ -156,11 +158,11 @@ func (b *browser) close() error {
 		return err
 	}
 	lock := filepath.Join(b.profile, "SingletonLock")
-	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(cmdtest.Patience); ; time.Sleep(20 * time.Millisecond) {
 		if _, err := os.Lstat(lock); errors.Is(err, os.ErrNotExist) {
 			return nil
 		} else if time.Now().After(end) {
-			return fmt.Errorf("after %v: chromium still runs", patience)
+			return fmt.Errorf("after %v: chromium still runs", cmdtest.Patience)
 		}
 	}
 }

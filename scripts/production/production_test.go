@@ -20,21 +20,14 @@ import (
 	"testing"
 	"time"
 
-	"cgisession/scripts/programtest"
-	"cgisession/scripts/servertest"
+	"cgisession/cmd/cmdtest"
 )
-
-// program is the program, built as it is installed.
-var program string
 
 // path is the PATH of the tests, before a machine's own directory.
 var path = os.Getenv("PATH")
 
 func TestMain(m *testing.M) {
-	os.Exit(programtest.Run(m, func(dir string) []*exec.Cmd {
-		program = filepath.Join(dir, "cgisession")
-		return []*exec.Cmd{exec.Command("../build", program)}
-	}))
+	os.Exit(cmdtest.Run(m.Run, cmdtest.Script("../build")))
 }
 
 // snippets are the files that the README shows, by their paths from here.
@@ -126,7 +119,7 @@ func newMachine(t *testing.T) *machine {
 	}
 	t.Cleanup(func() { os.RemoveAll(root) })
 	m := &machine{root: root}
-	write(t, m.path("/usr/local/bin/cgisession"), read(t, program), 0o755)
+	write(t, m.path("/usr/local/bin/cgisession"), read(t, cmdtest.Program), 0o755)
 	for _, dir := range []string{"/usr/lib/cgi-bin", "/var/www/cgi-bin"} {
 		write(t, m.path(dir+"/counter.sh"), read(t, "../examples/counter.sh"), 0o755)
 	}
@@ -154,7 +147,7 @@ func (m *machine) install(t *testing.T, name string) string {
 	return to
 }
 
-func (m *machine) address() string { return servertest.Address(m.port) }
+func (m *machine) address() string { return cmdtest.Address(m.port) }
 
 // environment is that of the machine's processes.
 func (m *machine) environment() []string {

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"cgisession/scripts/servertest"
+	"cgisession/cmd/cmdtest"
 )
 
 // strange are servers that the README does not recommend, since they make
@@ -110,8 +110,8 @@ func (m *machine) putScripts(t *testing.T) {
 	for name, text := range pages {
 		write(t, dir+"/"+name, strings.ReplaceAll(text, "/M", m.root), 0o755)
 	}
-	write(t, dir+"/cgisession", read(t, program), 0o755)
-	write(t, dir+"/copy.cgi", read(t, program), 0o755)
+	write(t, dir+"/cgisession", read(t, cmdtest.Program), 0o755)
+	write(t, dir+"/copy.cgi", read(t, cmdtest.Program), 0o755)
 	for _, err := range []error{
 		os.Chmod(m.path("/tmp"), 0o777|os.ModeSticky),
 		os.Link(own, dir+"/hard.cgi"),
@@ -130,7 +130,7 @@ func (m *machine) putScripts(t *testing.T) {
 // fetch returns the body of what the server answers for a script.
 func (m *machine) fetch(t *testing.T, script string) string {
 	t.Helper()
-	answer, err := http.Get("http://" + servertest.Address(m.port) + "/cgi-bin/" + script)
+	answer, err := http.Get("http://" + cmdtest.Address(m.port) + "/cgi-bin/" + script)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"cgisession/scripts/servertest"
+	"cgisession/cmd/cmdtest"
 )
 
 // A server is a web server and how it is started on a machine. Its snippet is
@@ -130,7 +130,7 @@ func certificate(t *testing.T, m *machine) string {
 // serve starts the server, and stops it with the test.
 func (m *machine) serve(t *testing.T, v server, https bool) {
 	t.Helper()
-	servertest.Start(t, func(port int) []*exec.Cmd {
+	cmdtest.Serve(t, func(port int) []*exec.Cmd {
 		m.port = port
 		commands := v.start(t, m, https)
 		for _, c := range commands {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"cgisession/cmd/cmdtest"
 	"cgisession/store"
 	"cgisession/store/redis/redistest"
 )
@@ -102,7 +103,7 @@ load --adopt-id session-that-is-young
 
 // everyVerb calls all verbs. Beside the sessions a server has a key that is none, and
 // a handle in the index of users that leads nowhere. The flags are of redis-cli.
-func everyVerb(t *testing.T, s site, server *redistest.Server, flags ...string) {
+func everyVerb(t *testing.T, s cmdtest.Request, server *redistest.Server, flags ...string) {
 	t.Helper()
 	foreign := strings.Repeat("f", store.HandleSize)
 	server.Do(t, append(flags, "set", "cgisession:{"+foreign+"}", "x")...)
@@ -111,18 +112,18 @@ func everyVerb(t *testing.T, s site, server *redistest.Server, flags ...string) 
 		words := strings.Fields(line)
 		for i, word := range words {
 			if word == "HANDLE" {
-				words[i], _, _ = strings.Cut(s.must(t, "list"), " ")
+				words[i], _, _ = strings.Cut(s.Must(t, "list"), " ")
 			}
-			words[i] = strings.NewReplacer("PROGRAM", program, "FOREIGN", foreign, "+", " ").Replace(words[i])
+			words[i] = strings.NewReplacer("PROGRAM", cmdtest.Program, "FOREIGN", foreign, "+", " ").Replace(words[i])
 		}
-		s.must(t, words...)
+		s.Must(t, words...)
 	}
 }
 
 // TestVerbs sees to it that the verbs above are all, but for those that need no
 // server or a file.
 func TestVerbs(t *testing.T) {
-	help := siteOf("").must(t, "--help")
+	help := visitorOn("").Must(t, "--help")
 	_, help, _ = strings.Cut(help, "COMMANDS:\n")
 	help, _, _ = strings.Cut(help, "\n\n")
 	called := strings.Fields(strings.ReplaceAll(verbs, "+", " "))
@@ -164,19 +165,19 @@ func TestACL(t *testing.T) {
 	rule, _, _ := rules(t)
 	server.Do(t, "set", "foreign", "x")
 	allow(t, server, rule)
-	everyVerb(t, siteOf("redis://"+user+server.Addr()+"/1", "CGISESSION_DURABLE=1"), server, "-n", "1")
+	everyVerb(t, visitorOn("redis://"+user+server.Addr()+"/1", "CGISESSION_DURABLE=1"), server, "-n", "1")
 	mustAllow(t, []*redistest.Server{server}, rule)
-	everyVerb(t, siteOf("unix://"+user+socket), server)
+	everyVerb(t, visitorOn("unix://"+user+socket), server)
 	mustRefuse(t, server, rule)
 	server.Do(t, "acl", "setuser", "cgisession", "-info")
-	mustFind(t, siteOf("redis://"+user+server.Addr()), "ok       server: redis "+server.Addr()+" answers\n",
+	mustFind(t, visitorOn("redis://"+user+server.Addr()), "ok       server: redis "+server.Addr()+" answers\n",
 		"warning  server: this user may not ask INFO, so nothing is known of its memory, persistence, replicas and role; allow it by +info")
 }
 
 // mustFind checks that doctor finds no problem, and says this.
-func mustFind(t *testing.T, s site, findings ...string) {
+func mustFind(t *testing.T, s cmdtest.Request, findings ...string) {
 	t.Helper()
-	text := s.must(t, "doctor")
+	text := s.Must(t, "doctor")
 	for _, finding := range findings {
 		if !strings.Contains(text, finding) {
 			t.Errorf("doctor: %s; want %s", text, finding)
@@ -202,12 +203,12 @@ func TestACLCluster(t *testing.T) {
 	for _, s := range all {
 		allow(t, s, rule, more)
 	}
-	s := siteOf("redis+cluster://"+user+nodes[0].Addr(), "CGISESSION_DURABLE=1")
+	s := visitorOn("redis+cluster://"+user+nodes[0].Addr(), "CGISESSION_DURABLE=1")
 	everyVerb(t, s, nodes[0], "-c")
 	const half = "session-that-is-half-moved"
-	s.of(half).must(t, "load")
+	s.With("CGISESSION_ADOPT_ID="+half).Must(t, "load")
 	moveHalf(t, nodes, "cgisession:{"+store.Handle("cgisession_id", half)+"}")
-	s.of(half).must(t, "set", "a=1")
+	s.With("CGISESSION_ADOPT_ID="+half).Must(t, "set", "a=1")
 	mustAllow(t, all, strings.ReplaceAll(rule, "+select", "")+" "+more)
 	for _, s := range all {
 		s.Do(t, "acl", "setuser", "cgisession", "-cluster|nodes", "-cluster|info", "-info")
@@ -239,8 +240,8 @@ func TestACLSentinel(t *testing.T) {
 		t.Fatal(said)
 	}
 	url := "redis+sentinel://" + user + sentinel.Addr() + "?username=cgisession&password=PASSWORD&master_name="
-	everyVerb(t, siteOf(url+"sessions", "CGISESSION_DURABLE=1"), server)
-	if got := siteOf(url+"other").call(t, "get"); got.code != 69 || !strings.Contains(got.stderr, "no master has this master_name") {
+	everyVerb(t, visitorOn(url+"sessions", "CGISESSION_DURABLE=1"), server)
+	if got := visitorOn(url+"other").Call(t, "get"); got.Code != 69 || !strings.Contains(got.Stderr, "no master has this master_name") {
 		t.Errorf("get by another name of a master: %+v", got)
 	}
 	for _, s := range []*redistest.Server{server, sentinel} {

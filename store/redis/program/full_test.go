@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"cgisession/cmd/cmdtest"
 	"cgisession/store"
 	"cgisession/store/redis/redistest"
 )
@@ -17,20 +18,21 @@ const fullMemory = 3 << 20
 
 // A fullSite is a site whose server's memory is full, and its visitors.
 type fullSite struct {
-	site
+	cmdtest.Request
 	server *redistest.Server
 }
 
 // withID is the site as a request sees it that has a session.
-func (f fullSite) withID(id string) site {
-	return append(f.site[:len(f.site):len(f.site)], "HTTP_COOKIE=cgisession_id="+id)
+func (f fullSite) withID(id string) cmdtest.Request {
+	return f.Request.With("HTTP_COOKIE=cgisession_id=" + id)
 }
 
-// idOf returns the id of the cookie that was set.
-func idOf(stdout string) string {
-	_, rest, _ := strings.Cut(stdout, "cgisession_id=")
-	id, _, _ := strings.Cut(rest, ";")
-	return id
+// idOf returns the id of the new session that a call printed; empty: of none.
+func idOf(head string) string {
+	for _, id := range cmdtest.NewIDs(head) {
+		return id
+	}
+	return ""
 }
 
 // used returns how much memory the server uses.
@@ -49,36 +51,36 @@ func (f fullSite) used(t *testing.T) int {
 // session, while those that are there can be read and ended.
 func TestFull(t *testing.T) {
 	server := redistest.Start(t, "--maxmemory", strconv.Itoa(fullMemory), "--maxmemory-policy", "noeviction")
-	f := fullSite{site{"CGISESSION_TYPE=redis", "CGISESSION_REDIS_URL=" + server.URL()}, server}
+	f := fullSite{on(server.URL()), server}
 	begin := func(args ...string) string { // a session with a member
-		id := idOf(f.must(t, "set", "n:=1"))
+		id := idOf(f.Must(t, "set", "n:=1"))
 		if len(args) > 0 {
-			id = idOf(f.withID(id).must(t, args...))
+			id = idOf(f.withID(id).Must(t, args...))
 		}
 		return id
 	}
 	live, old, gone, expired, deleted := begin(), begin(), begin(), begin(), begin()
 	destroyed, ann, idle := begin(), begin("regenerate", "--user", "ann"), begin()
-	moved := idOf(f.withID(old).must(t, "regenerate", "--grace", "1h"))
+	moved := idOf(f.withID(old).Must(t, "regenerate", "--grace", "1h"))
 	f.firstVisits(t)
 	server.Do(t, "config", "set", "maxmemory", strconv.Itoa(fullMemory/3)) // it stays full whatever ends
 
-	refused := func(s site, args ...string) {
+	refused := func(s cmdtest.Request, args ...string) {
 		t.Helper()
-		got := s.call(t, args...)
-		if got.code != 69 || got.stdout != "" || !strings.Contains(got.stderr, "OOM") || strings.Count(got.stderr, "\n") != 1 {
+		got := s.Call(t, args...)
+		if got.Code != 69 || got.Stdout != "" || !strings.Contains(got.Stderr, "OOM") || strings.Count(got.Stderr, "\n") != 1 {
 			t.Errorf("%q: %+v; want 69", args, got)
 		}
 	}
 	stays := func(id string) {
 		t.Helper()
-		if got := f.withID(id).must(t, "get"); got != `{"n":1}` {
+		if got := f.withID(id).Must(t, "get"); got != `{"n":1}` {
 			t.Errorf("the session holds %s", got)
 		}
 	}
 	ended := func(id string) {
 		t.Helper()
-		if got := f.withID(id).call(t, "get"); got.code != 1 {
+		if got := f.withID(id).Call(t, "get"); got.Code != 1 {
 			t.Errorf("the session that ended: %+v", got)
 		}
 		if server.Do(t, "exists", keyOf(id)) != "0" {
@@ -91,39 +93,39 @@ func TestFull(t *testing.T) {
 	long(idle)
 	server.Do(t, "config", "set", "maxmemory", strconv.Itoa(fullMemory/3))
 
-	for _, args := range [][]string{{"load"}, {"set", "a=1"}, {"load", "--adopt-id", visitor}, {"lock", "--adopt-id", visitor, program, "get"}, {"regenerate"}, {"regenerate", "--user", "ann"}} {
-		refused(f.site, args...)
+	for _, args := range [][]string{{"load"}, {"set", "a=1"}, {"load", "--adopt-id", cmdtest.Visitor}, {"lock", "--adopt-id", cmdtest.Visitor, cmdtest.Program, "get"}, {"regenerate"}, {"regenerate", "--user", "ann"}} {
+		refused(f.Request, args...)
 	}
 	for _, args := range [][]string{{"regenerate"}, {"regenerate", "--grace", "1h"}, {"regenerate", "--user", "bob"}, {"set", "a=1"}, {"incr", "n"}} {
 		refused(f.withID(live), args...)
 		stays(live)
 	}
 	for _, args := range [][]string{{"get"}, {"load"}, {"info"}, {"load", "--json"}, {"csrf"}} {
-		f.withID(live).must(t, args...)
-		f.withID(moved).must(t, args...)
-		f.withID(old).must(t, args...)
+		f.withID(live).Must(t, args...)
+		f.withID(moved).Must(t, args...)
+		f.withID(old).Must(t, args...)
 	}
 	refused(f.withID(gone), "invalidate")
 	ended(gone)
 	refused(f.withID(expired), "load", "--timeout", "1h")
 	ended(expired)
 
-	f.withID(deleted).must(t, "delete")
-	if got := f.withID(deleted).must(t, "get"); got != "{}" {
+	f.withID(deleted).Must(t, "delete")
+	if got := f.withID(deleted).Must(t, "get"); got != "{}" {
 		t.Errorf("deleted: %s", got)
 	}
-	f.withID(deleted).must(t, "invalidate", "--expire")
+	f.withID(deleted).Must(t, "invalidate", "--expire")
 	ended(deleted)
-	f.must(t, "destroy", handleOf(destroyed))
+	f.Must(t, "destroy", handleOf(destroyed))
 	ended(destroyed)
-	f.must(t, "destroy", "--user", "ann")
+	f.Must(t, "destroy", "--user", "ann")
 	ended(ann)
-	f.must(t, "cleanup", "--timeout", "1h")
+	f.Must(t, "cleanup", "--timeout", "1h")
 	ended(idle)
-	f.withID(old).must(t, "invalidate", "--expire")
+	f.withID(old).Must(t, "invalidate", "--expire")
 	ended(moved)
 	for _, args := range [][]string{{"list"}, {"stats"}, {"show", handleOf(live)}, {"doctor"}} {
-		f.must(t, args...)
+		f.Must(t, args...)
 	}
 }
 
@@ -137,9 +139,9 @@ func (f fullSite) firstVisits(t *testing.T) {
 	codes := map[int]int{}
 	data := fmt.Sprintf(`{"a":%q}`, strings.Repeat("x", 100_000))
 	for i := range 120 {
-		got := f.give(t, data, "set", "--stdin")
-		codes[got.code]++
-		if i >= 40 && got.code != 69 {
+		got := f.Give(t, data, "set", "--stdin")
+		codes[got.Code]++
+		if i >= 40 && got.Code != 69 {
 			t.Fatalf("first visit %d: %+v", i, got)
 		}
 	}

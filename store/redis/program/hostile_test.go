@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"cgisession/cmd/cmdtest"
 	"cgisession/store"
 	"cgisession/store/redis/redistest"
 )
@@ -267,7 +268,7 @@ func TestLiar(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	l := startLiar(t, server.Addr())
-	(&trial{l: l, s: siteOf("redis://" + l.addr)}).lied(t, server.Addr())
+	(&trial{l: l, s: visitorOn("redis://" + l.addr)}).lied(t, server.Addr())
 }
 
 // TestLiarSentinel has a Sentinel do so.
@@ -276,7 +277,7 @@ func TestLiarSentinel(t *testing.T) {
 	server := redistest.Start(t)
 	sentinel := redistest.StartSentinel(t, fmt.Sprintf("sentinel monitor sessions 127.0.0.1 %d 1", server.Port))
 	l := startLiar(t, sentinel.Addr())
-	(&trial{l: l, s: siteOf("redis+sentinel://" + l.addr + "?master_name=sessions")}).lied(t, server.Addr())
+	(&trial{l: l, s: visitorOn("redis+sentinel://" + l.addr + "?master_name=sessions")}).lied(t, server.Addr())
 }
 
 // TestLiarCluster has a server of a cluster do so.
@@ -288,7 +289,7 @@ func TestLiarCluster(t *testing.T) {
 	server.Do(t, "cluster", "addslotsrange", "0", "16383")
 	redistest.Wait(t, "whole cluster", func() bool { return strings.Contains(server.Do(t, "cluster", "info"), "cluster_state:ok") })
 	l.server = server.Addr()
-	(&trial{l: l, s: siteOf("redis+cluster://" + l.addr), cluster: true}).lied(t, server.Addr())
+	(&trial{l: l, s: visitorOn("redis+cluster://" + l.addr), cluster: true}).lied(t, server.Addr())
 }
 
 // TestLiarTLS has a server with a good certificate do so at once.
@@ -304,7 +305,7 @@ func TestLiarTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := startLiarOn(t, listener, "")
-	r := trial{l: l, s: siteOf("rediss://"+l.addr, "CGISESSION_REDIS_CA_FILE="+a.ca), base: siteOf("").memory(t, "--version")}
+	r := trial{l: l, s: visitorOn("rediss://"+l.addr, "CGISESSION_REDIS_CA_FILE="+a.ca), base: memory(t, visitorOn(""), "--version")}
 	for _, lie := range lies() {
 		got, where := r.call(t, []string{"get"}, 0, lie)
 		mustSay(t, where, got, 69)
@@ -323,10 +324,10 @@ func TestSlowLiar(t *testing.T) {
 				l := startLiar(t, server.Addr())
 				l.lie(n, lie.answer)
 				all.Go(func() {
-					got := siteOf("redis://"+l.addr).call(t, strings.Fields(args)...)
+					got := visitorOn("redis://"+l.addr).Measure(t, strings.Fields(args)...)
 					if l.lies.Load() > 0 {
 						mustSay(t, fmt.Sprintf("%s, answer %d is %s", args, n, lie.name), got, 69)
-						t.Logf("%s, answer %d is %s: %v", args, n, lie.name, got.took)
+						t.Logf("%s, answer %d is %s: %v", args, n, lie.name, got.Took)
 					}
 				})
 			}
@@ -342,7 +343,7 @@ const most = 32 << 10
 // A trial is a liar under test.
 type trial struct {
 	l       *liar
-	s       site // by way of the liar
+	s       cmdtest.Request // by way of the liar
 	base    int64
 	calls   int
 	longest time.Duration
@@ -361,10 +362,10 @@ func (r *trial) lied(t *testing.T, server string) {
 	reset := resetter(t, server)
 	reset()
 	r.l.lie(1<<62, nil)
-	r.base = r.s.memory(t, "get")
+	r.base = memory(t, r.s, "get")
 	never, mixed, turn := lies(), mixedUp(), 0
 	for _, verb := range lyingVerbs {
-		some := full(1, 2)
+		some := cmdtest.Full(1, 2)
 		if verb.args[0] == "get" {
 			some = len(never)
 		}
@@ -376,7 +377,7 @@ func (r *trial) lied(t *testing.T, server string) {
 				if where == "" {
 					break
 				}
-				if !verb.works || got.code != 0 {
+				if !verb.works || got.Code != 0 {
 					mustSay(t, where, got, verb.code)
 				}
 				// The client of a cluster tries 8 times to get another answer.
@@ -396,15 +397,15 @@ func (r *trial) lied(t *testing.T, server string) {
 
 // call calls a verb that is lied to, and checks what is never to happen. It returns
 // where that was; empty: the verb does not ask so often.
-func (r *trial) call(t *testing.T, args []string, n int, lie lie) (ended, string) {
+func (r *trial) call(t *testing.T, args []string, n int, lie lie) (cmdtest.Measured, string) {
 	t.Helper()
 	r.l.lie(n, lie.answer)
-	got, size := r.s.measured(t, "", args...)
+	got := r.s.Measure(t, args...)
 	where := fmt.Sprintf("%q, answer %d is %s", args, n, lie.name)
-	r.calls, r.longest, r.largest = r.calls+1, max(r.longest, got.took), max(r.largest, size)
+	r.calls, r.longest, r.largest = r.calls+1, max(r.longest, got.Took), max(r.largest, got.Memory)
 	mustKeepCalm(t, where, got)
-	if size > r.base+most {
-		t.Errorf("%s: %d KiB of memory, %d more than otherwise", where, size, size-r.base)
+	if got.Memory > r.base+most {
+		t.Errorf("%s: %d KiB of memory, %d more than otherwise", where, got.Memory, got.Memory-r.base)
 	}
 	if r.l.lies.Load() == 0 {
 		return got, ""
@@ -412,27 +413,27 @@ func (r *trial) call(t *testing.T, args []string, n int, lie lie) (ended, string
 	return got, where
 }
 
-func brief(got ended) string {
-	return fmt.Sprintf("%d after %v, %.200q and %.600q", got.code, got.took, got.stdout, got.stderr)
+func brief(got cmdtest.Measured) string {
+	return fmt.Sprintf("%d after %v, %.200q and %.600q", got.Code, got.Took, got.Stdout, got.Stderr)
 }
 
 // mustSay wants a line and an exit code; doctor, with 1, has problems for an
 // answer, and no line.
-func mustSay(t *testing.T, where string, got ended, code int) {
+func mustSay(t *testing.T, where string, got cmdtest.Measured, code int) {
 	t.Helper()
-	if got.code != code || code == 69 && strings.Count(got.stderr, "\n") != 1 {
+	if got.Code != code || code == 69 && strings.Count(got.Stderr, "\n") != 1 {
 		t.Errorf("%s: %s; want %d and a line", where, brief(got), code)
 	}
 }
 
 // mustKeepCalm wants an exit code that the manual has for what a store can say, and
 // no more than a line, which repeats nothing of an answer.
-func mustKeepCalm(t *testing.T, where string, got ended) {
+func mustKeepCalm(t *testing.T, where string, got cmdtest.Measured) {
 	t.Helper()
-	if !slices.Contains([]int{0, 1, 10, 65, 69, 75}, got.code) || strings.Count(got.stderr, "\n") > 1 || len(got.stderr) > 350 {
+	if !slices.Contains([]int{0, 1, 10, 65, 69, 75}, got.Code) || strings.Count(got.Stderr, "\n") > 1 || len(got.Stderr) > 350 {
 		t.Errorf("%s: %s; want one line", where, brief(got))
 	}
-	if strings.Contains(got.stderr, "swordfish") || strings.Contains(got.stderr, "\x1b") {
+	if strings.Contains(got.Stderr, "swordfish") || strings.Contains(got.Stderr, "\x1b") {
 		t.Errorf("%s: %s; that repeats the answer", where, brief(got))
 	}
 }
@@ -471,7 +472,7 @@ func talk(t *testing.T, server string) func(command string) string {
 // ann.
 func resetter(t *testing.T, server string) func() {
 	t.Helper()
-	ask, handle, sum := talk(t, server), store.Handle("cgisession_id", visitor), sha256.Sum256([]byte("ann"))
+	ask, handle, sum := talk(t, server), store.Handle("cgisession_id", cmdtest.Visitor), sha256.Sum256([]byte("ann"))
 	return func() {
 		for _, command := range []string{
 			"flushall",
@@ -509,6 +510,6 @@ func TestEndlessScan(t *testing.T) {
 			n = 2
 		}
 		l.lie(n, same("*2\r\n$1\r\n7\r\n*0\r\n"))
-		mustSay(t, args, siteOf("redis://"+l.addr).call(t, strings.Fields(args)...), 69)
+		mustSay(t, args, visitorOn("redis://"+l.addr).Measure(t, strings.Fields(args)...), 69)
 	}
 }

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
 
+	"cgisession/cmd/cmdtest"
 	"cgisession/store/redis/redistest"
 )
 
@@ -91,17 +91,16 @@ func (k *killer) serve(client net.Conn) {
 // session, and when that ends by any handle that they see, nothing is left.
 func TestKilledRegenerate(t *testing.T) {
 	server := redistest.Start(t)
-	plain := site{"CGISESSION_TYPE=redis", "CGISESSION_REDIS_URL=" + server.URL()}
+	plain := on(server.URL())
 	killed, moving := 0, 0
 	for _, args := range []string{"regenerate --user ann", "regenerate --grace 1h"} {
 		for _, late := range []bool{false, true} {
 			for n, more := 0, true; more && n < 30; n++ {
 				for _, by := range []string{"live", "moving"} {
 					name := fmt.Sprintf("%s late=%v n=%d by %s", args, late, n, by)
-					id := idOf(plain.must(t, "set", "n:=1"))
+					id := idOf(plain.Must(t, "set", "n:=1"))
 					k := startKiller(t, server, n, late)
-					c := exec.Command(program, strings.Fields(args)...)
-					c.Env = []string{"CGISESSION_TYPE=redis", "CGISESSION_REDIS_URL=redis://" + k.Addr().String(), "HTTP_COOKIE=cgisession_id=" + id}
+					c := on("redis://"+k.Addr().String(), "HTTP_COOKIE=cgisession_id="+id).Command(cmdtest.Program, strings.Fields(args)...)
 					out, err := c.StdoutPipe()
 					if err != nil {
 						t.Fatal(err)
@@ -128,8 +127,8 @@ func TestKilledRegenerate(t *testing.T) {
 						if left == "" {
 							continue
 						}
-						got := append(plain[:len(plain):len(plain)], "HTTP_COOKIE=cgisession_id="+left).call(t, "get")
-						if got.code != 1 {
+						got := plain.With("HTTP_COOKIE=cgisession_id="+left).Call(t, "get")
+						if got.Code != 1 {
 							t.Errorf("%s: after destroy: %+v", name, got)
 						}
 					}
@@ -145,10 +144,10 @@ func TestKilledRegenerate(t *testing.T) {
 
 // destroyed ends the only session there is, by what is in this state, else by what is
 // live. It returns how many are moving.
-func destroyed(t *testing.T, s site, name, by string) (moving int) {
+func destroyed(t *testing.T, s cmdtest.Request, name, by string) (moving int) {
 	t.Helper()
 	handles := map[string]string{}
-	list := s.must(t, "list")
+	list := s.Must(t, "list")
 	for line := range strings.Lines(list) {
 		words := strings.Fields(line)
 		if handles[words[5]] != "" {
@@ -166,15 +165,15 @@ func destroyed(t *testing.T, s site, name, by string) (moving int) {
 	if handle == "" {
 		handle = handles["live"]
 	}
-	s.must(t, "destroy", handle)
-	for line := range strings.Lines(s.must(t, "list")) {
+	s.Must(t, "destroy", handle)
+	for line := range strings.Lines(s.Must(t, "list")) {
 		if words := strings.Fields(line); words[5] != "moved" {
 			t.Errorf("%s: after destroy there is %s", name, line)
 		} else {
-			s.call(t, "destroy", words[0]) // an old id, which leads nowhere
+			s.Call(t, "destroy", words[0]) // an old id, which leads nowhere
 		}
 	}
-	if left := s.must(t, "list"); left != "" {
+	if left := s.Must(t, "list"); left != "" {
 		t.Errorf("%s: in the end there is %s", name, left)
 	}
 	return moving

@@ -14,12 +14,13 @@ import (
 	"testing"
 	"time"
 
+	"cgisession/cmd/cmdtest"
 	"cgisession/store/redis/redistest"
 )
 
 // A twin is a store that does what another does.
 type twin struct {
-	site
+	cmdtest.Request
 	age func(id string) // makes a session one that was last used two hours ago
 	ids []string        // of the sessions so far, in the order in which they began
 }
@@ -40,7 +41,7 @@ func (w *twin) listed(t *testing.T, args ...string) map[string]listedAs {
 		names[handleOf(id)] = strconv.Itoa(i)
 	}
 	all := map[string]listedAs{}
-	text := w.must(t, append([]string{"list", "--json", "--timeout", "1h"}, args...)...)
+	text := w.Must(t, append([]string{"list", "--json", "--timeout", "1h"}, args...)...)
 	for line := range strings.Lines(text) {
 		var o struct {
 			Handle, State, User string
@@ -66,17 +67,17 @@ func TestListedAsFiles(t *testing.T) {
 			dir := t.TempDir() + "/sessions"
 			prefix := fmt.Sprintf("p%d:", seed)
 			twins := []*twin{
-				{site: site{"CGISESSION_DATA_DIR=" + dir}, age: func(id string) {
+				{Request: cmdtest.Request{Env: []string{"CGISESSION_DATA_DIR=" + dir}}, age: func(id string) {
 					os.Chtimes(filepath.Join(dir, handleOf(id)[:2], handleOf(id)), long, long)
 				}},
-				{site: site{"CGISESSION_TYPE=redis", "CGISESSION_REDIS_URL=" + server.URL(), "CGISESSION_REDIS_PREFIX=" + prefix}, age: func(id string) {
+				{Request: on(server.URL(), "CGISESSION_REDIS_PREFIX="+prefix), age: func(id string) {
 					if key := prefix + "{" + handleOf(id) + "}"; server.Do(t, "exists", key) == "1" {
 						server.Do(t, "hset", key, "accessed", strconv.FormatInt(long.UnixMilli(), 10))
 					}
 				}},
 			}
 			rng := rand.New(rand.NewPCG(seed, 23))
-			for step := range full(50, 200) {
+			for step := range cmdtest.Full(50, 200) {
 				n := max(0, len(twins[0].ids)-1-rng.IntN(6))
 				args := randomVerb(rng)
 				var answers []string
@@ -120,21 +121,21 @@ func (w *twin) step(t *testing.T, n int, args []string) string {
 	for i, arg := range args {
 		args[i] = strings.ReplaceAll(arg, "HANDLE", handleOf(id))
 	}
-	s := append(w.site[:len(w.site):len(w.site)], "HTTP_COOKIE=cgisession_id="+id)
+	s := w.Request.With("HTTP_COOKIE=cgisession_id=" + id)
 	switch args[0] {
 	case "AGE":
 		w.age(id)
 		return ""
 	case "NEW":
-		s, args = w.site, []string{"set", "n:=1"}
+		s, args = w.Request, []string{"set", "n:=1"}
 	}
-	got := s.call(t, args...)
-	for _, line := range strings.Split(got.stdout, "\n") {
-		if made := idOf(line); len(made) == 32 && made != id {
+	got := s.Call(t, args...)
+	for _, made := range cmdtest.NewIDs(got.Stdout) {
+		if made != id {
 			w.ids = append(w.ids, made)
 		}
 	}
-	stdout := got.stdout
+	stdout := got.Stdout
 	switch args[0] {
 	case "cleanup": // keys that the server ends by itself are not counted
 		stdout = ""
@@ -149,5 +150,5 @@ func (w *twin) step(t *testing.T, n int, args []string) string {
 	for i, made := range w.ids {
 		stdout = strings.ReplaceAll(stdout, made, strconv.Itoa(i))
 	}
-	return fmt.Sprintf("%d %q", got.code, stdout)
+	return fmt.Sprintf("%d %q", got.Code, stdout)
 }

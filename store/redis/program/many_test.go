@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"cgisession/cmd/cmdtest"
 	"cgisession/store"
 	"cgisession/store/redis/redistest"
 )
@@ -22,14 +23,14 @@ func TestFailover(t *testing.T) {
 	for range 2 {
 		redistest.Replica(t, master)
 	}
-	s := siteOf(sentinels(t, master), "CGISESSION_DURABLE=1")
-	keys := s.of("session-of-the-keys")
-	s.must(t, "load")
-	keys.must(t, "load")
+	s := visitorOn(sentinels(t, master), "CGISESSION_DURABLE=1")
+	keys := s.With("CGISESSION_ADOPT_ID=session-of-the-keys")
+	s.Must(t, "load")
+	keys.Must(t, "load")
 
-	each, sets := full(25, 500), full(5, 100)
+	each, sets := cmdtest.Full(25, 500), cmdtest.Full(5, 100)
 	l := load{killAt: int64(2 * each), kill: master.Kill}
-	atOnce(28, func(i int) {
+	cmdtest.AtOnce(28, func(i int) {
 		if i < 8 {
 			for range each {
 				l.until(t, s, "incr", "n")
@@ -40,11 +41,11 @@ func TestFailover(t *testing.T) {
 			l.until(t, keys, "set", fmt.Sprintf("k%d.%d=x", i, j))
 		}
 	})
-	n, err := strconv.Atoi(s.must(t, "get", "n"))
+	n, err := strconv.Atoi(s.Must(t, "get", "n"))
 	if err != nil || n < 8*each || n > 8*each+int(l.failed.Load()) {
 		t.Errorf("counted to %d, %v; %d calls were acknowledged, and %d failed", n, err, 8*each, l.failed.Load())
 	}
-	if got, want := strings.Count(keys.must(t, "get"), `"k`), 20*sets; got != want {
+	if got, want := strings.Count(keys.Must(t, "get"), `"k`), 20*sets; got != want {
 		t.Errorf("%d keys; want %d", got, want)
 	}
 	if l.failed.Load() == 0 {
@@ -66,20 +67,20 @@ type load struct {
 }
 
 // until calls until that is acknowledged.
-func (l *load) until(t *testing.T, s site, args ...string) {
+func (l *load) until(t *testing.T, s cmdtest.Request, args ...string) {
 	for range 200 {
 		if l.acked.Load() >= l.killAt {
 			l.once.Do(l.kill)
 		}
-		got := s.call(t, args...)
-		for longest := l.longest.Load(); int64(got.took) > longest && !l.longest.CompareAndSwap(longest, int64(got.took)); {
+		got := s.Measure(t, args...)
+		for longest := l.longest.Load(); int64(got.Took) > longest && !l.longest.CompareAndSwap(longest, int64(got.Took)); {
 			longest = l.longest.Load()
 		}
 		switch {
-		case got.code == 0:
+		case got.Code == 0:
 			l.acked.Add(1)
 			return
-		case got.code != 69 || strings.Count(got.stderr, "\n") != 1:
+		case got.Code != 69 || strings.Count(got.Stderr, "\n") != 1:
 			t.Errorf("%q: %+v", args, got)
 			return
 		}
@@ -124,11 +125,11 @@ func TestReshardDurable(t *testing.T) {
 }
 
 func reshard(t *testing.T, nodes []*redistest.Server, settings ...string) {
-	s := siteOf("redis://"+nodes[0].Addr()+"?addr="+nodes[1].Addr()+"&addr="+nodes[2].Addr(), settings...)
+	s := visitorOn("redis://"+nodes[0].Addr()+"?addr="+nodes[1].Addr()+"&addr="+nodes[2].Addr(), settings...)
 	const sessions = 24
 	name := func(i int) string { return fmt.Sprintf("session-of-the-cluster-%d", i) }
 	for i := range sessions {
-		s.must(t, "load", "--adopt-id", name(i))
+		s.Must(t, "load", "--adopt-id", name(i))
 	}
 	var counts [sessions]int
 	var mu sync.Mutex
@@ -136,7 +137,7 @@ func reshard(t *testing.T, nodes []*redistest.Server, settings ...string) {
 	resharded := make(chan struct{})
 	var loaded sync.WaitGroup
 	loaded.Go(func() {
-		atOnce(4, func(worker int) {
+		cmdtest.AtOnce(4, func(worker int) {
 			for round := 0; ; round++ {
 				select {
 				case <-resharded:
@@ -144,7 +145,7 @@ func reshard(t *testing.T, nodes []*redistest.Server, settings ...string) {
 				default:
 				}
 				i := (worker*sessions/4 + round%(sessions/4)) % sessions
-				if _, ok := s.want(t, "incr", "n", "--adopt-id", name(i)); !ok {
+				if _, ok := s.Want(t, "incr", "n", "--adopt-id", name(i)); !ok {
 					return
 				}
 				mu.Lock()
@@ -154,9 +155,9 @@ func reshard(t *testing.T, nodes []*redistest.Server, settings ...string) {
 					continue
 				}
 				id := fmt.Sprintf("moving-%d-%d-session", worker, round)
-				s.want(t, "set", "a=1", "--adopt-id", id)
-				moved, _ := s.want(t, "regenerate", "--sh", "--grace", "1h", "--adopt-id", id)
-				if got, _ := s.want(t, "get", "a", "--adopt-id", id); got != `"1"` || !strings.Contains(moved, "CGISESSION_ID=") {
+				s.Want(t, "set", "a=1", "--adopt-id", id)
+				moved, _ := s.Want(t, "regenerate", "--sh", "--grace", "1h", "--adopt-id", id)
+				if got, _ := s.Want(t, "get", "a", "--adopt-id", id); got != `"1"` || !strings.Contains(moved, "CGISESSION_ID=") {
 					t.Errorf("after a move: %s", got)
 				}
 				mu.Lock()
@@ -176,7 +177,7 @@ func reshard(t *testing.T, nodes []*redistest.Server, settings ...string) {
 	total := 0
 	for i, want := range counts {
 		total += want
-		if got := s.must(t, "get", "n", "--default", "0", "--adopt-id", name(i)); got != strconv.Itoa(want) {
+		if got := s.Must(t, "get", "n", "--default", "0", "--adopt-id", name(i)); got != strconv.Itoa(want) {
 			t.Errorf("session %d counted to %s; want %d", i, got, want)
 		}
 	}
@@ -215,5 +216,5 @@ func moveSlowly(t *testing.T, nodes []*redistest.Server, key string) int {
 
 // TestClusterTotals is TestTotals in a cluster.
 func TestClusterTotals(t *testing.T) {
-	totals(t, siteOf("redis+cluster://"+redistest.Cluster(t, 3)[2].Addr()), full(10, 500), full(2, 100))
+	totals(t, visitorOn("redis+cluster://"+redistest.Cluster(t, 3)[2].Addr()), cmdtest.Full(10, 500), cmdtest.Full(2, 100))
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"cgisession/cmd/cmdtest"
 	"cgisession/cmd/modeltest"
 	"cgisession/store"
 	"cgisession/store/redis/redistest"
@@ -20,26 +21,26 @@ func TestSameAsFiles(t *testing.T) {
 	const before = 2 * time.Hour
 	server := redistest.Start(t)
 	handle := func(id string) string { return store.Handle("cgisession_id", id) }
-	target := func(t *testing.T, s site, age func(id string)) modeltest.Target {
+	target := func(t *testing.T, s cmdtest.Request, age func(id string)) modeltest.Target {
 		return modeltest.Target{Age: age, Run: func(variables []string, stdin string, args ...string) (string, int) {
-			got := append(s[:len(s):len(s)], variables...).give(t, stdin, args...)
-			return got.stdout, got.code
+			got := s.With(variables...).Give(t, stdin, args...)
+			return got.Stdout, got.Code
 		}}
 	}
 	for seed := range uint64(4) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir() + "/sessions"
-			files := target(t, site{"CGISESSION_DATA_DIR=" + dir}, func(id string) {
+			files := target(t, cmdtest.Request{Env: []string{"CGISESSION_DATA_DIR=" + dir}}, func(id string) {
 				long := time.Now().Add(-before)
 				if err := os.Chtimes(filepath.Join(dir, handle(id)[:2], handle(id)), long, long); err != nil {
 					t.Fatal(err)
 				}
 			})
-			redis := target(t, site{"CGISESSION_TYPE=redis", "CGISESSION_REDIS_URL=" + server.URL()}, func(id string) {
+			redis := target(t, on(server.URL()), func(id string) {
 				server.Do(t, "HSET", "cgisession:{"+handle(id)+"}", "accessed", strconv.FormatInt(time.Now().Add(-before).UnixMilli(), 10))
 			})
-			modeltest.Compare(t, seed+10, full(50, 5000), files, redis)
+			modeltest.Compare(t, seed+10, cmdtest.Full(50, 5000), files, redis)
 		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"cgisession/cmd/cmdtest"
 	"cgisession/store/redis/redistest"
 )
 
@@ -14,28 +15,28 @@ import (
 // in it, all at once and by the same cookie. Each goes well; one rotates, and it alone
 // sends a cookie; nothing is counted twice or lost.
 func TestMoversAtOnce(t *testing.T) {
-	moversAtOnce(t, redistest.Start(t).URL(), full(10, 150))
+	moversAtOnce(t, redistest.Start(t).URL(), cmdtest.Full(10, 150))
 }
 
 // TestClusterMoversAtOnce is TestMoversAtOnce in a cluster.
 func TestClusterMoversAtOnce(t *testing.T) {
-	moversAtOnce(t, "redis+cluster://"+redistest.Cluster(t, 3)[0].Addr(), full(4, 50))
+	moversAtOnce(t, "redis+cluster://"+redistest.Cluster(t, 3)[0].Addr(), cmdtest.Full(4, 50))
 }
 
 func moversAtOnce(t *testing.T, url string, rounds int) {
 	t.Helper()
-	plain := site{"CGISESSION_TYPE=redis", "CGISESSION_REDIS_URL=" + url}
-	with := func(id string) site { return append(plain[:len(plain):len(plain)], "HTTP_COOKIE=cgisession_id="+id) }
+	plain := on(url)
+	with := func(id string) cmdtest.Request { return plain.With("HTTP_COOKIE=cgisession_id=" + id) }
 	for range rounds {
-		old := idOf(plain.must(t, "set", "n:=0"))
+		old := idOf(plain.Must(t, "set", "n:=0"))
 		var mu sync.Mutex
 		var cookies []string
-		atOnce(7, func(i int) {
+		cmdtest.AtOnce(7, func(i int) {
 			if i < 3 {
-				with(old).want(t, "incr", "n")
+				with(old).Want(t, "incr", "n")
 				return
 			}
-			if stdout, _ := with(old).want(t, "regenerate", "--grace", "1h"); stdout != "" {
+			if stdout, _ := with(old).Want(t, "regenerate", "--grace", "1h"); stdout != "" {
 				mu.Lock()
 				defer mu.Unlock()
 				cookies = append(cookies, stdout)
@@ -45,7 +46,7 @@ func moversAtOnce(t *testing.T, url string, rounds int) {
 			t.Fatalf("%d movers sent a cookie:\n%s", len(cookies), strings.Join(cookies, "\n"))
 		}
 		for _, id := range []string{old, idOf(cookies[0])} {
-			if got := with(id).must(t, "get", "n"); got != "3" {
+			if got := with(id).Must(t, "get", "n"); got != "3" {
 				t.Fatalf("counted to %s; want 3", got)
 			}
 		}

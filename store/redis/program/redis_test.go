@@ -5,9 +5,6 @@
 package redis_test
 
 import (
-	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -21,145 +18,62 @@ import (
 	"testing"
 	"time"
 
-	"cgisession/scripts/programtest"
+	"cgisession/cmd/cmdtest"
 	"cgisession/store/redis/redistest"
 )
 
-var program string
-
 func TestMain(m *testing.M) {
-	os.Exit(programtest.Run(m, func(dir string) []*exec.Cmd {
-		program = filepath.Join(dir, "cgisession")
-		return []*exec.Cmd{programtest.Build(program, "urfave_cli_no_docs redis")}
-	}))
+	os.Exit(cmdtest.Run(m.Run, cmdtest.Package("cgisession", "urfave_cli_no_docs redis")))
 }
 
-// full returns how often to do something: seldom with -short, else often.
-func full(few, many int) int {
-	if testing.Short() {
-		return few
-	}
-	return many
+// on returns a request whose sessions are on this server.
+func on(url string, settings ...string) cmdtest.Request {
+	return cmdtest.Request{Env: []string{"CGISESSION_TYPE=redis", "CGISESSION_REDIS_URL=" + url}}.With(settings...)
 }
 
-// visitor is the id of the session that the tests are about.
-const visitor = "visitorvisitorvisitorvisitorvi23"
-
-// A site is a program's environment: where the sessions are.
-type site []string
-
-func siteOf(url string, settings ...string) site {
-	return append(site{"CGISESSION_TYPE=redis", "CGISESSION_REDIS_URL=" + url, "CGISESSION_ADOPT_ID=" + visitor, "CGISESSION_LOCK_TIMEOUT=1m"}, settings...)
+// visitorOn returns a request of a script that names the visitor's session.
+func visitorOn(url string, settings ...string) cmdtest.Request {
+	return on(url, "CGISESSION_ADOPT_ID="+cmdtest.Visitor).With(settings...)
 }
-
-// of returns the site of another session that the script names.
-func (s site) of(id string) site { return append(s[:len(s):len(s)], "CGISESSION_ADOPT_ID="+id) }
-
-// patience is how long a call may take before it is ended.
-const patience = 5 * time.Minute
 
 // inTime is how long a call may take when the server does not answer.
 const inTime = 3 * time.Second
 
-// ended is how a process ended.
-type ended struct {
-	stdout, stderr string
-	code           int
-	took           time.Duration
-}
-
-func (s site) call(t testing.TB, args ...string) ended {
-	t.Helper()
-	return s.give(t, "", args...)
-}
-
-// promptly is call, which must take no longer than inTime, at least once: the
+// promptly makes a call that must take no longer than inTime, at least once: the
 // machine may be busy with other things.
-func (s site) promptly(t testing.TB, args ...string) (got ended) {
+func promptly(t *testing.T, r cmdtest.Request, args ...string) (got cmdtest.Measured) {
 	t.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); {
-		if got = s.call(t, args...); got.took <= inTime {
+	for end := time.Now().Add(cmdtest.Patience); time.Now().Before(end); {
+		if got = r.Measure(t, args...); got.Took <= inTime {
 			return got
 		}
 	}
-	t.Errorf("%q took %v each time", args, got.took)
+	t.Errorf("%q took %v each time", args, got.Took)
 	return got
-}
-
-// give is call with text on standard input.
-func (s site) give(t testing.TB, text string, args ...string) ended {
-	t.Helper()
-	got, _ := s.measured(t, text, args...)
-	return got
-}
-
-// measured is give, and returns the most KiB that it had in memory.
-func (s site) measured(t testing.TB, text string, args ...string) (ended, int64) {
-	t.Helper()
-	var stdout, stderr bytes.Buffer
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	c := exec.CommandContext(ctx, program, args...)
-	c.Env, c.Stdin, c.Stdout, c.Stderr = s, strings.NewReader(text), &stdout, &stderr
-	began := time.Now()
-	err := c.Run()
-	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
-		t.Error(err)
-	}
-	got := ended{stdout.String(), stderr.String(), c.ProcessState.ExitCode(), time.Since(began)}
-	return got, c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss
-}
-
-// want is call for what has to go well, on any goroutine.
-func (s site) want(t testing.TB, args ...string) (string, bool) {
-	t.Helper()
-	got := s.call(t, args...)
-	if got.code != 0 {
-		t.Errorf("%q: %+v", args, got)
-	}
-	return strings.TrimSuffix(got.stdout, "\n"), got.code == 0
-}
-
-// must is want for what nothing can go on without.
-func (s site) must(t testing.TB, args ...string) string {
-	t.Helper()
-	text, ok := s.want(t, args...)
-	if !ok {
-		t.FailNow()
-	}
-	return text
-}
-
-func atOnce(n int, work func(i int)) {
-	var all sync.WaitGroup
-	for i := range n {
-		all.Go(func() { work(i) })
-	}
-	all.Wait()
 }
 
 // TestTotals counts with 8 processes at once, and sets keys with 20.
 func TestTotals(t *testing.T) {
-	totals(t, siteOf(redistest.Start(t).URL()), full(25, 500), full(5, 100))
+	totals(t, visitorOn(redistest.Start(t).URL()), cmdtest.Full(25, 500), cmdtest.Full(5, 100))
 }
 
-func totals(t *testing.T, s site, each, sets int) {
+func totals(t *testing.T, s cmdtest.Request, each, sets int) {
 	t.Helper()
-	s.must(t, "load")
-	atOnce(8, func(int) {
+	s.Must(t, "load")
+	cmdtest.AtOnce(8, func(int) {
 		for range each {
-			s.want(t, "incr", "n")
+			s.Want(t, "incr", "n")
 		}
 	})
-	if got, want := s.must(t, "get", "n"), strconv.Itoa(8*each); got != want {
+	if got, want := s.Must(t, "get", "n"), strconv.Itoa(8*each); got != want {
 		t.Errorf("counted to %s; want %s", got, want)
 	}
-	atOnce(20, func(i int) {
+	cmdtest.AtOnce(20, func(i int) {
 		for j := range sets {
-			s.want(t, "set", fmt.Sprintf("k%d.%d=x", i, j))
+			s.Want(t, "set", fmt.Sprintf("k%d.%d=x", i, j))
 		}
 	})
-	if got, want := strings.Count(s.must(t, "get"), `"k`), 20*sets; got != want {
+	if got, want := strings.Count(s.Must(t, "get"), `"k`), 20*sets; got != want {
 		t.Errorf("%d keys; want %d", got, want)
 	}
 }
@@ -168,22 +82,22 @@ func totals(t *testing.T, s site, each, sets int) {
 // connection aside.
 func TestRoundTrips(t *testing.T) {
 	server := redistest.Start(t)
-	roundTrips(t, []*redistest.Server{server}, siteOf(server.URL(), "CGISESSION_TIMEOUT=1h"), "hello")
+	roundTrips(t, []*redistest.Server{server}, visitorOn(server.URL(), "CGISESSION_TIMEOUT=1h"), "hello")
 }
 
 // TestClusterRoundTrips counts them in a cluster, whose map is asked for first.
 func TestClusterRoundTrips(t *testing.T) {
 	nodes := redistest.Cluster(t, 3)
-	roundTrips(t, nodes, siteOf("redis+cluster://"+nodes[0].Addr(), "CGISESSION_TIMEOUT=1h"), "hello", "cluster")
+	roundTrips(t, nodes, visitorOn("redis+cluster://"+nodes[0].Addr(), "CGISESSION_TIMEOUT=1h"), "hello", "cluster")
 }
 
-func roundTrips(t *testing.T, nodes []*redistest.Server, s site, aside ...string) {
+func roundTrips(t *testing.T, nodes []*redistest.Server, s cmdtest.Request, aside ...string) {
 	t.Helper()
 	for _, args := range [][]string{{"set", "n:=1"}, {"load"}, {"get"}, {"incr", "n"}, {"invalidate", "--expire"}, {"set", "n:=1"}} {
-		s.must(t, args...)
+		s.Must(t, args...)
 		for _, server := range nodes { // so that the server knows the scripts
 			if len(nodes) > 1 {
-				s.must(t, append(args, "--adopt-id", "session-of-port-"+strconv.Itoa(server.Port))...)
+				s.Must(t, append(args, "--adopt-id", "session-of-port-"+strconv.Itoa(server.Port))...)
 			}
 		}
 	}
@@ -192,7 +106,7 @@ func roundTrips(t *testing.T, nodes []*redistest.Server, s site, aside ...string
 		args []string
 	}{{1, []string{"get", "n"}}, {1, []string{"load"}}, {2, []string{"set", "n:=2"}}, {2, []string{"incr", "n"}}, {2, []string{"unset", "n"}}} {
 		asked, before := 0, map[string]int{}
-		for _, word := range redistest.Monitor(t, nodes, func() { s.must(t, tt.args...) }) {
+		for _, word := range redistest.Monitor(t, nodes, func() { s.Must(t, tt.args...) }) {
 			if slices.Contains(aside, word) {
 				before[word]++
 			} else {
@@ -211,19 +125,19 @@ func roundTrips(t *testing.T, nodes []*redistest.Server, s site, aside ...string
 // together, and none by a script.
 func TestManyCookies(t *testing.T) {
 	server := redistest.Start(t)
-	siteOf(server.URL()).must(t, "set", "a=1")
+	visitorOn(server.URL()).Must(t, "set", "a=1")
 	var header strings.Builder
 	for i := range 3000 {
 		fmt.Fprintf(&header, "cgisession_id=nobody%012d; ", i)
 	}
-	s := site{"CGISESSION_TYPE=redis", "CGISESSION_REDIS_URL=" + server.URL(), "HTTP_COOKIE=" + header.String() + "cgisession_id=" + visitor}
+	s := on(server.URL(), "HTTP_COOKIE="+header.String()+"cgisession_id="+cmdtest.Visitor)
 	asked := make(map[string]int)
 	for _, word := range redistest.Monitor(t, []*redistest.Server{server}, func() {
-		got := s.call(t, "get", "a")
-		if got.code != 0 || got.stdout != "\"1\"\n" {
+		got := s.Measure(t, "get", "a")
+		if got.Code != 0 || got.Stdout != "\"1\"\n" {
 			t.Errorf("%+v", got)
 		}
-		t.Logf("it took %v", got.took)
+		t.Logf("it took %v", got.Took)
 	}) {
 		asked[word]++
 	}
@@ -257,64 +171,64 @@ func TestPackages(t *testing.T) {
 type failure struct {
 	name string
 	// site makes the server, and the session of the visitor, and lets it fail.
-	site   func(t *testing.T) site
+	site   func(t *testing.T) cmdtest.Request
 	stderr string // of set, after "cgisession: set: "
 	reads  bool   // get works all the same
 }
 
-func withSession(t *testing.T, settings ...string) (*redistest.Server, site) {
+func withSession(t *testing.T, settings ...string) (*redistest.Server, cmdtest.Request) {
 	server := redistest.Start(t, settings...)
-	s := siteOf(server.URL())
-	s.must(t, "set", "a=1")
+	s := visitorOn(server.URL())
+	s.Must(t, "set", "a=1")
 	return server, s
 }
 
 func failures() []failure {
 	return []failure{
-		{"down", func(t *testing.T) site {
+		{"down", func(t *testing.T) cmdtest.Request {
 			server, s := withSession(t)
 			server.Kill()
 			return s
 		}, "connect: connection refused", false},
-		{"stopped", func(t *testing.T) site {
+		{"stopped", func(t *testing.T) cmdtest.Request {
 			server, s := withSession(t)
 			server.Signal(syscall.SIGSTOP)
 			t.Cleanup(func() { server.Signal(syscall.SIGCONT) })
 			return s
 		}, "no answer in time", false},
-		{"loading", func(t *testing.T) site {
+		{"loading", func(t *testing.T) cmdtest.Request {
 			server, s := withSession(t, "--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024")
 			server.Do(t, "eval", `for i = 1, 20000 do redis.call('set', 'k' .. i, i) end`, "0")
 			server.Do(t, "save")
 			server.Kill()
 			server.Launch(t)
 			redistest.Wait(t, "server that loads", func() bool {
-				return strings.Contains(s.call(t, "get").stderr, "LOADING")
+				return strings.Contains(s.Call(t, "get").Stderr, "LOADING")
 			})
 			return s
 		}, "LOADING Redis is loading the dataset in memory", false},
-		{"replica", func(t *testing.T) site {
+		{"replica", func(t *testing.T) cmdtest.Request {
 			server, _ := withSession(t)
 			replica := redistest.Start(t, "--replicaof", "127.0.0.1 "+strconv.Itoa(server.Port))
 			redistest.Wait(t, "link to the master", func() bool {
 				return strings.Contains(replica.Do(t, "info", "replication"), "master_link_status:up")
 			})
-			return siteOf(replica.URL())
+			return visitorOn(replica.URL())
 		}, "READONLY You can't write against a read only replica.*; name the master, or use redis\\+sentinel://", false},
-		{"without a password", func(t *testing.T) site {
-			return siteOf(redistest.Start(t, "--requirepass", "swordfish").URL())
+		{"without a password", func(t *testing.T) cmdtest.Request {
+			return visitorOn(redistest.Start(t, "--requirepass", "swordfish").URL())
 		}, "NOAUTH Authentication required; set --redis-password-file", false},
-		{"with a wrong password", func(t *testing.T) site {
+		{"with a wrong password", func(t *testing.T) cmdtest.Request {
 			server := redistest.Start(t, "--requirepass", "swordfish")
-			return siteOf("redis://:shark@" + server.Addr())
+			return visitorOn("redis://:shark@" + server.Addr())
 		}, "WRONGPASS .*; see --redis-password-file and the URL's user", false},
-		{"full", func(t *testing.T) site {
+		{"full", func(t *testing.T) cmdtest.Request {
 			server, s := withSession(t)
 			server.Do(t, "config", "set", "maxmemory-policy", "noeviction")
 			server.Do(t, "config", "set", "maxmemory", "1mb")
 			return s
 		}, "OOM command not allowed when used memory > 'maxmemory'.*; give it more memory, or set shorter timeouts", true},
-		{"cannot save", func(t *testing.T) site {
+		{"cannot save", func(t *testing.T) cmdtest.Request {
 			server, s := withSession(t)
 			if err := os.Mkdir(filepath.Join(server.Dir, "dump.rdb"), 0o700); err != nil {
 				t.Fatal(err)
@@ -336,11 +250,11 @@ func TestFailures(t *testing.T) {
 			t.Parallel()
 			s := f.site(t)
 			line := regexp.MustCompile(`^cgisession: set: redis 127\.0\.0\.1:\d+: store unavailable: ` + f.stderr + `\n$`)
-			got := s.promptly(t, "set", "b=2")
-			if got.code != 69 || got.stdout != "" || !line.MatchString(got.stderr) {
+			got := promptly(t, s, "set", "b=2")
+			if got.Code != 69 || got.Stdout != "" || !line.MatchString(got.Stderr) {
 				t.Errorf("set: %+v; want 69 and %s", got, line)
 			}
-			if strings.Contains(got.stderr, "shark") {
+			if strings.Contains(got.Stderr, "shark") {
 				t.Error("the password is in the message")
 			}
 			want := 69
@@ -349,14 +263,14 @@ func TestFailures(t *testing.T) {
 			}
 			if f.name == "stopped" || f.name == "down" {
 				for _, verb := range []string{"regenerate", "list", "destroy --user ann", "cleanup --timeout 1h"} {
-					if got := s.promptly(t, strings.Fields(verb)...); got.code != 69 {
+					if got := promptly(t, s, strings.Fields(verb)...); got.Code != 69 {
 						t.Errorf("%s: %+v; want 69", verb, got)
 					}
 				}
 			}
 			for _, verb := range []string{"get", "load"} {
-				got := s.call(t, verb, "--log-file", "-")
-				if got.code != want || f.reads != strings.Contains(got.stderr, "access not marked") {
+				got := s.Call(t, verb, "--log-file", "-")
+				if got.Code != want || f.reads != strings.Contains(got.Stderr, "access not marked") {
 					t.Errorf("%s: %+v; want %d", verb, got, want)
 				}
 			}
@@ -369,13 +283,13 @@ func TestRestartedEmpty(t *testing.T) {
 	server, s := withSession(t)
 	server.Kill()
 	server.Run(t)
-	if got := s.call(t, "get"); got.code != 1 || got.stderr != "" {
+	if got := s.Call(t, "get"); got.Code != 1 || got.Stderr != "" {
 		t.Errorf("get: %+v; want 1", got)
 	}
-	if got := append(s, "CGISESSION_ID="+visitor).call(t, "set", "a=1"); got.code != 10 {
+	if got := s.With("CGISESSION_ID="+cmdtest.Visitor).Call(t, "set", "a=1"); got.Code != 10 {
 		t.Errorf("set in a request that had a session: %+v; want 10", got)
 	}
-	s.must(t, "set", "a=1")
+	s.Must(t, "set", "a=1")
 }
 
 // TestRestarts counts while the server is stopped and goes on again and again: a
@@ -385,7 +299,7 @@ func TestRestarts(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for range full(6, 30) {
+		for range cmdtest.Full(6, 30) {
 			time.Sleep(150 * time.Millisecond)
 			server.Signal(syscall.SIGSTOP)
 			time.Sleep(700 * time.Millisecond) // longer than one answer may take
@@ -394,15 +308,15 @@ func TestRestarts(t *testing.T) {
 	}()
 	var mu sync.Mutex
 	acked := 0
-	atOnce(8, func(int) {
+	cmdtest.AtOnce(8, func(int) {
 		for {
 			select {
 			case <-done:
 				return
 			default:
 			}
-			got := s.call(t, "incr", "n")
-			if got.code != 0 {
+			got := s.Call(t, "incr", "n")
+			if got.Code != 0 {
 				t.Errorf("incr: %+v", got)
 			}
 			mu.Lock()
@@ -410,7 +324,7 @@ func TestRestarts(t *testing.T) {
 			mu.Unlock()
 		}
 	})
-	if got := s.must(t, "get", "n"); got != strconv.Itoa(acked) {
+	if got := s.Must(t, "get", "n"); got != strconv.Itoa(acked) {
 		t.Errorf("counted to %s by %d calls", got, acked)
 	}
 	t.Logf("%d calls", acked)
@@ -419,33 +333,33 @@ func TestRestarts(t *testing.T) {
 // TestPassword has the password where it may be, and where it may not.
 func TestPassword(t *testing.T) {
 	server := redistest.Start(t, "--requirepass", "swordfish")
-	siteOf("redis://:swordfish@"+server.Addr()).must(t, "set", "a=1")
+	visitorOn("redis://:swordfish@"+server.Addr()).Must(t, "set", "a=1")
 	file := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(file, []byte("swordfish\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := siteOf(server.URL(), "CGISESSION_REDIS_PASSWORD_FILE="+file)
-	if got := s.must(t, "get", "a"); got != `"1"` {
+	s := visitorOn(server.URL(), "CGISESSION_REDIS_PASSWORD_FILE="+file)
+	if got := s.Must(t, "get", "a"); got != `"1"` {
 		t.Errorf("get: %s", got)
 	}
-	got := s.call(t, "get", "--redis-url", "redis://:swordfish@"+server.Addr())
-	if got.code != 64 || strings.Contains(got.stderr, "swordfish") {
+	got := s.Call(t, "get", "--redis-url", "redis://:swordfish@"+server.Addr())
+	if got.Code != 64 || strings.Contains(got.Stderr, "swordfish") {
 		t.Errorf("password on the command line: %+v", got)
 	}
 	url := "redis://:swordfish@" + server.Addr()
-	got = append(s, "CGISESSION_REDIS_URL="+url).call(t, "get", "--redis-url", url)
-	if got.code != 64 || strings.Contains(got.stderr, "swordfish") {
+	got = s.With("CGISESSION_REDIS_URL="+url).Call(t, "get", "--redis-url", url)
+	if got.Code != 64 || strings.Contains(got.Stderr, "swordfish") {
 		t.Errorf("password on the command line and in the variable: %+v", got)
 	}
 	for _, bad := range []string{"redis://:mack/erel@h:1", "redis://:123/mackerel@h:1", "redis+cluster://:123/mackerel@h:1", "redis://:mack#erel@h:1", "redis://mack?erel@h:1", "http://:mackerel@h:1",
 		"redis://:mackerel@h:1?addr=erel", "redis+sentinel://h:1?pasmack=mackerel", "unix://mackerel/s", "redis://:mackerel@h:1/x", "redis://:mack%zzerel@h:1"} {
-		got := siteOf(bad).call(t, "get")
-		if got.code != 78 || strings.Contains(got.stderr, "mack") || strings.Contains(got.stderr, "erel") || strings.Contains(got.stderr, "123") {
+		got := visitorOn(bad).Call(t, "get")
+		if got.Code != 78 || strings.Contains(got.Stderr, "mack") || strings.Contains(got.Stderr, "erel") || strings.Contains(got.Stderr, "123") {
 			t.Errorf("%s: %+v; want 78, and not a part of it", bad, got)
 		}
 	}
 	os.Chmod(file, 0o644)
-	if got := s.call(t, "get"); got.code != 78 || !strings.Contains(got.stderr, "chmod 600") {
+	if got := s.Call(t, "get"); got.Code != 78 || !strings.Contains(got.Stderr, "chmod 600") {
 		t.Errorf("password file for all to read: %+v", got)
 	}
 }
@@ -463,7 +377,7 @@ func TestManualApache(t *testing.T) {
 	if !ok {
 		t.Fatal("no block for Apache in the manual")
 	}
-	help := siteOf("").must(t, "get", "--help")
+	help := visitorOn("").Must(t, "get", "--help")
 	for line := range strings.Lines(block) {
 		if words := strings.Fields(line); len(words) != 3 || !strings.Contains(help, "$"+words[1]) {
 			t.Errorf("%q sets no variable of the program's", line)
@@ -493,8 +407,8 @@ func TestDoctorCluster(t *testing.T) {
 	nodes := redistest.Cluster(t, 3)
 	nodes[1].Do(t, "config", "set", "maxmemory-policy", "allkeys-lru")
 	nodes[2].Do(t, "config", "set", "appendonly", "yes")
-	s := siteOf("redis+cluster://" + nodes[0].Addr())
-	text := s.must(t, "doctor")
+	s := visitorOn("redis+cluster://" + nodes[0].Addr())
+	text := s.Must(t, "doctor")
 	for i, server := range nodes {
 		for finding, want := range map[string]bool{
 			"ok       server ":      true,
@@ -510,12 +424,12 @@ func TestDoctorCluster(t *testing.T) {
 	redistest.Wait(t, "cluster that has lost a part", func() bool {
 		return strings.Contains(nodes[0].Do(t, "cluster", "info"), "cluster_state:fail")
 	})
-	got := s.call(t, "doctor")
+	got := s.Call(t, "doctor")
 	for _, says := range []string{
 		"problem  server " + nodes[0].Addr() + ": cluster_state is fail",
 		"problem  server " + nodes[1].Addr() + ": redis " + nodes[1].Addr() + ": store unavailable: connect: connection refused",
 	} {
-		if got.code != 1 || !strings.Contains(got.stdout, says) {
+		if got.Code != 1 || !strings.Contains(got.Stdout, says) {
 			t.Errorf("doctor: %+v; want 1 and %s", got, says)
 		}
 	}
@@ -525,27 +439,27 @@ func TestDoctorCluster(t *testing.T) {
 // the data in memory, and but one where they have to read it.
 func TestMemory(t *testing.T) {
 	server, s := withSession(t)
-	s = append(s[:len(s):len(s)], "GOMEMLIMIT=24MiB") // so that it is not garbage that is measured
+	s = s.With("GOMEMLIMIT=24MiB") // so that it is not garbage that is measured
 	verbs := [][]string{{"list"}, {"stats"}, {"cleanup", "--timeout", "1h"}, {"doctor", "--deep"}}
 	var before []int64
 	for _, args := range verbs {
-		before = append(before, s.memory(t, args...))
+		before = append(before, memory(t, s, args...))
 	}
 	server.Do(t, "eval", `for i = 1, 100 do
 		redis.call('HSET', 'cgisession:{' .. string.format('%064x', i) .. '}', 'version', 1, 'created', 1,
 			'accessed', string.format('%.0f', redis.call('TIME')[1] * 1000), 'data', '{"a":"' .. string.rep('x', 1000000) .. '"}')
 	end`, "0")
 	for i, args := range verbs {
-		if more := s.memory(t, args...) - before[i]; more > 20<<10 {
+		if more := memory(t, s, args...) - before[i]; more > 20<<10 {
 			t.Errorf("%s: 100 MB of data made it %d KiB larger", args[0], more)
 		}
 	}
-	if got := strings.Count(s.must(t, "list"), " live"); got != 101 {
+	if got := strings.Count(s.Must(t, "list"), " live"); got != 101 {
 		t.Errorf("%d sessions; want 101", got)
 	}
 	for _, args := range verbs {
 		server.Do(t, "config", "resetstat")
-		s.must(t, args...)
+		s.Must(t, args...)
 		if read := server.Calls(t)["hget"] > 0; read != (args[0] == "doctor") {
 			t.Errorf("%s: it reads data: %v", args[0], read)
 		}
@@ -553,11 +467,11 @@ func TestMemory(t *testing.T) {
 }
 
 // memory returns the most KiB that a call had in memory.
-func (s site) memory(t *testing.T, args ...string) int64 {
+func memory(t *testing.T, r cmdtest.Request, args ...string) int64 {
 	t.Helper()
-	got, size := s.measured(t, "", args...)
-	if got.code != 0 {
+	got := r.Measure(t, args...)
+	if got.Code != 0 {
 		t.Fatalf("%q: %+v", args, got)
 	}
-	return size
+	return got.Memory
 }

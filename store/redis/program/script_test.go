@@ -12,7 +12,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"cgisession/scripts/scripttest"
+	"cgisession/cmd/cmdtest"
+	"cgisession/cmd/scripttest"
 	"cgisession/store/redis/redistest"
 )
 
@@ -170,7 +171,7 @@ func scriptParams(t *testing.T, server *redistest.Server) testscript.Params {
 		if err := os.Mkdir(bin, 0o700); err != nil {
 			return err
 		}
-		e.Setenv("PATH", bin+":"+filepath.Dir(program)+":"+e.Getenv("PATH"))
+		e.Setenv("PATH", bin+":"+filepath.Dir(cmdtest.Program)+":"+e.Getenv("PATH"))
 		cli := fmt.Appendf(nil, "#!/bin/sh\nexec redis-cli -p %d \"$@\"\n", server.Port)
 		if err := os.WriteFile(filepath.Join(bin, "redis"), cli, 0o700); err != nil {
 			return err

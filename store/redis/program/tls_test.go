@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"cgisession/cmd/cmdtest"
 	"cgisession/store/redis/redistest"
 )
 
@@ -33,29 +34,29 @@ func TestTLS(t *testing.T) {
 	if err := os.Truncate(large, 1<<40); err != nil {
 		t.Fatal(err)
 	}
-	s := siteOf(url, "CGISESSION_REDIS_CA_FILE="+good.ca)
-	s.must(t, "set", "a=1")
-	if got := s.must(t, "get", "a"); got != `"1"` {
+	s := visitorOn(url, "CGISESSION_REDIS_CA_FILE="+good.ca)
+	s.Must(t, "set", "a=1")
+	if got := s.Must(t, "get", "a"); got != `"1"` {
 		t.Errorf("get: %s", got)
 	}
 	for _, tt := range []struct {
 		name string
-		site site
+		site cmdtest.Request
 		code int
 		says string
 	}{
-		{"no authority", siteOf(url), 69, "certificate signed by unknown authority"},
-		{"another authority", siteOf(url, "CGISESSION_REDIS_CA_FILE="+other.ca), 69, "certificate signed by unknown authority"},
-		{"another name", siteOf(mistaken, "CGISESSION_REDIS_CA_FILE="+other.ca), 69, "certificate is valid for 127.0.0.2, not 127.0.0.1"},
-		{"without TLS", siteOf(strings.Replace(url, "rediss:", "redis:", 1)), 69, "store unavailable"},
-		{"no verification", siteOf(url + "?skip_verify=true"), 78, "certificates are always verified"},
-		{"no such file", siteOf(url, "CGISESSION_REDIS_CA_FILE=nowhere"), 78, "CA file nowhere: no such file"},
-		{"an endless file", siteOf(url, "CGISESSION_REDIS_CA_FILE=/dev/zero"), 78, "CA file /dev/zero: not a regular file"},
-		{"a large file", siteOf(url, "CGISESSION_REDIS_CA_FILE="+large), 78, "larger than 1048576 bytes"},
-		{"no certificate", siteOf(url, "CGISESSION_REDIS_CA_FILE=tls_test.go"), 78, "holds no certificate"},
+		{"no authority", visitorOn(url), 69, "certificate signed by unknown authority"},
+		{"another authority", visitorOn(url, "CGISESSION_REDIS_CA_FILE="+other.ca), 69, "certificate signed by unknown authority"},
+		{"another name", visitorOn(mistaken, "CGISESSION_REDIS_CA_FILE="+other.ca), 69, "certificate is valid for 127.0.0.2, not 127.0.0.1"},
+		{"without TLS", visitorOn(strings.Replace(url, "rediss:", "redis:", 1)), 69, "store unavailable"},
+		{"no verification", visitorOn(url + "?skip_verify=true"), 78, "certificates are always verified"},
+		{"no such file", visitorOn(url, "CGISESSION_REDIS_CA_FILE=nowhere"), 78, "CA file nowhere: no such file"},
+		{"an endless file", visitorOn(url, "CGISESSION_REDIS_CA_FILE=/dev/zero"), 78, "CA file /dev/zero: not a regular file"},
+		{"a large file", visitorOn(url, "CGISESSION_REDIS_CA_FILE="+large), 78, "larger than 1048576 bytes"},
+		{"no certificate", visitorOn(url, "CGISESSION_REDIS_CA_FILE=tls_test.go"), 78, "holds no certificate"},
 	} {
-		got := tt.site.promptly(t, "set", "a=2")
-		if got.code != tt.code || !strings.Contains(got.stderr, tt.says) || strings.Count(got.stderr, "\n") != 1 {
+		got := promptly(t, tt.site, "set", "a=2")
+		if got.Code != tt.code || !strings.Contains(got.Stderr, tt.says) || strings.Count(got.Stderr, "\n") != 1 {
 			t.Errorf("%s: %+v; want %d, %s", tt.name, got, tt.code, tt.says)
 		}
 	}
@@ -69,8 +70,8 @@ func TestTLSSentinel(t *testing.T) {
 	sentinel := redistest.StartSentinel(t, a.certify(t, "127.0.0.1").lines("",
 		"tls-replication yes",
 		"sentinel monitor sessions 127.0.0.2 "+strconv.Itoa(master.Port)+" 1")...)
-	s := siteOf("rediss+sentinel://"+sentinel.Addr()+"?master_name=sessions", "CGISESSION_REDIS_CA_FILE="+a.ca)
-	s.must(t, "set", "a=1")
+	s := visitorOn("rediss+sentinel://"+sentinel.Addr()+"?master_name=sessions", "CGISESSION_REDIS_CA_FILE="+a.ca)
+	s.Must(t, "set", "a=1")
 
 	// A master with the certificate of another address is none.
 	master.Kill()
@@ -78,10 +79,10 @@ func TestTLSSentinel(t *testing.T) {
 	mustMistrust(t, s, "127.0.0.1, not 127.0.0.2")
 }
 
-func mustMistrust(t *testing.T, s site, says string) {
+func mustMistrust(t *testing.T, s cmdtest.Request, says string) {
 	t.Helper()
-	got := s.call(t, "set", "a=1")
-	if got.code != 69 || !strings.Contains(got.stderr, says) || strings.Count(got.stderr, "\n") != 1 {
+	got := s.Call(t, "set", "a=1")
+	if got.Code != 69 || !strings.Contains(got.Stderr, says) || strings.Count(got.Stderr, "\n") != 1 {
 		t.Errorf("set: %+v; want 69, %s", got, says)
 	}
 }
@@ -96,14 +97,14 @@ func TestTLSCluster(t *testing.T) {
 		nodes = append(nodes, redistest.Start(t, append(settings, redistest.ClusterSettings()...)...))
 	}
 	redistest.Join(t, nodes)
-	s := siteOf("rediss+cluster://"+nodes[0].Addr(), "CGISESSION_REDIS_CA_FILE="+a.ca)
+	s := visitorOn("rediss+cluster://"+nodes[0].Addr(), "CGISESSION_REDIS_CA_FILE="+a.ca)
 	for i := range 20 { // some on each server
-		s.must(t, "set", "a=1", "--adopt-id", "session-of-the-cluster-"+strconv.Itoa(i))
+		s.Must(t, "set", "a=1", "--adopt-id", "session-of-the-cluster-"+strconv.Itoa(i))
 	}
-	if got := strings.Count(s.must(t, "list"), " live"); got != 20 {
+	if got := strings.Count(s.Must(t, "list"), " live"); got != 20 {
 		t.Errorf("list has %d sessions; want 20", got)
 	}
-	mustMistrust(t, siteOf("rediss+cluster://"+nodes[0].Addr(), "CGISESSION_REDIS_CA_FILE="+newAuthority(t).ca), "unknown authority")
+	mustMistrust(t, visitorOn("rediss+cluster://"+nodes[0].Addr(), "CGISESSION_REDIS_CA_FILE="+newAuthority(t).ca), "unknown authority")
 }
 
 // An authority certifies servers.
@@ -150,7 +151,7 @@ func (c certified) lines(before string, others ...string) []string {
 
 // settings are those of a server that has the certificate, on a port of TLS alone.
 func (c certified) settings(t *testing.T) []string {
-	return strings.Fields(strings.Join(c.lines("--", "--port 0", "--tls-port "+strconv.Itoa(redistest.FreePort(t))), " "))
+	return strings.Fields(strings.Join(c.lines("--", "--port 0", "--tls-port "+strconv.Itoa(cmdtest.FreePort(t))), " "))
 }
 
 func newKey(t *testing.T) *ecdsa.PrivateKey {

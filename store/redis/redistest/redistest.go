@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"cgisession/cmd/cmdtest"
 )
 
 // patience is how long a server may take to come up, or to come to something.
@@ -37,7 +38,7 @@ type Server struct {
 // ends. Where there is none the test is skipped.
 func Start(t testing.TB, settings ...string) *Server {
 	t.Helper()
-	port := FreePort(t)
+	port := cmdtest.FreePort(t)
 	return start(t, "redis-server", &Server{Port: port}, append([]string{
 		"--port", strconv.Itoa(port), "--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"}, settings...))
 }
@@ -45,7 +46,7 @@ func Start(t testing.TB, settings ...string) *Server {
 // StartSentinel runs redis-sentinel with a configuration.
 func StartSentinel(t testing.TB, lines ...string) *Server {
 	t.Helper()
-	port := FreePort(t)
+	port := cmdtest.FreePort(t)
 	file := filepath.Join(t.TempDir(), "sentinel.conf")
 	text := fmt.Sprintf("port %d\n%s\n", port, strings.Join(lines, "\n"))
 	var flags []string
@@ -88,23 +89,6 @@ func start(t testing.TB, program string, s *Server, settings []string, first ...
 		}
 	})
 	return s
-}
-
-// FreePort returns a port that nobody listens on. A cluster's second port, which
-// is 10000 higher, must be one too.
-func FreePort(t testing.TB) int {
-	t.Helper()
-	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		l.Close()
-		if port < 55000 {
-			return port
-		}
-	}
 }
 
 // Run starts the process, again if it was stopped, and waits until it answers.

@@ -1,4 +1,4 @@
-package e2e
+package examples
 
 import (
 	"errors"
@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"cgisession/scripts/servertest"
+	"cgisession/cmd/cmdtest"
 )
 
 // A server is a web server that runs CGI scripts.
@@ -59,7 +59,7 @@ func busybox(t *testing.T, s *site) *exec.Cmd {
 }
 
 func cgiserver(t *testing.T, s *site) *exec.Cmd {
-	command := exec.Command(filepath.Join(bin, "cgiserver"), "-addr", s.address(), filepath.Join(s.root, "cgi-bin"))
+	command := exec.Command("cgiserver", "-addr", s.address(), filepath.Join(s.root, "cgi-bin"))
 	command.Env = s.env
 	return command
 }
@@ -73,7 +73,7 @@ type site struct {
 	base string // the URL of the scripts, with a slash at its end
 }
 
-func (s *site) address() string { return servertest.Address(s.port) }
+func (s *site) address() string { return cmdtest.Address(s.port) }
 
 // onEachServer runs the test on each server, with settings for cgisession.
 func onEachServer(t *testing.T, settings []string, test func(t *testing.T, s *site)) {
@@ -97,7 +97,7 @@ func start(t *testing.T, v server, settings []string) *site {
 		// Hundreds of processes on a small machine: no wait is too long.
 		"CGISESSION_LOCK_TIMEOUT=5m",
 	}, settings...)
-	servertest.Start(t, func(port int) []*exec.Cmd {
+	cmdtest.Serve(t, func(port int) []*exec.Cmd {
 		s.port = port
 		return []*exec.Cmd{v.command(t, s)}
 	})
@@ -110,8 +110,15 @@ func copyScripts(t *testing.T, to string) {
 	if err := os.Mkdir(to, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, from := range []string{"../examples", "testdata"} {
-		if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+	for _, pattern := range []string{"*.sh", "*.pl", "testdata/*"} {
+		files, err := filepath.Glob(pattern)
+		if err == nil && len(files) == 0 {
+			err = errors.New("no file " + pattern)
+		}
+		if err == nil {
+			err = exec.Command("cp", append(files, to)...).Run()
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -135,12 +142,7 @@ func (s *site) sessions(t *testing.T) []string {
 // cgisession runs the program as a script of this site would, for the browser
 // that has this cookie, and returns what it prints.
 func (s *site) cgisession(t *testing.T, cookie string, args ...string) string {
-	command := exec.Command(filepath.Join(bin, "cgisession"), args...)
-	command.Env = append(s.env, "HTTP_COOKIE="+cookie)
-	command.Stderr = os.Stderr
-	output, err := command.Output()
-	if err != nil {
-		t.Errorf("cgisession %s: %v", args[0], err)
-	}
-	return string(output)
+	t.Helper()
+	text, _ := cmdtest.Request{Env: s.env}.With("HTTP_COOKIE="+cookie).Want(t, args...)
+	return text
 }

@@ -1,4 +1,4 @@
-package e2e
+package examples
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"cgisession/scripts/servertest"
+	"cgisession/cmd/cmdtest"
 )
 
 // A passer is a server that passes its own environment on to scripts, so that one
@@ -82,7 +82,7 @@ func serveToRestart(t *testing.T, first, next passer) *site {
 	s := &site{root: t.TempDir(), data: filepath.Join(dir, "sessions")}
 	copyScripts(t, filepath.Join(s.root, "cgi-bin"))
 	var server *exec.Cmd
-	servertest.Start(t, func(port int) []*exec.Cmd {
+	cmdtest.Serve(t, func(port int) []*exec.Cmd {
 		s.port = port
 		writeFile(t, dir+"/first", first.script(t, s, socket))
 		writeFile(t, dir+"/next", next.script(t, s, socket))

@@ -1,7 +1,10 @@
-package e2e
+// Package scripts tests scripts that a person runs.
+package scripts
 
 import (
 	"bufio"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -12,7 +15,7 @@ import (
 // The demo says first where it is, works, and leaves nothing behind.
 func TestDemo(t *testing.T) {
 	tmp := t.TempDir()
-	demo := exec.Command("../demo")
+	demo := exec.Command("./demo")
 	demo.Env = append(os.Environ(), "TMPDIR="+tmp)
 	demo.Stderr = os.Stderr
 	demo.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -26,9 +29,9 @@ func TestDemo(t *testing.T) {
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	if err == nil {
 		address := strings.TrimSpace(line)
-		fetch(t, address).want(t, `<a href="counter.sh">`, `<a href="wizard.sh">`)
-		fetch(t, address+"counter.sh").want(t, "Visit 1.")
-		fetch(t, address+"form.sh").want(t, "404")
+		want(t, address, `<a href="counter.sh">`, `<a href="wizard.sh">`)
+		want(t, address+"counter.sh", "Visit 1.")
+		want(t, address+"form.sh", "404")
 	} else {
 		t.Errorf("the demo does not say where it is: %v", err)
 	}
@@ -42,5 +45,25 @@ func TestDemo(t *testing.T) {
 	left, err := os.ReadDir(tmp)
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// want wants each text in the page.
+func want(t *testing.T, url string, texts ...string) {
+	t.Helper()
+	answer, err := http.Get(url)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer answer.Body.Close()
+	page, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	for _, text := range texts {
+		if !strings.Contains(string(page), text) {
+			t.Errorf("%s: no %q in the page:\n%s", url, text, page)
+		}
 	}
 }

@@ -1,6 +1,6 @@
-// Package e2e tests the program as it is used: web servers run the example
-// scripts, and curl is the browser.
-package e2e
+// Package examples tests the examples, and with them the program as it is used: web
+// servers run the scripts, and curl is the browser.
+package examples
 
 import (
 	"crypto/rand"
@@ -12,42 +12,22 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"cgisession/scripts/programtest"
+	"cgisession/cmd/cmdtest"
 )
-
-// bin holds cgisession and cgiserver. It is the first directory of PATH.
-var bin string
 
 func TestMain(m *testing.M) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		fmt.Println("SKIP: no curl here, which is the browser of these tests")
 		os.Exit(0)
 	}
-	os.Exit(programtest.Run(m, func(dir string) []*exec.Cmd {
-		bin = dir
-		os.Setenv("PATH", bin+":"+os.Getenv("PATH"))
-		return []*exec.Cmd{
-			exec.Command("../build", filepath.Join(bin, "cgisession")),
-			exec.Command("go", "build", "-buildvcs=false", "-o", filepath.Join(bin, "cgiserver"), "../cgiserver"),
-		}
-	}))
+	os.Exit(cmdtest.Run(m.Run, cmdtest.Script("../build"), cmdtest.Package("cgisession/scripts/cgiserver", "")))
 }
 
 // many is how many requests come at once.
 const many = 200
-
-// atOnce runs n calls at the same time.
-func atOnce(n int, call func(i int)) {
-	var calls sync.WaitGroup
-	for i := range n {
-		calls.Go(func() { call(i) })
-	}
-	calls.Wait()
-}
 
 func TestCounter(t *testing.T) {
 	onEachServer(t, nil, func(t *testing.T, s *site) {
@@ -243,7 +223,7 @@ func TestNoStore(t *testing.T) {
 func TestManyFirstVisits(t *testing.T) {
 	onEachServer(t, nil, func(t *testing.T, s *site) {
 		pages := make([]page, many)
-		atOnce(many, func(i int) { pages[i] = fetch(t, s.base+"counter.sh") })
+		cmdtest.AtOnce(many, func(i int) { pages[i] = fetch(t, s.base+"counter.sh") })
 		ids := map[string]bool{}
 		for _, p := range pages {
 			p.want(t, "Visit 1.")
@@ -262,7 +242,7 @@ func TestManyChanges(t *testing.T) {
 		b := newBrowser(t)
 		b.get(t, s.base+"counter.sh")
 		cookie := b.cookie(t)
-		atOnce(many, func(i int) {
+		cmdtest.AtOnce(many, func(i int) {
 			fetch(t, fmt.Sprintf("%sset.sh?k%d=v%d", s.base, i, i), "--cookie", cookie)
 		})
 		wantKeys(t, s.cgisession(t, cookie, "get"))
@@ -271,14 +251,18 @@ func TestManyChanges(t *testing.T) {
 
 // The same without a web server between.
 func TestManyProcesses(t *testing.T) {
-	s := &site{env: []string{"CGISESSION_DATA_DIR=" + t.TempDir(), "CGISESSION_LOCK_TIMEOUT=5m"}}
-	cookie := page{header: s.cgisession(t, "", "load")}.cookies()[0]
-	atOnce(many, func(i int) {
-		if output := s.cgisession(t, cookie, "set", fmt.Sprintf("k%d=v%d", i, i)); output != "" {
+	r := cmdtest.Request{Dir: t.TempDir()}.With("CGISESSION_LOCK_TIMEOUT=5m")
+	cookie, _, err := cmdtest.Cookies("", r.Must(t, "load"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r = r.With("HTTP_COOKIE=" + cookie)
+	cmdtest.AtOnce(many, func(i int) {
+		if output, _ := r.Want(t, "set", fmt.Sprintf("k%d=v%d", i, i)); output != "" {
 			t.Errorf("set printed %q", output)
 		}
 	})
-	wantKeys(t, s.cgisession(t, cookie, "get"))
+	wantKeys(t, r.Must(t, "get"))
 }
 
 // wantKeys wants what each of many changes has set.
@@ -308,7 +292,7 @@ func TestGuestbook(t *testing.T) {
 			t.Errorf("%d entries", n)
 		}
 		cookie := b.cookie(t)
-		atOnce(20, func(i int) {
+		cmdtest.AtOnce(20, func(i int) {
 			fetch(t, book, "--cookie", cookie, "--data", fmt.Sprintf("text=entry+%d.", i))
 		})
 		p := b.get(t, book)
@@ -335,7 +319,7 @@ func TestCart(t *testing.T) {
 		b.get(t, cart).want(t, "Total: 0.00")
 		b.post(t, cart, "add=tea").want(t, "Total: 4.20")
 		cookie := b.cookie(t)
-		atOnce(20, func(int) {
+		cmdtest.AtOnce(20, func(int) {
 			fetch(t, cart, "--cookie", cookie, "--data", "add=bread")
 		})
 		b.get(t, cart).want(t, "Total: 74.20")
@@ -374,17 +358,17 @@ func TestWizardAtOnce(t *testing.T) {
 		add := func(i int) {
 			fetch(t, wizard, "--cookie", cookie, "--data", fmt.Sprintf("answer=guests&guest=guest+%d.", i))
 		}
-		atOnce(20, add)
+		cmdtest.AtOnce(20, add)
 		p := b.get(t, wizard)
 		for i := range 20 {
 			p.want(t, fmt.Sprintf("<li>guest %d.</li>", i))
 		}
 		// Four seats are left.
-		atOnce(20, add)
+		cmdtest.AtOnce(20, add)
 		if n := strings.Count(b.get(t, wizard).body, "<li>"); n != 24 {
 			t.Errorf("%d guests on 24 seats", n)
 		}
-		if seats := s.cgisession(t, cookie, "get", "seats"); seats != "24\n" {
+		if seats := s.cgisession(t, cookie, "get", "seats"); seats != "24" {
 			t.Errorf("%s seats taken", seats)
 		}
 	})

@@ -1,6 +1,4 @@
-// Package servertest runs web servers for tests: on free ports of the loopback,
-// until the test ends.
-package servertest
+package cmdtest
 
 import (
 	"fmt"
@@ -13,12 +11,13 @@ import (
 	"time"
 )
 
-// Start runs the commands of a server that listens on the port which commands is
-// given. It tries anew where another process takes the port first.
-func Start(t *testing.T, commands func(port int) []*exec.Cmd) {
+// Serve runs the commands of a server that listens on the port which commands is
+// given, until the test ends. It tries anew where another process takes the port
+// first.
+func Serve(t testing.TB, commands func(port int) []*exec.Cmd) {
 	t.Helper()
 	for range 5 {
-		port := freePort(t)
+		port := FreePort(t)
 		ended := make(chan struct{}, 2)
 		for _, c := range commands(port) {
 			background(t, c, ended)
@@ -33,18 +32,25 @@ func Start(t *testing.T, commands func(port int) []*exec.Cmd) {
 // Address is that of a port on the loopback.
 func Address(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
-func freePort(t *testing.T) int {
+// FreePort returns a port of the loopback that nobody listens on. It is below 55000:
+// a server of a Redis cluster listens on the port 10000 above its own too.
+func FreePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", Address(0))
-	if err != nil {
-		t.Fatal(err)
+	for {
+		l, err := net.Listen("tcp", Address(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		l.Close()
+		if port < 55000 {
+			return port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // background runs a command, with all that it starts, until the test ends.
-func background(t *testing.T, c *exec.Cmd, ended chan<- struct{}) {
+func background(t testing.TB, c *exec.Cmd, ended chan<- struct{}) {
 	t.Helper()
 	messages, err := os.Create(filepath.Join(t.TempDir(), "messages"))
 	if err != nil {

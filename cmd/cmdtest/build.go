@@ -1,0 +1,74 @@
+// Package cmdtest is the harness of all tests that run the program: it builds the
+// program once for the tests of a package, makes one call as a web server's script
+// would, and runs web servers. The store is a matter of the environment.
+package cmdtest
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Program is the path of the program, once Run has built it.
+var Program string
+
+// Run builds programs into a directory that comes first in PATH, since scripts
+// call the program by its name, and runs the tests. It returns what to exit with.
+func Run(tests func() int, builds ...Build) int {
+	dir, err := os.MkdirTemp("", "cgisession")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	for _, build := range builds {
+		c := build(dir)
+		if text, err := c.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "%v: %v\n%s", c, err, text)
+			return 1
+		}
+	}
+	Program = filepath.Join(dir, "cgisession")
+	os.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	return tests()
+}
+
+// A Build returns the command that builds a program into a directory.
+type Build func(dir string) *exec.Cmd
+
+// Package builds a command of this module with build tags, under its own name.
+func Package(path, tags string) Build {
+	return func(dir string) *exec.Cmd {
+		return exec.Command("go", "build", "-buildvcs=false", "-tags", tags, "-o", dir+"/", path)
+	}
+}
+
+// Script builds the program as it is installed, by scripts/build, which is here.
+func Script(build string) Build {
+	return func(dir string) *exec.Cmd { return exec.Command(build, dir+"/cgisession") }
+}
+
+// Full returns how often to do something: seldom with -short, else often.
+func Full(few, many int) int {
+	if testing.Short() {
+		return few
+	}
+	return many
+}
+
+// Patience is how long anything may take that is waited for, on a machine that is
+// busy with other things. No test wants it to be short.
+const Patience = 5 * time.Minute
+
+// AtOnce calls work n times at once, each with another number, and waits for all.
+func AtOnce(n int, work func(i int)) {
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() { work(i) })
+	}
+	all.Wait()
+}
