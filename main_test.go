@@ -9,10 +9,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"cgisession": main})
+	scripttest.Main(m.Run, map[string]func(){"cgisession": main})
 }
 
-// TestScript runs the scripts in testdata/script, each by a real process a call.
+// TestScript runs the scripts in testdata/script with the sessions in files, each by
+// a real process a call.
 func TestScript(t *testing.T) {
-	testscript.Run(t, scripttest.Params("testdata/script"))
+	testscript.Run(t, scripttest.Params("testdata/script", "file", func(*testscript.Env) {}))
 }

@@ -1,21 +1,47 @@
-// Package scripttest has what the scripts in testdata/script are run with, on
-// whichever store.
+// Package scripttest runs the scripts in testdata/script, on whichever store.
 package scripttest
 
 import (
-	"net/http"
+	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"cgisession/cmd/cmdtest"
 )
 
-// Params are for the scripts in dir.
-func Params(dir string) testscript.Params {
+// Main runs the tests of a package, whose scripts may use the commands beside other
+// programs, and exits.
+func Main(tests func() int, programs map[string]func()) {
+	all := make(map[string]func())
+	for name, run := range programs {
+		all[name] = run
+	}
+	for name, command := range commands {
+		all[name] = func() {
+			s, err := stored()
+			if err == nil {
+				err = command(s)
+			}
+			if err != nil {
+				fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+				os.Exit(2)
+			}
+		}
+	}
+	testscript.Main(run(tests), all)
+}
+
+type run func() int
+
+func (r run) Run() int { return r() }
+
+// Params are for the scripts in dir, whose sessions are in a store of this name, file
+// or redis; the environment says where. The name is a condition: [redis] skip, [file].
+func Params(dir, store string, environment func(*testscript.Env)) testscript.Params {
 	return testscript.Params{
 		Dir:                dir,
 		RequireUniqueNames: true,
@@ -23,6 +49,7 @@ func Params(dir string) testscript.Params {
 			if e.Getenv("GORACE") == "" { // else each process sleeps a second at its end
 				e.Setenv("GORACE", "atexit_sleep_ms=0")
 			}
+			environment(e)
 			return nil
 		},
 		Condition: func(name string) (bool, error) {
@@ -30,60 +57,30 @@ func Params(dir string) testscript.Params {
 				info, err := os.Stat(dir)
 				return err == nil && info.IsDir(), nil
 			}
-			return name == "root" && os.Geteuid() == 0, nil
+			switch name {
+			case "file", "redis":
+				return name == store, nil
+			case "root":
+				return os.Geteuid() == 0, nil
+			}
+			return false, fmt.Errorf("unknown condition %q", name)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"age":     Age,
 			"browser": browser,
 			"fails":   fails,
 		},
 	}
 }
 
-// Age DURATION FILE… sets the files' modification times back. FILE may be a pattern,
-// which must match.
-func Age(ts *testscript.TestScript, _ bool, args []string) {
-	by, err := time.ParseDuration(args[0])
-	ts.Check(err)
-	for _, pattern := range args[1:] {
-		files, err := filepath.Glob(ts.MkAbs(pattern))
-		ts.Check(err)
-		if len(files) == 0 {
-			ts.Fatalf("no file %s", pattern)
-		}
-		for _, file := range files {
-			then := time.Now().Add(-by)
-			ts.Check(os.Chtimes(file, then, then))
-		}
-	}
-}
-
 // browser stores the cookies that the last call set on stdout, and sends all that are stored in
 // HTTP_COOKIE from now on.
 func browser(ts *testscript.TestScript, _ bool, _ []string) {
-	var sent []string
-	received := make(map[string]bool)
-	for line := range strings.Lines(ts.ReadFile("stdout")) {
-		text, ok := strings.CutPrefix(line, "Set-Cookie: ")
-		if !ok {
-			continue
-		}
-		c, err := http.ParseSetCookie(strings.TrimSuffix(text, "\n"))
-		ts.Check(err)
-		received[c.Name] = true
-		if c.MaxAge >= 0 {
-			sent = append(sent, c.Name+"="+c.Value)
-		}
-	}
-	if len(received) == 0 {
+	next, set, err := cmdtest.Cookies(ts.Getenv("HTTP_COOKIE"), ts.ReadFile("stdout"))
+	ts.Check(err)
+	if len(set) == 0 {
 		ts.Fatalf("no cookie was set")
 	}
-	for pair := range strings.SplitSeq(ts.Getenv("HTTP_COOKIE"), "; ") {
-		if name, _, ok := strings.Cut(pair, "="); ok && !received[name] {
-			sent = append(sent, pair)
-		}
-	}
-	ts.Setenv("HTTP_COOKIE", strings.Join(sent, "; "))
+	ts.Setenv("HTTP_COOKIE", next)
 }
 
 // fails CODE PROGRAM… is exec for a call that must exit with the code. What the program promises

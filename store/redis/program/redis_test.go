@@ -19,11 +19,14 @@ import (
 	"time"
 
 	"cgisession/cmd/cmdtest"
+	"cgisession/cmd/scripttest"
 	"cgisession/store/redis/redistest"
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(cmdtest.Run(m.Run, cmdtest.Package("cgisession", "urfave_cli_no_docs redis")))
+	scripttest.Main(func() int {
+		return cmdtest.Run(m.Run, cmdtest.Package("cgisession", "urfave_cli_no_docs redis"))
+	}, nil)
 }
 
 // on returns a request whose sessions are on this server.
