@@ -441,7 +441,7 @@ func stoppedAt(t *testing.T, call string, nth int, act func(pid int), c *exec.Cm
 	stop := regexp.MustCompile(`(?m)^(\d+) +--- stopped by SIGSTOP ---$`)
 	stops := 0 // of each thread that makes such a call
 	var got cmdtest.Ended
-	waitFor(t, "the program's end", func() bool {
+	cmdtest.Until(t, "end of the program", func() bool {
 		text, _ := os.ReadFile(trace)
 		if all := stop.FindAllSubmatch(text, -1); len(all) > stops {
 			pid, _ := strconv.Atoi(string(all[stops][1]))
@@ -746,7 +746,7 @@ func (r request) atAnswer(t *testing.T, args ...string) (kib int, got cmdtest.En
 		t.Fatal(err)
 	}
 	out.Close()
-	waitFor(t, "the program's answer", func() bool { return writesTo(t, c.Process, 1) })
+	cmdtest.Until(t, "answer of the program", func() bool { return writesTo(t, c.Process, 1) })
 	kib = peak(t, c.Process)
 	text, err := io.ReadAll(stdout)
 	if err != nil {

@@ -380,7 +380,7 @@ func TestLockEndsWithItsHolders(t *testing.T) {
 		r, sh, child := begin(t)
 		kill(t, child)
 		waiter := r.Start(t, cmdtest.Program, "incr", "n")
-		waitFor(t, "a waiter", func() bool { return waiters(t, r.file(cmdtest.Visitor)) == 1 })
+		cmdtest.Until(t, "waiter", func() bool { return waiters(t, r.file(cmdtest.Visitor)) == 1 })
 		kill(t, sh.Process.Pid)
 		if n := waiter.Line(t); n != "1" {
 			t.Errorf("the waiter said %q", n)
@@ -502,16 +502,6 @@ func TestLockNamesHolder(t *testing.T) {
 			t.Errorf("pid %d, but %d holds the lock", pid, child)
 		}
 	})
-}
-
-// waitFor waits until a condition holds, which cannot be waited for otherwise.
-func waitFor(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for end := time.Now().Add(cmdtest.Patience); !holds(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not in %v: %s", cmdtest.Patience, what)
-		}
-	}
 }
 
 // waiters returns how many processes wait for the lock of the file. See
@@ -807,7 +797,7 @@ func TestWaitersInOrder(t *testing.T) {
 			queue := make([]*cmdtest.Talk, n)
 			for i := range queue {
 				queue[i] = r.Start(t, cmdtest.Program, args...)
-				waitFor(t, "one more waiter", func() bool { return waiters(t, r.file(cmdtest.Visitor)) == i+1 })
+				cmdtest.Until(t, "next waiter", func() bool { return waiters(t, r.file(cmdtest.Visitor)) == i+1 })
 			}
 			sh.End(t)
 			for i, w := range queue {
@@ -831,7 +821,7 @@ func TestWaiterFollowsName(t *testing.T) {
 	first := r.Start(t, "cgisession", "lock", "sh")
 	first.Do(t, ":")
 	waiter := r.Start(t, cmdtest.Program, "incr", "n")
-	waitFor(t, "a waiter", func() bool { return waiters(t, r.file(cmdtest.Visitor)) == 1 })
+	cmdtest.Until(t, "waiter", func() bool { return waiters(t, r.file(cmdtest.Visitor)) == 1 })
 
 	if err := os.Remove(r.file(cmdtest.Visitor)); err != nil {
 		t.Fatal(err)
@@ -839,7 +829,7 @@ func TestWaiterFollowsName(t *testing.T) {
 	second := r.Start(t, "cgisession", "lock", "sh")
 	second.Do(t, ":") // the file is there again
 	first.End(t)
-	waitFor(t, "the waiter at the new file", func() bool { return waiters(t, r.file(cmdtest.Visitor)) == 1 })
+	cmdtest.Until(t, "waiter at the new file", func() bool { return waiters(t, r.file(cmdtest.Visitor)) == 1 })
 	if stdout, code := second.Do(t, `cgisession set n:=1`); code != 0 {
 		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, second.Said(t))
 	}

@@ -182,7 +182,7 @@ func TestDestroyAgainstRegenerate(t *testing.T) {
 			})
 			close(all)
 		}()
-		waitFor(t, "all have logged in", func() bool { return begun.Load() == sessions })
+		cmdtest.Until(t, "end of the log-ins", func() bool { return begun.Load() == sessions })
 		got := r.Call(t, "destroy", "--user", "ann")
 		if got.Code != 0 || got.Stderr != "" {
 			t.Errorf("round %d: destroy: %+v", round, got)

@@ -167,9 +167,9 @@ func TestRunLock(t *testing.T) {
 		t.Error("not locked")
 	}
 	second := r.Start(t, cmdtest.Program, "run", "--lock", "--data", "sh")
-	waitFor(t, "a waiter", func() bool { return waiters(t, r.file(ids[0])) == 1 })
+	cmdtest.Until(t, "waiter", func() bool { return waiters(t, r.file(ids[0])) == 1 })
 	between := r.Start(t, cmdtest.Program, "incr", "n") // who likely comes after it has loaded, and before it has the lock
-	waitFor(t, "two waiters", func() bool { return waiters(t, r.file(ids[0])) == 2 })
+	cmdtest.Until(t, "second waiter", func() bool { return waiters(t, r.file(ids[0])) == 2 })
 	if stdout, code := first.Do(t, `cgisession incr n; cgisession incr n`); code != 0 || stdout != "1\n2\n" {
 		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, first.Said(t))
 	}

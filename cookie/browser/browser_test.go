@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-	"time"
 
 	"cgisession/cmd/cmdtest"
 )
@@ -117,14 +116,4 @@ func names(jar []kept) []string {
 	}
 	slices.Sort(names)
 	return names
-}
-
-// until waits for done.
-func until(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for end := time.Now().Add(cmdtest.Patience); !done(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("after %v: still no %s", cmdtest.Patience, what)
-		}
-	}
 }

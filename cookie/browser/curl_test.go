@@ -3,7 +3,6 @@
 package browser
 
 import (
-	"bytes"
 	"net/url"
 	"os"
 	"os/exec"
@@ -34,23 +33,18 @@ func (c *curl) visit(t *testing.T, address string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := []string{
-		"--silent", "--show-error", "--max-time", strconv.Itoa(int(cmdtest.Patience.Seconds())), "--noproxy", "*",
-		"--resolve", "*:" + u.Port() + ":127.0.0.1", "--cacert", authority.file,
-		"--cookie", c.file, "--cookie-jar", c.file, address,
+	options := []string{
+		"--resolve", "*:" + u.Port() + ":127.0.0.1", "--cacert", authority.file, "--cookie", c.file, "--cookie-jar", c.file,
 	}
 	if c.fresh {
-		args = append(args, "--junk-session-cookies")
+		options = append(options, "--junk-session-cookies")
 	}
 	c.fresh = false
-	command := exec.Command("curl", args...)
-	var messages bytes.Buffer
-	command.Stderr = &messages
-	body, err := command.Output()
+	p, err := cmdtest.Curl(address, options...)
 	if err != nil {
-		t.Fatalf("curl: %v: %s", err, messages.String())
+		t.Fatalf("curl: %v: %s", err, p.Head)
 	}
-	return string(body)
+	return p.Body
 }
 
 func isCurl(c client) bool {

@@ -115,7 +115,7 @@ func TestSliding(t *testing.T) {
 		w.configure("CGISESSION_COOKIE_EXPIRES=36h")
 		c.visit(t, w.at(page))
 		first := one(t, c)
-		until(t, "later expiry", func() bool {
+		cmdtest.Until(t, "later expiry", func() bool {
 			c.visit(t, w.at(page))
 			return one(t, c).Expires > first.Expires
 		})
@@ -145,7 +145,7 @@ func TestRunsOut(t *testing.T) {
 			}
 			lasts *= 2 // this machine is slow
 		}
-		until(t, "end of the cookie", func() bool {
+		cmdtest.Until(t, "end of the cookie", func() bool {
 			c.visit(t, w.at(page))
 			return w.last(t, page).sent == ""
 		})

@@ -107,7 +107,7 @@ func (w *web) hand(address, line string) string {
 func (w *web) last(t *testing.T, address string) exchange {
 	t.Helper()
 	var e exchange
-	until(t, "request for "+address, func() (ok bool) {
+	cmdtest.Until(t, "request for "+address, func() (ok bool) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		e, ok = w.seen[address]

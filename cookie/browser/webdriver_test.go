@@ -265,7 +265,7 @@ func (b *browser) leave(t *testing.T, how func()) {
 	how()
 	next := object{"args": []any{}, "script": `
 		return !document.documentElement.dataset.left && document.readyState == 'complete'`}
-	until(t, "next page", func() (there bool) {
+	cmdtest.Until(t, "next page", func() (there bool) {
 		// Between the pages there may be none to ask.
 		err := b.driver.call("POST", b.session+"/execute/sync", next, &there)
 		return err == nil && there

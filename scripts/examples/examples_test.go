@@ -34,16 +34,16 @@ func TestCounter(t *testing.T) {
 		for _, script := range []string{"counter.sh", "counter.pl"} {
 			t.Run(script, func(t *testing.T) {
 				needPerl(t, script)
-				b := newBrowser(t)
-				first := b.get(t, s.base+script)
-				first.want(t, "Visit 1.")
-				if len(first.cookies()) != 1 {
-					t.Errorf("%d cookies on the first visit", len(first.cookies()))
+				b := cmdtest.NewBrowser(t)
+				first := b.Get(t, s.base+script)
+				first.Want(t, "Visit 1.")
+				if len(first.Cookies()) != 1 {
+					t.Errorf("%d cookies on the first visit", len(first.Cookies()))
 				}
-				second := b.get(t, s.base+script)
-				second.want(t, "Visit 2.")
-				if len(second.cookies()) != 0 {
-					t.Errorf("%d cookies on the second visit", len(second.cookies()))
+				second := b.Get(t, s.base+script)
+				second.Want(t, "Visit 2.")
+				if len(second.Cookies()) != 0 {
+					t.Errorf("%d cookies on the second visit", len(second.Cookies()))
 				}
 			})
 		}
@@ -58,12 +58,12 @@ func needPerl(t *testing.T, script string) {
 
 func TestTwoBrowsers(t *testing.T) {
 	onEachServer(t, nil, func(t *testing.T, s *site) {
-		one, two := newBrowser(t), newBrowser(t)
-		one.get(t, s.base+"counter.sh").want(t, "Visit 1.")
-		two.get(t, s.base+"counter.sh").want(t, "Visit 1.")
-		one.get(t, s.base+"counter.sh").want(t, "Visit 2.")
-		two.get(t, s.base+"counter.sh").want(t, "Visit 2.")
-		if one.cookie(t) == two.cookie(t) {
+		one, two := cmdtest.NewBrowser(t), cmdtest.NewBrowser(t)
+		one.Get(t, s.base+"counter.sh").Want(t, "Visit 1.")
+		two.Get(t, s.base+"counter.sh").Want(t, "Visit 1.")
+		one.Get(t, s.base+"counter.sh").Want(t, "Visit 2.")
+		two.Get(t, s.base+"counter.sh").Want(t, "Visit 2.")
+		if one.Cookie(t) == two.Cookie(t) {
 			t.Error("both have the same session")
 		}
 	})
@@ -72,52 +72,52 @@ func TestTwoBrowsers(t *testing.T) {
 func TestLogin(t *testing.T) {
 	onEachServer(t, nil, func(t *testing.T, s *site) {
 		login := s.base + "login.sh"
-		b := newBrowser(t)
-		csrf := csrfOf(t, b.get(t, login))
-		before := b.cookie(t)
+		b := cmdtest.NewBrowser(t)
+		csrf := csrfOf(t, b.Get(t, login))
+		before := b.Cookie(t)
 
-		b.post(t, login, "csrf="+csrf, "action=log-in", "name=Eva", "password=guess").want(t, "Wrong name or password.")
-		b.post(t, login, "csrf=", "action=log-in", "name=Eva", "password=sesame").want(t, "too old")
-		b.post(t, login, "action=log-in", "name=Eva", "password=sesame").want(t, "too old")
-		in := b.post(t, login, "csrf="+csrf, "action=log-in", `name=<b>"Zoë" & 'co'`, "password=sesame")
-		in.want(t, "logged in as <b>&lt;b&gt;&quot;Zoë&quot; &amp; &#39;co&#39;</b>")
-		in.want(t, "<p>Welcome, &lt;b&gt;&quot;Zoë")
-		b.get(t, login).wantNot(t, "Welcome")
-		if len(in.cookies()) != 1 || b.cookie(t) == before {
+		b.Post(t, login, "csrf="+csrf, "action=log-in", "name=Eva", "password=guess").Want(t, "Wrong name or password.")
+		b.Post(t, login, "csrf=", "action=log-in", "name=Eva", "password=sesame").Want(t, "too old")
+		b.Post(t, login, "action=log-in", "name=Eva", "password=sesame").Want(t, "too old")
+		in := b.Post(t, login, "csrf="+csrf, "action=log-in", `name=<b>"Zoë" & 'co'`, "password=sesame")
+		in.Want(t, "logged in as <b>&lt;b&gt;&quot;Zoë&quot; &amp; &#39;co&#39;</b>")
+		in.Want(t, "<p>Welcome, &lt;b&gt;&quot;Zoë")
+		b.Get(t, login).WantNot(t, "Welcome")
+		if len(in.Cookies()) != 1 || b.Cookie(t) == before {
 			t.Error("the log-in gave no new id")
 		}
-		fetch(t, login, "--cookie", before).wantNot(t, "logged in")
+		cmdtest.Fetch(t, login, "--cookie", before).WantNot(t, "logged in")
 
-		inside := b.cookie(t)
-		out := b.post(t, login, "csrf="+csrfOf(t, b.get(t, login)), "action=log-out")
-		out.want(t, "Password")
-		if !strings.Contains(out.header, "Max-Age=0") {
-			t.Errorf("the log-out drops no cookie:\n%s", out.header)
+		inside := b.Cookie(t)
+		out := b.Post(t, login, "csrf="+csrfOf(t, b.Get(t, login)), "action=log-out")
+		out.Want(t, "Password")
+		if !strings.Contains(out.Head, "Max-Age=0") {
+			t.Errorf("the log-out drops no cookie:\n%s", out.Head)
 		}
-		fetch(t, login, "--cookie", inside).wantNot(t, "logged in")
+		cmdtest.Fetch(t, login, "--cookie", inside).WantNot(t, "logged in")
 	})
 }
 
 // csrfOf returns the hidden field of a form.
-func csrfOf(t *testing.T, p page) string {
-	_, rest, _ := strings.Cut(p.body, `name="csrf" value="`)
+func csrfOf(t *testing.T, p cmdtest.Page) string {
+	_, rest, _ := strings.Cut(p.Body, `name="csrf" value="`)
 	csrf, _, ok := strings.Cut(rest, `"`)
 	if !ok || csrf == "" {
-		t.Fatalf("no form:\n%s\n%s", p.header, p.body)
+		t.Fatalf("no form:\n%s\n%s", p.Head, p.Body)
 	}
 	return csrf
 }
 
 func TestTimeout(t *testing.T) {
 	onEachServer(t, []string{"CGISESSION_TIMEOUT=30m"}, func(t *testing.T, s *site) {
-		b := newBrowser(t)
-		b.get(t, s.base+"counter.sh").want(t, "Visit 1.")
-		before := b.cookie(t)
+		b := cmdtest.NewBrowser(t)
+		b.Get(t, s.base+"counter.sh").Want(t, "Visit 1.")
+		before := b.Cookie(t)
 		s.age(t, 29*time.Minute)
-		b.get(t, s.base+"counter.sh").want(t, "Visit 2.")
+		b.Get(t, s.base+"counter.sh").Want(t, "Visit 2.")
 		s.age(t, 31*time.Minute)
-		b.get(t, s.base+"counter.sh").want(t, "Visit 1.")
-		if b.cookie(t) == before {
+		b.Get(t, s.base+"counter.sh").Want(t, "Visit 1.")
+		if b.Cookie(t) == before {
 			t.Error("the session that timed out and its successor have the same id")
 		}
 		if n := len(s.sessions(t)); n != 1 {
@@ -140,14 +140,14 @@ func (s *site) age(t *testing.T, unused time.Duration) {
 func TestMadeUpCookie(t *testing.T) {
 	const id = "abcdefghijklmnopqrstuvwxyz234567"
 	onEachServer(t, nil, func(t *testing.T, s *site) {
-		fetch(t, s.base+"peek.sh", "--cookie", "cgisession_id="+id).want(t, "no session")
+		cmdtest.Fetch(t, s.base+"peek.sh", "--cookie", "cgisession_id="+id).Want(t, "no session")
 		if n := len(s.sessions(t)); n != 0 {
 			t.Errorf("looking made %d sessions", n)
 		}
-		p := fetch(t, s.base+"counter.sh", "--cookie", "cgisession_id="+id)
-		p.want(t, "Visit 1.")
-		if len(p.cookies()) != 1 || strings.Contains(p.header, id) {
-			t.Errorf("no id of its own:\n%s", p.header)
+		p := cmdtest.Fetch(t, s.base+"counter.sh", "--cookie", "cgisession_id="+id)
+		p.Want(t, "Visit 1.")
+		if len(p.Cookies()) != 1 || strings.Contains(p.Head, id) {
+			t.Errorf("no id of its own:\n%s", p.Head)
 		}
 		handle := sha256.Sum256([]byte("cgisession_id\x00" + id))
 		files := s.sessions(t)
@@ -167,11 +167,11 @@ func TestBody(t *testing.T) {
 		if err := os.WriteFile(file, body, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		b := newBrowser(t)
+		b := cmdtest.NewBrowser(t)
 		for _, visit := range []string{"first", "second"} {
-			p := b.get(t, s.base+"body.sh", "--data-binary", "@"+file, "--header", "Content-Type: application/octet-stream")
-			if p.body != string(body) {
-				t.Errorf("on the %s visit %d bytes came back, not the %d that were sent:\n%s", visit, len(p.body), len(body), p.header)
+			p := b.Get(t, s.base+"body.sh", "--data-binary", "@"+file, "--header", "Content-Type: application/octet-stream")
+			if p.Body != string(body) {
+				t.Errorf("on the %s visit %d bytes came back, not the %d that were sent:\n%s", visit, len(p.Body), len(body), p.Head)
 			}
 		}
 	})
@@ -190,13 +190,13 @@ func TestHostileHeaders(t *testing.T) {
 			"--header", "Https: on",
 			"--header", "Proxy: http://127.0.0.1:9/",
 		}
-		b := newBrowser(t)
-		p := b.get(t, s.base+"counter.sh", hostile...)
-		p.want(t, "Visit 1.")
-		if len(p.cookies()) != 1 || strings.Contains(p.header, "Secure") {
-			t.Errorf("the cookie is another one:\n%s", p.header)
+		b := cmdtest.NewBrowser(t)
+		p := b.Get(t, s.base+"counter.sh", hostile...)
+		p.Want(t, "Visit 1.")
+		if len(p.Cookies()) != 1 || strings.Contains(p.Head, "Secure") {
+			t.Errorf("the cookie is another one:\n%s", p.Head)
 		}
-		b.get(t, s.base+"counter.sh", hostile...).want(t, "Visit 2.")
+		b.Get(t, s.base+"counter.sh", hostile...).Want(t, "Visit 2.")
 		if n := len(s.sessions(t)); n != 1 {
 			t.Errorf("%d sessions in the data directory", n)
 		}
@@ -214,21 +214,21 @@ func TestNoStore(t *testing.T) {
 		}
 		for _, script := range []string{"counter.sh", "counter.pl", "login.sh", "guestbook.sh", "cart.pl", "wizard.sh"} {
 			// An error page, or from busybox httpd not a byte.
-			p, _ := curl(s.base + script)
-			p.wantNot(t, `<html lang="en">`)
+			p, _ := cmdtest.Curl(s.base + script)
+			p.WantNot(t, `<html lang="en">`)
 		}
 	})
 }
 
 func TestManyFirstVisits(t *testing.T) {
 	onEachServer(t, nil, func(t *testing.T, s *site) {
-		pages := make([]page, many)
-		cmdtest.AtOnce(many, func(i int) { pages[i] = fetch(t, s.base+"counter.sh") })
+		pages := make([]cmdtest.Page, many)
+		cmdtest.AtOnce(many, func(i int) { pages[i] = cmdtest.Fetch(t, s.base+"counter.sh") })
 		ids := map[string]bool{}
 		for _, p := range pages {
-			p.want(t, "Visit 1.")
-			for _, c := range p.cookies() {
-				ids[c] = true
+			p.Want(t, "Visit 1.")
+			for _, c := range p.Cookies() {
+				ids[c.Value] = true
 			}
 		}
 		if files := len(s.sessions(t)); len(ids) != many || files != many {
@@ -239,11 +239,11 @@ func TestManyFirstVisits(t *testing.T) {
 
 func TestManyChanges(t *testing.T) {
 	onEachServer(t, nil, func(t *testing.T, s *site) {
-		b := newBrowser(t)
-		b.get(t, s.base+"counter.sh")
-		cookie := b.cookie(t)
+		b := cmdtest.NewBrowser(t)
+		b.Get(t, s.base+"counter.sh")
+		cookie := b.Cookie(t)
 		cmdtest.AtOnce(many, func(i int) {
-			fetch(t, fmt.Sprintf("%sset.sh?k%d=v%d", s.base, i, i), "--cookie", cookie)
+			cmdtest.Fetch(t, fmt.Sprintf("%sset.sh?k%d=v%d", s.base, i, i), "--cookie", cookie)
 		})
 		wantKeys(t, s.cgisession(t, cookie, "get"))
 	})
@@ -282,32 +282,32 @@ func wantKeys(t *testing.T, data string) {
 func TestGuestbook(t *testing.T) {
 	onEachServer(t, nil, func(t *testing.T, s *site) {
 		book := s.base + "guestbook.sh"
-		b := newBrowser(t)
-		b.get(t, book).wantNot(t, "<li>")
-		b.post(t, book, `text=<i>"quoted" \ 100% + Ünïcode`).want(t, `<li>&lt;i&gt;&quot;quoted&quot; \ 100% + Ünïcode</li>`)
-		b.post(t, book, "text=$(id) `id` ' ;").want(t, "<li>$(id) `id` &#39; ;</li>", "&lt;i&gt;")
-		b.post(t, book, "text=").want(t, "<ol>")
-		b.get(t, book, "--data", "text=%FF%FE").want(t, "cannot be kept")
-		if n := strings.Count(b.get(t, book).body, "<li>"); n != 2 {
+		b := cmdtest.NewBrowser(t)
+		b.Get(t, book).WantNot(t, "<li>")
+		b.Post(t, book, `text=<i>"quoted" \ 100% + Ünïcode`).Want(t, `<li>&lt;i&gt;&quot;quoted&quot; \ 100% + Ünïcode</li>`)
+		b.Post(t, book, "text=$(id) `id` ' ;").Want(t, "<li>$(id) `id` &#39; ;</li>", "&lt;i&gt;")
+		b.Post(t, book, "text=").Want(t, "<ol>")
+		b.Get(t, book, "--data", "text=%FF%FE").Want(t, "cannot be kept")
+		if n := strings.Count(b.Get(t, book).Body, "<li>"); n != 2 {
 			t.Errorf("%d entries", n)
 		}
-		cookie := b.cookie(t)
+		cookie := b.Cookie(t)
 		cmdtest.AtOnce(20, func(i int) {
-			fetch(t, book, "--cookie", cookie, "--data", fmt.Sprintf("text=entry+%d.", i))
+			cmdtest.Fetch(t, book, "--cookie", cookie, "--data", fmt.Sprintf("text=entry+%d.", i))
 		})
-		p := b.get(t, book)
+		p := b.Get(t, book)
 		for i := range 20 {
-			p.want(t, fmt.Sprintf("<li>entry %d.</li>", i))
+			p.Want(t, fmt.Sprintf("<li>entry %d.</li>", i))
 		}
 
 		// The list is bounded, and a query string is no KEY of it.
-		b.post(t, book, "text=one more").wantNot(t, "100% + ")
-		b.get(t, book, "--data", "text="+strings.Repeat("x", 2001)).want(t, "cannot be kept")
-		b.get(t, book, "--data", "text=two%0Alines")
-		if p := b.get(t, book+"?/entries/0+--raw"); strings.Count(p.body, "<li>") != 20 || strings.Count(p.body, "</li>\n") != 20 {
-			t.Errorf("not 20 entries:\n%s", p.body)
+		b.Post(t, book, "text=one more").WantNot(t, "100% + ")
+		b.Get(t, book, "--data", "text="+strings.Repeat("x", 2001)).Want(t, "cannot be kept")
+		b.Get(t, book, "--data", "text=two%0Alines")
+		if p := b.Get(t, book+"?/entries/0+--raw"); strings.Count(p.Body, "<li>") != 20 || strings.Count(p.Body, "</li>\n") != 20 {
+			t.Errorf("not 20 entries:\n%s", p.Body)
 		}
-		b.get(t, book).want(t, "<li>one more</li>\n<li>two lines</li>\n</ol>")
+		b.Get(t, book).Want(t, "<li>one more</li>\n<li>two lines</li>\n</ol>")
 	})
 }
 
@@ -315,34 +315,34 @@ func TestCart(t *testing.T) {
 	needPerl(t, ".pl")
 	onEachServer(t, nil, func(t *testing.T, s *site) {
 		cart := s.base + "cart.pl"
-		b := newBrowser(t)
-		b.get(t, cart).want(t, "Total: 0.00")
-		b.post(t, cart, "add=tea").want(t, "Total: 4.20")
-		cookie := b.cookie(t)
+		b := cmdtest.NewBrowser(t)
+		b.Get(t, cart).Want(t, "Total: 0.00")
+		b.Post(t, cart, "add=tea").Want(t, "Total: 4.20")
+		cookie := b.Cookie(t)
 		cmdtest.AtOnce(20, func(int) {
-			fetch(t, cart, "--cookie", cookie, "--data", "add=bread")
+			cmdtest.Fetch(t, cart, "--cookie", cookie, "--data", "add=bread")
 		})
-		b.get(t, cart).want(t, "Total: 74.20")
-		b.post(t, cart, `note=Zoë's "<tea>" $(id)`).want(t, `value="Zoë&#39;s &#34;&#60;tea&#62;&#34; $(id)"`, "Total: 74.20")
-		b.get(t, cart, "--data", "add=/../x").want(t, "cannot be kept")
-		b.get(t, cart, "--data", "note=%FF").want(t, "cannot be kept")
-		b.post(t, cart, "empty=1").want(t, "Total: 0.00", `name="note" value=""`)
+		b.Get(t, cart).Want(t, "Total: 74.20")
+		b.Post(t, cart, `note=Zoë's "<tea>" $(id)`).Want(t, `value="Zoë&#39;s &#34;&#60;tea&#62;&#34; $(id)"`, "Total: 74.20")
+		b.Get(t, cart, "--data", "add=/../x").Want(t, "cannot be kept")
+		b.Get(t, cart, "--data", "note=%FF").Want(t, "cannot be kept")
+		b.Post(t, cart, "empty=1").Want(t, "Total: 0.00", `name="note" value=""`)
 	})
 }
 
 func TestWizard(t *testing.T) {
 	onEachServer(t, nil, func(t *testing.T, s *site) {
 		wizard := s.base + "wizard.sh"
-		b := newBrowser(t)
-		b.get(t, wizard).want(t, "Your name")
-		b.post(t, wizard, "answer=confirm").want(t, "Your name") // out of turn
-		b.post(t, wizard, "answer=name", "name=Eva & Zoë").want(t, "Who comes with you, Eva &amp; Zoë?")
-		b.post(t, wizard, "answer=name", "name=Adam").want(t, "Eva &amp; Zoë") // sent twice
-		b.post(t, wizard, "answer=guests", "guest=<Max>").want(t, "<li>&lt;Max&gt;</li>")
-		b.post(t, wizard, "answer=enough").want(t, "A table for Eva &amp; Zoë and 1 guests")
-		b.post(t, wizard, "answer=guests", "guest=Late").wantNot(t, "Late")
-		b.post(t, wizard, "answer=confirm").want(t, "Booked for Eva &amp; Zoë and 1 guests")
-		b.post(t, wizard, "answer=again").want(t, "Your name")
+		b := cmdtest.NewBrowser(t)
+		b.Get(t, wizard).Want(t, "Your name")
+		b.Post(t, wizard, "answer=confirm").Want(t, "Your name") // out of turn
+		b.Post(t, wizard, "answer=name", "name=Eva & Zoë").Want(t, "Who comes with you, Eva &amp; Zoë?")
+		b.Post(t, wizard, "answer=name", "name=Adam").Want(t, "Eva &amp; Zoë") // sent twice
+		b.Post(t, wizard, "answer=guests", "guest=<Max>").Want(t, "<li>&lt;Max&gt;</li>")
+		b.Post(t, wizard, "answer=enough").Want(t, "A table for Eva &amp; Zoë and 1 guests")
+		b.Post(t, wizard, "answer=guests", "guest=Late").WantNot(t, "Late")
+		b.Post(t, wizard, "answer=confirm").Want(t, "Booked for Eva &amp; Zoë and 1 guests")
+		b.Post(t, wizard, "answer=again").Want(t, "Your name")
 	})
 }
 
@@ -351,21 +351,21 @@ func TestWizard(t *testing.T) {
 func TestWizardAtOnce(t *testing.T) {
 	onEachServer(t, nil, func(t *testing.T, s *site) {
 		wizard := s.base + "wizard.sh"
-		b := newBrowser(t)
-		b.get(t, wizard)
-		b.post(t, wizard, "answer=name", "name=Eva")
-		cookie := b.cookie(t)
+		b := cmdtest.NewBrowser(t)
+		b.Get(t, wizard)
+		b.Post(t, wizard, "answer=name", "name=Eva")
+		cookie := b.Cookie(t)
 		add := func(i int) {
-			fetch(t, wizard, "--cookie", cookie, "--data", fmt.Sprintf("answer=guests&guest=guest+%d.", i))
+			cmdtest.Fetch(t, wizard, "--cookie", cookie, "--data", fmt.Sprintf("answer=guests&guest=guest+%d.", i))
 		}
 		cmdtest.AtOnce(20, add)
-		p := b.get(t, wizard)
+		p := b.Get(t, wizard)
 		for i := range 20 {
-			p.want(t, fmt.Sprintf("<li>guest %d.</li>", i))
+			p.Want(t, fmt.Sprintf("<li>guest %d.</li>", i))
 		}
 		// Four seats are left.
 		cmdtest.AtOnce(20, add)
-		if n := strings.Count(b.get(t, wizard).body, "<li>"); n != 24 {
+		if n := strings.Count(b.Get(t, wizard).Body, "<li>"); n != 24 {
 			t.Errorf("%d guests on 24 seats", n)
 		}
 		if seats := s.cgisession(t, cookie, "get", "seats"); seats != "24" {

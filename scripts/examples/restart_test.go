@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"cgisession/cmd/cmdtest"
 )
@@ -105,13 +104,10 @@ func serveToRestart(t *testing.T, first, next passer) *site {
 // waitForStart waits for the server that was started so many times.
 func (s *site) waitForStart(t *testing.T, times int) {
 	t.Helper()
-	var p page
-	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		if p, _ = curl(s.base + "visit.sh"); strings.Contains(p.body, fmt.Sprintf("starts %d.", times)) {
-			return
-		}
-	}
-	t.Fatalf("the server does not start: %+v", p)
+	cmdtest.Until(t, fmt.Sprintf("server that was started %d times", times), func() bool {
+		p, _ := cmdtest.Curl(s.base + "visit.sh")
+		return strings.Contains(p.Body, fmt.Sprintf("starts %d.", times))
+	})
 }
 
 // A server that a page started has the environment of that page. Its visitors
@@ -131,25 +127,25 @@ func TestRestart(t *testing.T) {
 				}
 			}
 			s := serveToRestart(t, row.first, row.next)
-			operator := newBrowser(t)
-			operator.get(t, s.base+"visit.sh").want(t, "user nobody, 1 2, seen 1, starts 0.")
-			operator.get(t, s.base+"visit.sh").want(t, "user nobody, 3 4, seen 1, starts 0.")
-			operator.get(t, s.base+"restart.sh")
+			operator := cmdtest.NewBrowser(t)
+			operator.Get(t, s.base+"visit.sh").Want(t, "user nobody, 1 2, seen 1, starts 0.")
+			operator.Get(t, s.base+"visit.sh").Want(t, "user nobody, 3 4, seen 1, starts 0.")
+			operator.Get(t, s.base+"restart.sh")
 			s.waitForStart(t, 1)
-			taken := map[string]bool{operator.cookie(t): true}
+			taken := map[string]bool{operator.Cookie(t): true}
 			b := s.strangers(t, taken, 1)
 
 			// The page of one of them starts the server once more. The first page's
 			// variables are still there.
-			b.get(t, s.base+"restart.sh")
+			b.Get(t, s.base+"restart.sh")
 			s.waitForStart(t, 2)
 			s.strangers(t, taken, 2)
 
 			// The ones who called the pages begin new sessions, for their cookie may as
 			// well be the server's.
-			for _, b := range []*browser{operator, b} {
-				b.get(t, s.base+"visit.sh").want(t, "starts 2.")
-				b.get(t, s.base+"visit.sh").want(t, "seen 1, starts 2.")
+			for _, b := range []*cmdtest.Browser{operator, b} {
+				b.Get(t, s.base+"visit.sh").Want(t, "starts 2.")
+				b.Get(t, s.base+"visit.sh").Want(t, "seen 1, starts 2.")
 			}
 		})
 	}
@@ -158,27 +154,27 @@ func TestRestart(t *testing.T) {
 // strangers visits the site without cookies, with another site's, and with those
 // of an earlier visit. None may get a session that is taken. It returns the last
 // browser.
-func (s *site) strangers(t *testing.T, taken map[string]bool, starts int) *browser {
+func (s *site) strangers(t *testing.T, taken map[string]bool, starts int) *cmdtest.Browser {
 	t.Helper()
-	var b *browser
+	var b *cmdtest.Browser
 	for _, options := range [][]string{nil, {"--header", "Cookie: theme=dark"}, nil} {
-		b = newBrowser(t)
-		first := b.get(t, s.base+"visit.sh", options...)
-		first.want(t, fmt.Sprintf("user nobody, 1 2, seen 1, starts %d.", starts))
-		if len(first.cookies()) != 1 || taken[b.cookie(t)] {
-			t.Errorf("no cookie of its own:\n%s", first.header)
+		b = cmdtest.NewBrowser(t)
+		first := b.Get(t, s.base+"visit.sh", options...)
+		first.Want(t, fmt.Sprintf("user nobody, 1 2, seen 1, starts %d.", starts))
+		if len(first.Cookies()) != 1 || taken[b.Cookie(t)] {
+			t.Errorf("no cookie of its own:\n%s", first.Head)
 		}
-		taken[b.cookie(t)] = true
-		second := b.get(t, s.base+"visit.sh")
-		second.want(t, fmt.Sprintf("user nobody, 3 4, seen 1, starts %d.", starts))
-		if len(second.cookies()) != 0 {
-			t.Errorf("another cookie on the second visit:\n%s", second.header)
+		taken[b.Cookie(t)] = true
+		second := b.Get(t, s.base+"visit.sh")
+		second.Want(t, fmt.Sprintf("user nobody, 3 4, seen 1, starts %d.", starts))
+		if len(second.Cookies()) != 0 {
+			t.Errorf("another cookie on the second visit:\n%s", second.Head)
 		}
 	}
 	if exec.Command("perl", "-MJSON::PP", "-e", "1").Run() == nil {
-		program := newBrowser(t) // of load --json
-		program.get(t, s.base+"counter.pl").want(t, "Visit 1.")
-		program.get(t, s.base+"counter.pl").want(t, "Visit 2.")
+		program := cmdtest.NewBrowser(t) // of load --json
+		program.Get(t, s.base+"counter.pl").Want(t, "Visit 1.")
+		program.Get(t, s.base+"counter.pl").Want(t, "Visit 2.")
 	}
 	return b
 }

@@ -1,7 +1,6 @@
 package production
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -11,8 +10,6 @@ import (
 	"math/big"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -140,36 +137,32 @@ func (m *machine) serve(t *testing.T, v server, https bool) {
 	})
 }
 
-// A browser is curl with a cookie jar.
-type browser struct{ url, jar string }
-
-var setCookie = regexp.MustCompile(`(?mi)^Set-Cookie: cgisession_id=([^;]*)(.*)$`)
+// A browser is one that visits the counter.
+type browser struct {
+	*cmdtest.Browser
+	url string
+}
 
 // get fetches the page, wants it to say which visit this is, and returns the
 // cookie's value and its attributes, if one is set.
 func (b browser) get(t *testing.T, visit int, options ...string) (value, attributes string) {
 	t.Helper()
-	c := exec.Command("curl", append([]string{"--disable", "--silent", "--show-error", "--insecure", "--max-time", "60", "--noproxy", "*", "--include", "--cookie", b.jar, "--cookie-jar", b.jar, b.url}, options...)...)
-	var stdout, stderr bytes.Buffer
-	c.Stdout, c.Stderr = &stdout, &stderr
-	err := c.Run()
-	page := strings.ReplaceAll(stdout.String(), "\r\n", "\n")
-	if err != nil || !strings.Contains(page, fmt.Sprintf("<p>Visit %d.", visit)) {
-		t.Fatalf("not visit %d: %v %s\n%s", visit, err, stderr.String(), page)
+	p := b.Get(t, b.url, append(options, "--insecure")...)
+	if !strings.Contains(p.Body, fmt.Sprintf("<p>Visit %d.", visit)) {
+		t.Fatalf("not visit %d:\n%s\n%s", visit, p.Head, p.Body)
 	}
-	found := setCookie.FindAllStringSubmatch(page, -1)
-	switch len(found) {
+	switch set := p.Cookies(); len(set) {
 	case 0:
 		return "", ""
 	case 1:
-		return found[0][1], found[0][2]
+		return set[0].Value, set[0].Attributes
 	}
-	t.Fatalf("several cookies:\n%s", page)
+	t.Fatalf("several cookies:\n%s", p.Head)
 	return "", ""
 }
 
 func (m *machine) browse(t *testing.T, scheme string) browser {
-	return browser{scheme + "://" + m.address() + "/cgi-bin/counter.sh", filepath.Join(t.TempDir(), "jar")}
+	return browser{cmdtest.NewBrowser(t), scheme + "://" + m.address() + "/cgi-bin/counter.sh"}
 }
 
 // onEach runs a test on each server.
@@ -249,16 +242,15 @@ func TestManyCookieLines(t *testing.T) {
 		}
 		first, _ := m.browse(t, "http").get(t, 1)
 		second, _ := m.browse(t, "http").get(t, 1)
-		header := m.run(t, "curl", "--disable", "--silent", "--show-error", "--max-time", "60", "--noproxy", "*", "--include",
-			"http://"+m.address()+page, "--cookie", "cgisession_id="+first+"; cgisession_id="+second)
-		found := setCookie.FindAllStringSubmatch(strings.ReplaceAll(header, "\r\n", "\n"), -1)
-		if len(found) != 13 {
-			t.Fatalf("%d lines, not 12 and the new cookie:\n%s", len(found), header)
+		p := cmdtest.Fetch(t, "http://"+m.address()+page, "--cookie", "cgisession_id="+first+"; cgisession_id="+second)
+		set := p.Cookies()
+		if len(set) != 13 {
+			t.Fatalf("%d lines, not 12 and the new cookie:\n%s", len(set), p.Head)
 		}
-		for i, line := range found {
-			deletes := line[1] == "" && strings.Contains(line[2], "; Max-Age=0;")
-			if deletes != (i < 12) || i == 0 && !strings.HasPrefix(line[2], "; Path=/cgi-bin/1/2/3/4/5;") {
-				t.Errorf("line %d: %s", i, line[0])
+		for i, c := range set {
+			deletes := c.Value == "" && strings.Contains(c.Attributes, "; Max-Age=0;")
+			if deletes != (i < 12) || i == 0 && !strings.HasPrefix(c.Attributes, "; Path=/cgi-bin/1/2/3/4/5;") {
+				t.Errorf("line %d: %+v", i, c)
 			}
 		}
 	})
@@ -276,7 +268,7 @@ func (m *machine) examine(t *testing.T, scheme string) (fit bool) {
 	for _, dir := range []string{"/usr/lib/cgi-bin", "/var/www/cgi-bin"} {
 		write(t, m.path(dir+"/doctor.sh"), examination, 0o755)
 	}
-	found := m.run(t, "curl", "--disable", "--silent", "--show-error", "--insecure", "--max-time", "60", "--noproxy", "*", scheme+"://"+m.address()+"/cgi-bin/doctor.sh")
+	found := cmdtest.Fetch(t, scheme+"://"+m.address()+"/cgi-bin/doctor.sh", "--insecure").Body
 	if !strings.Contains(found, "ok       key file: 1 keys") || strings.Contains(found, "problem") || strings.Contains(found, "timeout") {
 		t.Errorf("doctor says:\n%s", found)
 	}
@@ -295,8 +287,7 @@ func TestHeaderVariables(t *testing.T) {
 			write(t, m.path(dir+"/env.sh"), environment, 0o755)
 		}
 		url := "http://" + m.address() + "/cgi-bin/env.sh"
-		env := m.run(t, "curl", "--disable", "--silent", "--show-error", "--max-time", "60", "--noproxy", "*", url,
-			"--header", "X-Dash: client", "--header", "X_Under: client", "--header", "Proxy: client", "--header", "Https: client")
+		env := cmdtest.Fetch(t, url, "--header", "X-Dash: client", "--header", "X_Under: client", "--header", "Proxy: client", "--header", "Https: client").Body
 		for variable, want := range map[string]bool{"HTTP_X_DASH": true, "HTTP_X_UNDER": v.underscores, "HTTP_PROXY": v.proxy, "HTTPS": false, "X_DASH": false} {
 			if got := strings.Contains(env, "\n"+variable+"=client\n"); got != want {
 				t.Errorf("%s is set by the client: %v", variable, got)

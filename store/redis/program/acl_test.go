@@ -192,7 +192,7 @@ func TestACLCluster(t *testing.T) {
 	all := nodes
 	for _, s := range nodes {
 		replica := *s
-		redistest.Wait(t, "a replica of "+s.Addr(), func() bool {
+		cmdtest.Until(t, "replica of "+s.Addr(), func() bool {
 			_, at, _ := strings.Cut(s.Do(t, "role"), "127.0.0.1\n")
 			at, _, _ = strings.Cut(at, "\n")
 			replica.Port, _ = strconv.Atoi(at)

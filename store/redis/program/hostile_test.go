@@ -287,7 +287,7 @@ func TestLiarCluster(t *testing.T) {
 	_, port, _ := net.SplitHostPort(l.addr)
 	server := redistest.Start(t, append(redistest.ClusterSettings(), "--cluster-announce-ip", "127.0.0.1", "--cluster-announce-port", port)...)
 	server.Do(t, "cluster", "addslotsrange", "0", "16383")
-	redistest.Wait(t, "whole cluster", func() bool { return strings.Contains(server.Do(t, "cluster", "info"), "cluster_state:ok") })
+	cmdtest.Until(t, "whole cluster", func() bool { return strings.Contains(server.Do(t, "cluster", "info"), "cluster_state:ok") })
 	l.server = server.Addr()
 	(&trial{l: l, s: visitorOn("redis+cluster://" + l.addr), cluster: true}).lied(t, server.Addr())
 }

@@ -107,7 +107,7 @@ func sentinels(t *testing.T, master *redistest.Server) string {
 		}
 	}
 	for _, sentinel := range all {
-		redistest.Wait(t, "sentinel that knows the others", func() bool {
+		cmdtest.Until(t, "sentinel that knows the others", func() bool {
 			said := sentinel.Do(t, "sentinel", "master", "sessions")
 			return strings.Contains(said, "num-slaves\n2\n") && strings.Contains(said, "num-other-sentinels\n2\n")
 		})

@@ -205,7 +205,7 @@ func failures() []failure {
 			server.Do(t, "save")
 			server.Kill()
 			server.Launch(t)
-			redistest.Wait(t, "server that loads", func() bool {
+			cmdtest.Until(t, "server that loads", func() bool {
 				return strings.Contains(s.Call(t, "get").Stderr, "LOADING")
 			})
 			return s
@@ -213,7 +213,7 @@ func failures() []failure {
 		{"replica", func(t *testing.T) cmdtest.Request {
 			server, _ := withSession(t)
 			replica := redistest.Start(t, "--replicaof", "127.0.0.1 "+strconv.Itoa(server.Port))
-			redistest.Wait(t, "link to the master", func() bool {
+			cmdtest.Until(t, "link to the master", func() bool {
 				return strings.Contains(replica.Do(t, "info", "replication"), "master_link_status:up")
 			})
 			return visitorOn(replica.URL())
@@ -238,7 +238,7 @@ func failures() []failure {
 			}
 			server.Do(t, "config", "set", "save", "3600 1000000")
 			server.Do(t, "bgsave")
-			redistest.Wait(t, "failure to save", func() bool {
+			cmdtest.Until(t, "failure to save", func() bool {
 				return strings.Contains(server.Do(t, "info", "persistence"), "rdb_last_bgsave_status:err")
 			})
 			return s
@@ -424,7 +424,7 @@ func TestDoctorCluster(t *testing.T) {
 		}
 	}
 	nodes[1].Kill()
-	redistest.Wait(t, "cluster that has lost a part", func() bool {
+	cmdtest.Until(t, "cluster that has lost a part", func() bool {
 		return strings.Contains(nodes[0].Do(t, "cluster", "info"), "cluster_state:fail")
 	})
 	got := s.Call(t, "doctor")

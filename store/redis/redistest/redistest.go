@@ -16,13 +16,9 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"cgisession/cmd/cmdtest"
 )
-
-// patience is how long a server may take to come up, or to come to something.
-const patience = 2 * time.Minute
 
 // A Server is a server process.
 type Server struct {
@@ -95,7 +91,7 @@ func start(t testing.TB, program string, s *Server, settings []string, first ...
 func (s *Server) Run(t testing.TB) {
 	t.Helper()
 	s.Launch(t)
-	Wait(t, "an answer of the server", func() bool {
+	cmdtest.Until(t, "answer of the server", func() bool {
 		text, _ := s.try("ping")
 		return strings.HasPrefix(text, "PONG")
 	})
@@ -132,7 +128,7 @@ func (s *Server) Addr() string { return s.Host + ":" + strconv.Itoa(s.Port) }
 func (s *Server) URL() string { return "redis://" + s.Addr() }
 
 func (s *Server) try(args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	ctx, cancel := context.WithTimeout(context.Background(), cmdtest.Patience)
 	defer cancel()
 	c := exec.CommandContext(ctx, "redis-cli", append(append([]string{"-h", s.Host, "-p", strconv.Itoa(s.Port)}, s.Flags...), args...)...)
 	var out bytes.Buffer
@@ -180,12 +176,12 @@ func Monitor(t testing.TB, servers []*Server, do func()) (words []string) {
 			c.Process.Kill()
 			c.Wait()
 		}()
-		Wait(t, "start of MONITOR", func() bool { return outputs[i].count("OK") > 0 })
+		cmdtest.Until(t, "start of MONITOR", func() bool { return outputs[i].count("OK") > 0 })
 	}
 	do()
 	for i, s := range servers {
 		s.Do(t, "echo", "the end")
-		Wait(t, "end of MONITOR", func() bool { return outputs[i].count("the end") > 0 })
+		cmdtest.Until(t, "end of MONITOR", func() bool { return outputs[i].count("the end") > 0 })
 		for _, line := range outputs[i].all() { // TIME [DATABASE CLIENT] "WORD" …
 			who, said, ok := strings.Cut(line, "] \"")
 			word, rest, _ := strings.Cut(said, "\"")
@@ -219,16 +215,6 @@ func (l *lines) all() []string {
 
 func (l *lines) count(part string) int { return strings.Count(strings.Join(l.all(), "\n"), part) }
 
-// Wait waits until it is so.
-func Wait(t testing.TB, what string, so func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !so(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("no %s in %v", what, patience)
-		}
-	}
-}
-
 // Replica runs a replica of a server, and waits until it follows.
 func Replica(t testing.TB, master *Server, settings ...string) *Server {
 	t.Helper()
@@ -240,7 +226,7 @@ func Replica(t testing.TB, master *Server, settings ...string) *Server {
 // Linked waits until a replica follows its master.
 func Linked(t testing.TB, replica *Server) {
 	t.Helper()
-	Wait(t, "link to the master", func() bool {
+	cmdtest.Until(t, "link to the master", func() bool {
 		text, _ := replica.try("info", "replication")
 		return strings.Contains(text, "master_link_status:up")
 	})
@@ -287,7 +273,7 @@ func Join(t testing.TB, nodes []*Server, flags ...string) {
 	}
 	nodes[0].Do(t, append(append(args, "--cluster-yes"), flags...)...)
 	for _, s := range nodes {
-		Wait(t, "whole cluster", func() bool {
+		cmdtest.Until(t, "whole cluster", func() bool {
 			return strings.Contains(s.Do(t, "cluster", "info"), "cluster_state:ok")
 		})
 	}
