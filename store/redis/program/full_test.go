@@ -1,6 +1,6 @@
 //go:build redis && linux
 
-package redis_test
+package program
 
 import (
 	"fmt"
@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"cgisession/cmd/cmdtest"
-	"cgisession/store"
 	"cgisession/store/redis/redistest"
 )
 
@@ -25,14 +24,6 @@ type fullSite struct {
 // withID is the site as a request sees it that has a session.
 func (f fullSite) withID(id string) cmdtest.Request {
 	return f.Request.With("HTTP_COOKIE=cgisession_id=" + id)
-}
-
-// idOf returns the id of the new session that a call printed; empty: of none.
-func idOf(head string) string {
-	for _, id := range cmdtest.NewIDs(head) {
-		return id
-	}
-	return ""
 }
 
 // used returns how much memory the server uses.
@@ -128,10 +119,6 @@ func TestFull(t *testing.T) {
 		f.Must(t, args...)
 	}
 }
-
-func handleOf(id string) string { return store.Handle("cgisession_id", id) }
-
-func keyOf(id string) string { return "cgisession:{" + handleOf(id) + "}" }
 
 // firstVisits makes first visits of 100 KB until the server is full, and more.
 func (f fullSite) firstVisits(t *testing.T) {

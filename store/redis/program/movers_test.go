@@ -1,6 +1,6 @@
 //go:build redis && linux
 
-package redis_test
+package program
 
 import (
 	"strings"
