@@ -15,13 +15,8 @@ func TestModel(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			r := in(t.TempDir())
-			modeltest.Compare(t, seed, cmdtest.Full(150, 5000), modeltest.Target{
-				Run: func(variables []string, stdin string, args ...string) (string, int) {
-					got := r.With(variables...).Give(t, stdin, args...)
-					return got.Stdout, got.Code
-				},
-				Age: func(id string) { age(t, r.file(id)) },
-			})
+			age := func(id string) { age(t, r.file(id)) }
+			modeltest.Compare(t, seed, cmdtest.Full(150, 5000), modeltest.Target{Request: r.Request, Age: age})
 		})
 	}
 }

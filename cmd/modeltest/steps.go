@@ -10,12 +10,14 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"cgisession/cmd/cmdtest"
 )
 
 // A Target is the program with some store.
 type Target struct {
-	// Run runs the program, with these variables beside those of its store.
-	Run func(variables []string, stdin string, args ...string) (stdout string, code int)
+	// Request says where the sessions are.
+	Request cmdtest.Request
 	// Age makes the session with this id one that was last used two hours ago.
 	Age func(id string)
 }
@@ -38,7 +40,7 @@ func Compare(t *testing.T, seed uint64, n int, targets ...Target) {
 		done = append(done, s)
 		codes[want.Code]++
 		for i, target := range targets {
-			if got := target.do(s, ids[i], next); got != want {
+			if got := target.do(t, s, ids[i], next); got != want {
 				for _, step := range done[max(0, len(done)-12):] {
 					t.Log(step)
 				}
@@ -52,7 +54,7 @@ func Compare(t *testing.T, seed uint64, n int, targets ...Target) {
 const unknown = "unknown"
 
 // do has the target do a step, and returns its answer in the model's terms.
-func (target Target) do(s Step, ids map[string]string, next string) Answer {
+func (target Target) do(t *testing.T, s Step, ids map[string]string, next string) Answer {
 	id := ids[s.Claim.ID]
 	if s.Idle {
 		target.Age(id)
@@ -62,7 +64,8 @@ func (target Target) do(s Step, ids map[string]string, next string) Answer {
 	if s.Claim.Bound {
 		variable = "CGISESSION_ID=" + id
 	}
-	stdout, code := target.Run([]string{variable}, s.Stdin, s.Args...)
+	got := target.Request.With(variable).Give(t, s.Stdin, s.Args...)
+	stdout := got.Stdout
 	if found := newID.FindStringSubmatch(stdout); found != nil && found[1] != id {
 		ids[next] = found[1]
 		stdout = strings.ReplaceAll(stdout, found[1], next)
@@ -70,13 +73,13 @@ func (target Target) do(s Step, ids map[string]string, next string) Answer {
 	if id != "" {
 		stdout = strings.ReplaceAll(stdout, id, s.Claim.ID)
 	}
-	if s.Args[0] == "info" && code == 0 {
+	if s.Args[0] == "info" && got.Code == 0 {
 		stdout = "{" + version.FindString(stdout) + "}\n"
 	}
 	if s.Args[0] == "load" {
 		stdout = omitted.ReplaceAllString(stdout, "")
 	}
-	return Answer{Code: code, Stdout: stdout}
+	return Answer{Code: got.Code, Stdout: stdout}
 }
 
 var (
