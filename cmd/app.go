@@ -7,13 +7,23 @@
 //     got wrong is an error, with a message that says what to change.
 //   - No message holds an id or a token.
 //
-// Each verb has a file of its own. What they share is in session.go: one request,
-// from the cookie to the answer. claim.go says which session the request means.
+// Each verb has a file of its own. What the verbs share:
+//
+//   - the command line and other input: line.go, command.go, options.go, token.go,
+//     keys.go, input.go;
+//   - the request: request.go, served.go, claim.go, and session.go,
+//     which has the whole of it, from the cookie to the answer;
+//   - commands that are run: child.go, interpreter.go, run_env.go, descriptor.go;
+//   - what is printed: output.go, export.go, shell.go, json.go, message.go, log.go,
+//     exit.go;
+//   - the stores: redis.go, or noredis.go in a build without it;
+//   - operators: owner.go, user.go;
+//   - what differs between Linux and other systems: kin_*.go, sys_*.go.
 //
 // The library urfave/cli describes the verbs and their flags, and prints the help.
 // The command line is parsed by line.go instead, because the library
 //
-//   - takes every flag after the first argument for an argument;
+//   - treats every flag after the first argument as an argument;
 //   - repeats a bad value in its message, and the value may be an id;
 //   - costs 6 µs for each registered flag: 0.2 ms for the 30 of load, where line.go
 //     takes 2 µs in all and a whole call 1.3 ms (App.Run in fresh processes, median
@@ -47,8 +57,10 @@ func Run(args []string) (code int) {
 		}
 	}()
 	if served(cgi.ReadScript(os.LookupEnv), args[0], args[1:]) {
-		io.WriteString(os.Stdout, "Status: 500 Internal Server Error\nContent-Type: text/plain\n\nThis program is no CGI script.\n")
-		return c.report("", fmt.Errorf("called by a web server as a CGI script, or with the query string as arguments: %w: move it out of the script directory", store.ErrConfig))
+		io.WriteString(os.Stdout, "Status: 500 Internal Server Error\nContent-Type: text/plain\n\n"+
+			"This program is no CGI script.\n")
+		return c.report("", fmt.Errorf("called by a web server as a CGI script, "+
+			"or with the query string as arguments: %w: move it out of the script directory", store.ErrConfig))
 	}
 	name, err := c.run(args)
 	if err == nil {
@@ -57,8 +69,8 @@ func Run(args []string) (code int) {
 	return c.report(name, err)
 }
 
-// A verb is one of the program's commands. Its cli.Command is made only to run the
-// verb or to list it in the help.
+// A verb is one of the program's commands. Its cli.Command is built only to run the
+// verb or to print the help.
 type verb struct {
 	name    string
 	command func(*call) *cli.Command
@@ -152,7 +164,7 @@ func (c *call) runNone(p parsedArgs) error {
 	return usagef("no verb; cgisession --help lists them")
 }
 
-// allFlags returns the flags of every verb, which say whether they take a value.
+// allFlags returns the flags of all verbs. Each says whether it takes a value.
 func allFlags() []cli.Flag {
 	flags := []cli.Flag{cli.VersionFlag}
 	for _, command := range (&call{stdout: new(output)}).commands() {
@@ -161,23 +173,23 @@ func allFlags() []cli.Flag {
 	return flags
 }
 
-// app makes the library's view of the program, which prints the help or the version.
+// app returns the library's App, which prints the help or the version.
 func (c *call) app(commands ...*cli.Command) *cli.App {
 	return &cli.App{
 		Name:            "cgisession",
 		Usage:           "sessions for CGI scripts",
 		UsageText:       "cgisession VERB [OPTION...] [ARGUMENT...]",
 		Version:         Version,
-		Compiled:        time.Unix(1, 0), // else the library calls stat on the program's file
+		Compiled:        time.Unix(1, 0), // else the library calls stat(2) on the program's file
 		Commands:        commands,
 		HideHelpCommand: true,
 		Writer:          c.stdout,
 		ErrWriter:       c.stderr,
-		ExitErrHandler:  func(*cli.Context, error) {}, // else it ends the program
+		ExitErrHandler:  func(*cli.Context, error) {}, // else the library ends the program
 	}
 }
 
-// commands makes the command of every verb, for the help.
+// commands returns the commands of all verbs, for the help.
 func (c *call) commands() []*cli.Command {
 	var all []*cli.Command
 	for _, v := range verbs() {

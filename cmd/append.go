@@ -11,21 +11,23 @@ import (
 
 func appendCommand(c *call) *cli.Command {
 	var text bool
-	return c.valueCommand("append", "KEY JSON... | --text KEY VALUE...", "append values to an array and print its length; an absent array is created", func(args []string) (string, error) {
-		if len(args) < 2 {
-			return "", usagef("KEY and JSON missing; write append KEY JSON...")
-		}
-		values, err := parseValues(args[1:], !text)
-		if err != nil {
-			return "", err
-		}
-		var length int
-		_, err = c.change(policy{}, func(s *store.Session) (_ store.Outcome, err error) {
-			s.Data, length, err = s.Data.Append(args[0], values...)
-			return store.Save, err
-		})
-		return strconv.Itoa(length), err
-	},
+	return c.valueCommand("append", "KEY JSON... | --text KEY VALUE...",
+		"append values to an array and print its length; an absent array is created",
+		func(args []string) (string, error) {
+			if len(args) < 2 {
+				return "", usagef("KEY and JSON missing; write append KEY JSON...")
+			}
+			values, err := parseValues(args[1:], !text)
+			if err != nil {
+				return "", err
+			}
+			var length int
+			_, err = c.change(policy{}, func(s *store.Session) (_ store.Outcome, err error) {
+				s.Data, length, err = s.Data.Append(args[0], values...)
+				return store.Save, err
+			})
+			return strconv.Itoa(length), err
+		},
 		textFlag(&text, 1, "all arguments after it are KEY and values; each value is a string, taken literally"))
 }
 

@@ -1,5 +1,8 @@
 package cmd
 
+// This file runs commands: in place of this process, as its child, or as a filter of
+// the session's data.
+
 import (
 	"bytes"
 	"errors"
@@ -21,20 +24,20 @@ import (
 
 // A child is a command that this program runs: COMMAND of run, lock or edit.
 type child struct {
-	path  string    // of the program's file
+	path  string    // of the executable
 	args  []string  // the command's name first
 	env   []string  // the whole environment
-	added []setting // those in env that this program adds
+	added []setting // the variables in env that this program adds
 }
 
-// give sets the child's environment; see requestEnv.forChild.
-func (k *child) give(e *requestEnv, settings []setting, without []string) {
+// setEnv sets the child's environment; see requestEnv.forChild.
+func (k *child) setEnv(e *requestEnv, settings []setting, without []string) {
 	k.env, k.added = e.forChild(settings, without), settings
 }
 
 // exec prints the answer, and then this process becomes the command. With a lease it
-// stays as the command's parent and renews that. What execve(2) would refuse is an
-// error before anything is printed.
+// stays, as the command's parent, and renews the lease. If execve(2) would refuse the
+// variables, exec returns an error before it prints anything.
 func (k *child) exec(answer *output, lease *store.Lease, warn func(error)) error {
 	err := k.checkSizes()
 	if err == nil {
@@ -56,27 +59,30 @@ func (k *child) exec(answer *output, lease *store.Lease, warn func(error)) error
 }
 
 const (
-	// maxVariable bounds what one variable may hold, in bytes: Linux refuses to run a
-	// command with one over 128 KiB, its name included (execve(2)).
+	// maxVariable bounds the value of one variable, in bytes. Linux runs no command
+	// with a variable over 128 KiB, its name included (execve(2)).
 	maxVariable = 120 << 10
 
 	page = 4096 // bytes
 )
 
-// checkSizes refuses a variable that is too long for execve(2), or too much in all.
+// checkSizes returns an error if one variable, or the arguments and variables
+// together, are too long for execve(2).
 func (k *child) checkSizes() error {
 	for _, s := range k.added {
 		if len(s.value) > maxVariable {
-			return fmt.Errorf("variable %s of %d bytes: %w: at most %d in one; use get instead", s.name, len(s.value), errVariable, maxVariable)
+			return fmt.Errorf("variable %s of %d bytes: %w: at most %d in one; use get instead",
+				s.name, len(s.value), errVariable, maxVariable)
 		}
 	}
 	const pointer = 8
-	total := page // for what else execve(2) puts there
+	total := page // room for the rest that execve(2) puts there
 	for _, text := range slices.Concat(k.args, k.env) {
 		total += len(text) + 1 + pointer
 	}
 	if most := mostArguments(); total > most {
-		return fmt.Errorf("arguments and variables of %d bytes: %w: at most %d in all; use get instead", total, errVariable, most)
+		return fmt.Errorf("arguments and variables of %d bytes: %w: at most %d in all; use get instead",
+			total, errVariable, most)
 	}
 	return nil
 }
@@ -91,8 +97,7 @@ func mostArguments() int {
 	return int(max(128<<10, min(uint64(stack.Cur)/4, 6<<20)))
 }
 
-// wait runs the command, waits for its end, and renews the lease meanwhile. nil is no
-// lease.
+// wait runs the command to its end, and meanwhile renews the lease if there is one.
 func (k *child) wait(lease *store.Lease, warn func(error)) error {
 	if lease == nil {
 		return k.run()
@@ -100,7 +105,8 @@ func (k *child) wait(lease *store.Lease, warn func(error)) error {
 	return renewing(lease, warn, k.run)
 }
 
-// runClosed runs the command without the lock, which this program keeps meanwhile.
+// runClosed runs the command to its end without passing the lock on to it. This
+// program holds the lock meanwhile.
 func (k *child) runClosed(held store.Lock, warn func(error)) error {
 	if held.Lease == nil {
 		unix.CloseOnExec(held.FD)
@@ -109,11 +115,11 @@ func (k *child) runClosed(held store.Lock, warn func(error)) error {
 }
 
 // renewing calls do, renews the lease meanwhile, and then releases it. If the lock is
-// lost, it calls warn once, and the store refuses what do still asks for.
+// lost, it calls warn once, and the store refuses further changes by do.
 func renewing(lease *store.Lease, warn func(error), do func() error) error {
 	stop := make(chan struct{})
-	var renewing sync.WaitGroup
-	renewing.Go(func() {
+	var renewal sync.WaitGroup
+	renewal.Go(func() {
 		tick := time.NewTicker(lease.Every)
 		defer tick.Stop()
 		for {
@@ -130,13 +136,13 @@ func renewing(lease *store.Lease, warn func(error), do func() error) error {
 	})
 	err := do()
 	close(stop)
-	renewing.Wait()
+	renewal.Wait()
 	release(lease)
 	return err
 }
 
-// release ends a lease. If that fails, it ends by itself once it is not renewed. A lock
-// without a lease is on a descriptor, and ends with the program.
+// release ends a lease. If that fails, the lease runs out, since it is not renewed.
+// nil stands for a lock on a descriptor, which ends with the program.
 func release(lease *store.Lease) {
 	if lease != nil {
 		lease.Release()
@@ -152,8 +158,8 @@ func (k *child) run() error {
 	return err
 }
 
-// runOnce runs the command and returns how it ended. Signals that ask this program to
-// end go to the command.
+// runOnce runs the command, waits for its end, and returns its exit code as an error.
+// It passes on the signals that ask this program to end.
 func (k *child) runOnce() error {
 	command := exec.Cmd{Path: k.path, Args: k.args, Env: k.env, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	signals := make(chan os.Signal, 1)
@@ -163,7 +169,7 @@ func (k *child) runOnce() error {
 		}
 	}
 	if err := command.Start(); err != nil {
-		return commandError{k.args[0], plain(err)}
+		return commandError{k.args[0], withoutPath(err)}
 	}
 	go func() {
 		for s := range signals {
@@ -186,47 +192,48 @@ func (k *child) inShell() *child {
 	return &child{path: "/bin/sh", args: append([]string{"sh", k.path}, k.args[1:]...), env: k.env}
 }
 
-// isText reports whether a program of a format that the system does not know may be
-// a shell script. A file with a NUL in its first line is none.
+// isText reports whether a program may be a shell script: its first line holds no
+// NUL. Call it if the system does not know the program's format.
 func isText(path string) bool {
 	line, _, _ := strings.Cut(firstBytes(path), "\n")
 	return !strings.Contains(line, "\x00")
 }
 
-// errFilter says that the filter of edit did not give new data.
+// errFilter means that the filter of edit returned no new data.
 var errFilter = errors.New("filter")
 
 const (
-	maxSaid   = 4096        // bytes of a filter's stderr that an error repeats
+	maxQuoted = 4096        // bytes of a filter's stderr that an error quotes
 	waitDelay = time.Second // see filter
 )
 
-// filter runs the command with the data on its standard input, and returns the
-// JSON object that it prints. JSON allows whitespace, so stdout may take twice maxSize
-// bytes and a page; stderr may take maxSize bytes. Processes that the filter leaves in
-// the background may print for waitDelay after its end, and so cannot hold the lock for
-// longer.
+// filter runs the command with the data on its standard input, and returns the JSON
+// object that it prints. On stdout it may print twice maxSize bytes and a page, since
+// JSON allows whitespace; on stderr maxSize bytes. Processes that the filter leaves
+// in the background may print for waitDelay after its end, and so cannot keep the
+// session locked for longer.
 func (k *child) filter(data store.Data, maxSize int) (store.Data, error) {
 	command := exec.Cmd{Path: k.path, Args: k.args, Env: k.env, WaitDelay: waitDelay}
-	end := func() error { return command.Process.Kill() }
+	kill := func() error { return command.Process.Kill() }
 	limit := 2*maxSize + page
-	stdout := filterOutput{most: limit, allowed: limit, end: end}
-	stderr := filterOutput{most: maxSaid, allowed: max(maxSize, maxSaid), end: end}
+	stdout := filterOutput{most: limit, allowed: limit, kill: kill}
+	stderr := filterOutput{most: maxQuoted, allowed: max(maxSize, maxQuoted), kill: kill}
 	command.Stdin = bytes.NewReader(append(data[:len(data):len(data)], '\n'))
 	command.Stdout, command.Stderr = &stdout, &stderr
 	err := command.Run()
-	name, said := k.args[0], strings.TrimSuffix(": "+strings.TrimSpace(string(stderr.kept)), ": ")
+	name, quoted := k.args[0], strings.TrimSuffix(": "+strings.TrimSpace(string(stderr.kept)), ": ")
 	notRun, isPath := err.(*os.PathError)
 	switch {
 	case isPath:
-		return nil, commandError{name, plain(notRun)}
-	case stdout.ended:
-		return nil, fmt.Errorf("filter %s printed over %d bytes: %w allows%s", name, stdout.allowed, store.ErrTooLarge, said)
-	case stderr.ended:
-		return nil, fmt.Errorf("%w %s printed over %d bytes on stderr%s", errFilter, name, stderr.allowed, said)
-	case errors.Is(err, exec.ErrWaitDelay): // it succeeded, and left others its pipes
+		return nil, commandError{name, withoutPath(notRun)}
+	case stdout.killed:
+		return nil, fmt.Errorf("filter %s printed over %d bytes: %w allows%s",
+			name, stdout.allowed, store.ErrTooLarge, quoted)
+	case stderr.killed:
+		return nil, fmt.Errorf("%w %s printed over %d bytes on stderr%s", errFilter, name, stderr.allowed, quoted)
+	case errors.Is(err, exec.ErrWaitDelay): // it succeeded, but a process in the background has its pipes
 	case err != nil:
-		return nil, fmt.Errorf("%w %s: %w%s", errFilter, name, err, said)
+		return nil, fmt.Errorf("%w %s: %w%s", errFilter, name, err, quoted)
 	}
 	changed, err := store.ParseData(stdout.kept)
 	if err != nil {
@@ -237,21 +244,21 @@ func (k *child) filter(data store.Data, maxSize int) (store.Data, error) {
 
 // A filterOutput keeps the first bytes that a filter prints on stdout or stderr, and
 // kills a filter that prints too many. It has no method but Write: io.Copy would
-// prefer a ReadFrom, such as that of bytes.Buffer, which knows no limit.
+// prefer a ReadFrom, such as that of bytes.Buffer, which has no limit.
 type filterOutput struct {
 	kept    []byte
 	most    int          // bytes that are kept
 	allowed int          // bytes that may be printed
 	printed int          // bytes
-	end     func() error // kills the filter
-	ended   bool
+	kill    func() error // kills the filter
+	killed  bool
 }
 
 func (o *filterOutput) Write(p []byte) (int, error) {
 	o.kept = append(o.kept, p[:min(len(p), o.most-len(o.kept))]...)
 	if o.printed += len(p); o.printed > o.allowed {
-		o.ended = true
-		o.end()
+		o.killed = true
+		o.kill()
 		return 0, errOutputLimit
 	}
 	return len(p), nil
@@ -259,7 +266,7 @@ func (o *filterOutput) Write(p []byte) (int, error) {
 
 var errOutputLimit = errors.New("printed too much")
 
-// childExit is how a command that was waited for ended.
+// childExit is the exit code of a command that has ended, if it is not 0.
 type childExit struct{ code int }
 
 func (e childExit) Error() string { return "exit status " + strconv.Itoa(e.code) }
@@ -273,7 +280,7 @@ type commandError struct {
 func (e commandError) Error() string { return "command " + e.name + ": " + e.err.Error() }
 func (e commandError) Unwrap() error { return e.err }
 
-// code returns the exit code that a shell would have.
+// code returns the exit code that a shell would return.
 func (e commandError) code() int {
 	if errors.Is(e.err, exec.ErrNotFound) || errors.Is(e.err, unix.ENOENT) {
 		return exitNotFound

@@ -1,5 +1,7 @@
 package cmd
 
+// This file finds out which session the request refers to.
+
 import (
 	"errors"
 	"slices"
@@ -32,8 +34,8 @@ const (
 // newClaim returns the claim of a session to create under a new id.
 func newClaim() claim { return claim{id: store.NewID(), origin: originFresh} }
 
-// identify returns the request's claim. What a client sent is judged, and never an
-// error.
+// identify returns the request's claim. Nothing that the client sends is an error: an
+// invalid token makes no claim.
 func (c *call) identify() (who claim, err error) {
 	switch earlier := c.env.Request; {
 	case earlier.Named:
@@ -68,7 +70,8 @@ func requestClaim(earlier cgi.Request) (claim, error) {
 // handle returns the handle of the session id.
 func (o *options) handle(id string) string { return store.Handle(o.cookieName, id) }
 
-// tokens are what a client sent, and what it takes to judge and follow them.
+// tokens are the tokens that a client sent, and what is needed to verify them and to
+// find their sessions.
 type tokens struct {
 	sent       []string
 	cookieName string
@@ -92,7 +95,7 @@ func (c *call) cookies() tokens {
 func (t tokens) handle(id string) string { return store.Handle(t.cookieName, id) }
 
 // verify returns the claim that a token makes, and reports whether it counts: its
-// signature is right, and its id is well formed. The claim has an id in any case, for
+// signature is valid, and its id is well formed. The claim has an id in any case, for
 // the log.
 func (t tokens) verify(token string) (claim, bool) {
 	who := claim{id: token, origin: originClient}
@@ -107,8 +110,9 @@ func (t tokens) verify(token string) (claim, bool) {
 	return who, ok && store.ValidID(id)
 }
 
-// choose returns the claim of the client's tokens. Whether a single one leads to a
-// session is left to the verb. ambiguous means that several do.
+// choose returns the claim of the client's tokens. It does not look up a single
+// claim: the verb does that anyway. ambiguous reports whether several claims lead to
+// sessions; then choose returns none.
 func (t tokens) choose() (who claim, ambiguous bool, err error) {
 	claims, refused := t.claims()
 	t.logSome("refused token", refused)
@@ -182,11 +186,11 @@ func (t tokens) handles(claims []claim) (handles []string) {
 	return handles
 }
 
-// endOthers ends the sessions that the tokens lead to, except the one at kept, which
-// came there from the handle from, and reports whether there were any. So after a
-// log-in no cookie that was planted, or left over, competes with the session's own.
-// By then the client's session has its new id, and the client must learn that. So
-// this waits for no lock, and only logs what it cannot end.
+// endOthers ends the sessions that the tokens lead to, and reports whether it ended
+// any. It leaves out the session that was at the handle from and is at kept now. So
+// after a log-in no other cookie, planted or left over, competes with the session's
+// own. The session has its new id by then, and the client must get that id. So
+// endOthers waits for no lock, and only logs an error.
 func (t tokens) endOthers(from, kept string) (ended bool) {
 	claims, _ := t.claims()
 	others := slices.DeleteFunc(t.handles(claims), func(handle string) bool { return handle == from || handle == kept })
@@ -226,8 +230,8 @@ func (t tokens) logSome(event string, handles []string) {
 	}
 }
 
-// variants returns the lines that delete the cookies which made this request
-// ambiguous, as far as they can be known.
+// variants returns the header lines that delete the cookies that made this request
+// ambiguous, as far as this program can know them.
 func (c *call) variants() []string {
 	if !c.ambiguous || !c.useCookies {
 		return nil

@@ -17,36 +17,38 @@ import (
 )
 
 func cleanupCommand(c *call) *cli.Command {
-	var how store.Sweep
+	var sweep store.Sweep
 	var json bool
-	return c.operatorCommand("cleanup", "", "remove the sessions that were idle for longer than --timeout", func(args []string) error {
-		if err := noArguments(args); err != nil {
+	return c.operatorCommand("cleanup", "", "remove the sessions that were idle for longer than --timeout",
+		func(args []string) error {
+			if err := noArguments(args); err != nil {
+				return err
+			}
+			if c.timeout == 0 {
+				return usagef("--timeout missing: say how long a session may be idle")
+			}
+			if term.IsTerminal(unix.Stderr) {
+				sweep.Progress = c.showProgress
+			}
+			ctx, stop := untilTerminated()
+			defer stop()
+			start := time.Now()
+			done, err := c.store.Sweep(ctx, sweep)
+			if sweep.Progress != nil {
+				fmt.Fprint(c.stderr, "\r\x1b[K")
+			}
+			printSwept(c.stdout, done, time.Since(start), json)
 			return err
-		}
-		if c.timeout == 0 {
-			return usagef("--timeout missing: say how long a session may be idle")
-		}
-		if term.IsTerminal(unix.Stderr) {
-			how.Progress = c.showProgress
-		}
-		ctx, stop := untilTerminated()
-		defer stop()
-		start := time.Now()
-		done, err := c.store.Sweep(ctx, how)
-		if how.Progress != nil {
-			fmt.Fprint(c.stderr, "\r\x1b[K")
-		}
-		printSwept(c.stdout, done, time.Since(start), json)
-		return err
-	},
-		&cli.GenericFlag{Name: "max-time", Usage: "stop after `TIME`; the next run goes on from there", Value: duration(&how.MaxTime)},
-		&cli.GenericFlag{Name: "max-delete", Usage: "stop after `N` sessions; the next run goes on from there", Value: parsed(&how.MaxDelete, parseCount)},
-		&cli.BoolFlag{Name: "dry-run", Usage: "remove nothing, only count", Destination: &how.DryRun},
+		},
+		valueFlag("max-time", "stop after `TIME`; the next run goes on from there", duration(&sweep.MaxTime)),
+		valueFlag("max-delete", "stop after `N` sessions; the next run goes on from there",
+			parsed(&sweep.MaxDelete, parseCount)),
+		switchFlag("dry-run", "remove nothing, only count", &sweep.DryRun),
 		jsonFlag(&json))
 }
 
-// untilTerminated returns a context that SIGTERM ends, and SIGINT and SIGHUP too unless
-// they are ignored, as under nohup(1).
+// untilTerminated returns a context that ends at SIGTERM, and at SIGINT and SIGHUP
+// unless they are ignored, as under nohup(1).
 func untilTerminated() (context.Context, context.CancelFunc) {
 	signals := []os.Signal{unix.SIGTERM}
 	for _, s := range []os.Signal{unix.SIGINT, unix.SIGHUP} {

@@ -1,5 +1,8 @@
 package cmd
 
+// This file builds the verbs' commands, and prepares what they need: options,
+// environment, store and keys.
+
 import (
 	"fmt"
 	"os"
@@ -11,8 +14,12 @@ import (
 	"cgisession/store/file"
 )
 
-// command makes a verb's command. Below it nothing knows the library's context.
-func command(name, arguments, usage string, flags []cli.Flag, run func(args []string) error) *cli.Command {
+// An action runs a verb with its arguments.
+type action func(args []string) error
+
+// command returns a verb's command. No function that it calls knows the library's
+// context.
+func command(name, arguments, usage string, flags []cli.Flag, run action) *cli.Command {
 	return &cli.Command{
 		Name:            name,
 		Usage:           usage,
@@ -23,9 +30,9 @@ func command(name, arguments, usage string, flags []cli.Flag, run func(args []st
 	}
 }
 
-// sessionCommand makes the command of a verb that works on the request's session.
+// sessionCommand returns the command of a verb that works on the request's session.
 // The verb runs once the request and the store are prepared.
-func (c *call) sessionCommand(name, arguments, usage string, run func(args []string) error, flags ...cli.Flag) *cli.Command {
+func (c *call) sessionCommand(name, arguments, usage string, run action, flags ...cli.Flag) *cli.Command {
 	return command(name, arguments, usage, append(flags, c.sessionFlags()...), func(args []string) error {
 		if err := c.prepare(); err != nil {
 			return err
@@ -34,9 +41,11 @@ func (c *call) sessionCommand(name, arguments, usage string, run func(args []str
 	})
 }
 
-// valueCommand makes the command of a verb that changes the session's data and
+// valueCommand returns the command of a verb that changes the session's data and
 // prints a value, with a line feed, once the change is stored.
-func (c *call) valueCommand(name, arguments, usage string, run func(args []string) (string, error), flags ...cli.Flag) *cli.Command {
+func (c *call) valueCommand(
+	name, arguments, usage string, run func(args []string) (string, error), flags ...cli.Flag,
+) *cli.Command {
 	return c.sessionCommand(name, arguments, usage, func(args []string) error {
 		value, err := run(args)
 		if err == nil {
@@ -46,9 +55,11 @@ func (c *call) valueCommand(name, arguments, usage string, run func(args []strin
 	}, flags...)
 }
 
-// headerCommand makes the command of a verb that prints header lines, or shell code
+// headerCommand returns the command of a verb that prints header lines, or shell code
 // with --sh. A nil result prints nothing.
-func (c *call) headerCommand(name, arguments, usage string, run func(args []string) (*result, error), flags ...cli.Flag) *cli.Command {
+func (c *call) headerCommand(
+	name, arguments, usage string, run func(args []string) (*result, error), flags ...cli.Flag,
+) *cli.Command {
 	var sh bool
 	return c.sessionCommand(name, arguments, usage, func(args []string) error {
 		r, err := run(args)
@@ -59,13 +70,23 @@ func (c *call) headerCommand(name, arguments, usage string, run func(args []stri
 	}, append(flags, shFlag(&sh))...)
 }
 
-func shFlag(on *bool) cli.Flag {
-	return &cli.BoolFlag{Name: "sh", Usage: "print shell code for eval, which prints the header lines and exports the session", Destination: on}
+// switchFlag returns a flag without a value, which sets *on.
+func switchFlag(name, usage string, on *bool) cli.Flag {
+	return &cli.BoolFlag{Name: name, Usage: usage, Destination: on}
 }
 
-// operatorCommand makes the command of a verb for operators and cron. Called by
+// valueFlag returns a flag whose value sets v.
+func valueFlag(name, usage string, v *value) cli.Flag {
+	return &cli.GenericFlag{Name: name, Usage: usage, Value: v}
+}
+
+func shFlag(on *bool) cli.Flag {
+	return switchFlag("sh", "print shell code for eval, which prints the header lines and exports the session", on)
+}
+
+// operatorCommand returns the command of a verb for operators and cron. Called by
 // root, it first becomes the owner of the data directory.
-func (c *call) operatorCommand(name, arguments, usage string, run func(args []string) error, flags ...cli.Flag) *cli.Command {
+func (c *call) operatorCommand(name, arguments, usage string, run action, flags ...cli.Flag) *cli.Command {
 	return command(name, arguments, usage, append(flags, c.storeFlags()...), func(args []string) error {
 		if err := c.operate(); err != nil {
 			return err
@@ -74,11 +95,11 @@ func (c *call) operatorCommand(name, arguments, usage string, run func(args []st
 	})
 }
 
-// operate opens the store for an operator. Root becomes the owner of the data directory;
-// CGISESSION_LOCK_FD may hold the lock of any session.
+// operate opens the store for an operator, as the owner of the data directory if root
+// calls. CGISESSION_LOCK_FD may hold the lock of any session.
 func (c *call) operate() error {
 	c.anyLock, c.asOwner = true, true
-	return c.findStore()
+	return c.openStore()
 }
 
 // prepare reads the environment, opens the store and reads the request.
@@ -86,7 +107,7 @@ func (c *call) prepare() (err error) {
 	if err = file.CheckDescriptors(); err != nil {
 		return fmt.Errorf("descriptors: %w", err)
 	}
-	if err = c.findStore(); err != nil {
+	if err = c.openStore(); err != nil {
 		return err
 	}
 	if err = c.readRequest(); err != nil {
@@ -114,9 +135,9 @@ func (c *call) readRequest() (err error) {
 	return nil
 }
 
-// findStore reads the environment and opens the store. An operator's verb opens it
+// openStore reads the environment and opens the store. An operator's verb opens it
 // as the owner of the data directory.
-func (c *call) findStore() (err error) {
+func (c *call) openStore() (err error) {
 	if c.badVariable != nil {
 		return c.badVariable
 	}
@@ -129,14 +150,15 @@ func (c *call) findStore() (err error) {
 	return err
 }
 
-// checkCookie refuses cookie options under which browsers would drop the cookie,
-// before anything is changed. It tries the longest id.
+// checkCookie returns an error if browsers would drop a cookie with these options. It
+// runs before anything is changed, and tries the longest id.
 func (c *call) checkCookie() error {
 	sample := &result{token: c.token(strings.Repeat("a", store.MaxID))}
 	return c.addCookie(sample, true)
 }
 
-// noArguments refuses arguments. Its message does not repeat them: they may be ids.
+// noArguments returns an error if there are arguments. Its message does not repeat
+// them: they may be ids.
 func noArguments(args []string) error {
 	if len(args) > 0 {
 		return usagef("unexpected argument: this verb takes none")
@@ -144,8 +166,8 @@ func noArguments(args []string) error {
 	return nil
 }
 
-// someArguments refuses a command line without arguments; what names the one that
-// is missing.
+// someArguments returns an error if there are no arguments. what is the name of the
+// missing one.
 func someArguments(args []string, what string) error {
 	if len(args) == 0 {
 		return usagef("%s missing", what)

@@ -7,13 +7,14 @@ import (
 )
 
 func deleteCommand(c *call) *cli.Command {
-	return c.headerCommand("delete", "", "wipe the stored data; the id stays valid", func(args []string) (*result, error) {
-		if err := noArguments(args); err != nil {
-			return nil, err
-		}
-		return c.changeExisting(func(s *store.Session) (store.Outcome, error) {
-			s.Data = store.Empty
-			return store.Wipe, nil
+	return c.headerCommand("delete", "", "wipe the stored data; the id stays valid",
+		func(args []string) (*result, error) {
+			if err := noArguments(args); err != nil {
+				return nil, err
+			}
+			return c.changeExisting(func(s *store.Session) (store.Outcome, error) {
+				s.Data = store.Empty
+				return store.Wipe, nil
+			})
 		})
-	})
 }

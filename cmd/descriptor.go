@@ -7,15 +7,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A descriptor is read and written without os.File, for two reasons: on a broken pipe
-// of stdout or stderr an os.File ends the program by SIGPIPE (os/signal), so that the
-// exit code would not tell of it; and it closes its descriptor when it is collected,
-// here the caller's.
+// A descriptor is read and written without os.File, for two reasons. If stdout or
+// stderr is a broken pipe, os.File ends the program by SIGPIPE (os/signal), without
+// an exit code. And it closes its descriptor when it is collected, here the caller's.
 type descriptor int
 
 func stderr() descriptor { return descriptor(os.Stderr.Fd()) }
 
-// Read implements io.Reader. It waits for a descriptor that does not block.
+// Read implements io.Reader. It waits even if the descriptor is O_NONBLOCK.
 func (d descriptor) Read(text []byte) (int, error) {
 	for {
 		n, err := unix.Read(int(d), text)
@@ -33,7 +32,7 @@ func (d descriptor) Read(text []byte) (int, error) {
 	}
 }
 
-// Write implements io.Writer. It waits for a descriptor that does not block.
+// Write implements io.Writer. It waits even if the descriptor is O_NONBLOCK.
 func (d descriptor) Write(text []byte) (written int, err error) {
 	for written < len(text) {
 		n, err := unix.Write(int(d), text[written:])

@@ -12,37 +12,36 @@ import (
 func destroyCommand(c *call) *cli.Command {
 	var user string
 	var exceptCurrent, json bool
-	return command("destroy", "HANDLE... | --user NAME", "end sessions", append(append(c.storeFlags(), c.cookieFlags()...),
+	flags := append(c.sessionFlags(),
 		userFlag(&user, "end all sessions of user `NAME` (log out everywhere)"),
-		&cli.BoolFlag{Name: "except-current", Usage: "but not the one of this request", Destination: &exceptCurrent},
-		jsonFlag(&json)),
-		func(handles []string) error {
-			switch {
-			case user == "" && exceptCurrent:
-				return usagef("--except-current goes with --user")
-			case user != "" && len(handles) > 0:
-				return usagef("HANDLE and --user exclude each other")
-			case user == "" && len(handles) == 0:
-				return usagef("HANDLE, or --user NAME, missing")
-			case user == "":
-				c.invalidateCorrupt = true // end those too
-			}
-			if err := c.operate(); err != nil {
-				return err
-			}
-			if user == "" {
-				return c.destroyAll(handles, json)
-			}
-			return c.destroyUser(user, exceptCurrent, json)
-		})
+		switchFlag("except-current", "except the session of this request", &exceptCurrent),
+		jsonFlag(&json))
+	return command("destroy", "HANDLE... | --user NAME", "end sessions", flags, func(handles []string) error {
+		switch {
+		case user == "" && exceptCurrent:
+			return usagef("--except-current goes with --user")
+		case user != "" && len(handles) > 0:
+			return usagef("HANDLE and --user exclude each other")
+		case user == "" && len(handles) == 0:
+			return usagef("HANDLE, or --user NAME, missing")
+		case user == "":
+			c.invalidateCorrupt = true // end those too
+		}
+		if err := c.operate(); err != nil {
+			return err
+		}
+		if user == "" {
+			return c.destroyAll(handles, json)
+		}
+		return c.destroyUser(user, exceptCurrent, json)
+	})
 }
 
-// destroyAll ends the sessions with these handles, corrupt ones too. Those that
-// are not there make the answer a no, and one that cannot be ended is an error,
-// once the others have ended.
+// destroyAll ends the sessions with these handles, corrupt ones too. Once all are
+// tried, it returns an error if one is absent or could not be ended.
 func (c *call) destroyAll(handles []string, json bool) error {
 	d := destroyed{c: c, ended: make(map[string]bool)}
-	var found []string
+	var present []string
 	for _, arg := range handles {
 		handle, err := c.findHandle(arg)
 		switch {
@@ -51,17 +50,17 @@ func (c *call) destroyAll(handles []string, json bool) error {
 		case err != nil:
 			return err
 		default:
-			found = append(found, handle)
+			present = append(present, handle)
 		}
 	}
-	for _, handle := range found {
+	for _, handle := range present {
 		d.endOne(handle)
 	}
 	return d.answer(json)
 }
 
-// destroyUser ends the user's sessions. One that cannot be ended is an error,
-// once the others have ended.
+// destroyUser ends the user's sessions. Once all are tried, it returns an error if
+// one could not be ended.
 func (c *call) destroyUser(user string, exceptCurrent, json bool) error {
 	current := ""
 	if exceptCurrent {
@@ -86,33 +85,33 @@ func (c *call) destroyUser(user string, exceptCurrent, json bool) error {
 type destroyed struct {
 	c      *call
 	ended  map[string]bool // by handle
-	absent []string        // what was asked for and is not there
-	failed error           // the last, of one session
+	absent []string        // arguments without a session
+	failed error           // the last error of a session that was not ended
 }
 
-// endOne ends what is at the handle, whosever it is.
+// endOne ends the session at the handle, whatever its user.
 func (d *destroyed) endOne(handle string) {
 	s, err := d.c.store.Update(handle, true, func(*store.Session) (store.Outcome, error) { return store.Remove, nil })
 	switch {
 	case errors.Is(err, store.ErrInvalidated): // timed out or corrupt, and removed
-		d.note(handle)
+		d.addEnded(handle)
 	case err != nil:
 		d.failed = err
 	case s.Version > 0:
-		d.note(s.Handle)
+		d.addEnded(s.Handle)
 	case !d.ended[s.Handle]: // it may be an old handle of a session that ended just now
 		d.absent = append(d.absent, handle)
 	}
 }
 
-// note notes that the session at the handle has ended.
-func (d *destroyed) note(handle string) {
+// addEnded counts and logs the session at the handle as ended.
+func (d *destroyed) addEnded(handle string) {
 	d.ended[handle] = true
 	d.c.log("removed", handle)
 }
 
-// answer prints how many sessions were ended. Where that were not all, the count
-// is part of the message: stdout is empty then.
+// answer prints how many sessions were ended. If some were not, it returns d as the
+// error: the count is in the message then, and stdout stays empty.
 func (d *destroyed) answer(json bool) error {
 	if d.failed == nil && len(d.absent) == 0 {
 		d.c.printEnded(len(d.ended), json)
@@ -145,20 +144,21 @@ func (d *destroyed) Unwrap() error {
 type userSessions struct {
 	destroyed
 	user, except string
-	known        map[string]bool // handles that were looked at, and whether in vain
+	known        map[string]bool // handles tried so far; true: the session was not ended
 }
 
 const (
-	// quietPasses is how often in a row the index has to hold nothing new. Once
-	// is not enough: a session that gets a new handle while the index is read
-	// may be missed under both.
+	// quietPasses is how many passes in a row must find nothing new in the index. One
+	// is not enough: a session that gets a new handle during a pass may be missed
+	// under both handles.
 	quietPasses = 3
 
 	// maxPasses bounds how often the index is read, however often sessions move.
 	maxPasses = 100
 )
 
-// destroy ends the sessions, reading the index again until all is quiet.
+// destroy ends the sessions. It reads the index until quietPasses passes find nothing
+// new.
 func (u *userSessions) destroy() error {
 	quiet := 0
 	for range maxPasses {
@@ -173,14 +173,15 @@ func (u *userSessions) destroy() error {
 			return err
 		}
 	}
-	return fmt.Errorf("sessions of this user get new ids faster than they can be ended: %w; call again", store.ErrLocked)
+	return fmt.Errorf("sessions of this user get new ids faster than they can be ended: %w; call again",
+		store.ErrLocked)
 }
 
-// destroyOne ends the session if it is the user's, and reports whether that, or
-// the handle, is news.
+// destroyOne ends the session if it is the user's. It reports whether it ended one,
+// or the handle is new.
 func (u *userSessions) destroyOne(handle string) bool {
-	inVain, known := u.known[handle]
-	if inVain {
+	failed, known := u.known[handle]
+	if failed {
 		return false
 	}
 	s, err := u.c.store.Update(handle, false, func(s *store.Session) (store.Outcome, error) {
@@ -192,7 +193,7 @@ func (u *userSessions) destroyOne(handle string) bool {
 	u.known[handle] = false
 	switch {
 	case err == nil:
-		u.note(s.Handle)
+		u.addEnded(s.Handle)
 		return true
 	case errors.Is(err, errNo), absent(err), errors.Is(err, store.ErrCorrupt), u.isOther(handle, err):
 	default:
@@ -202,7 +203,7 @@ func (u *userSessions) destroyOne(handle string) bool {
 }
 
 // isOther reports whether the session at the handle is too large to be read, as err
-// says, and another user's: the index may be wrong.
+// says, and is another user's. The index may be wrong.
 func (u *userSessions) isOther(handle string, err error) bool {
 	other := false
 	if errors.Is(err, store.ErrTooLarge) {

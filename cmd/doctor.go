@@ -1,5 +1,8 @@
 package cmd
 
+// This file checks the cookie's options and the keys, and prints what is found. The
+// store checks itself (store.Operator).
+
 import (
 	"errors"
 	"fmt"
@@ -13,61 +16,70 @@ import (
 )
 
 func doctorCommand(c *call) *cli.Command {
-	var how store.Examination
+	var examination store.Examination
 	var json bool
-	var lockOnce string // the other process's part in the check of locks
-	return c.operatorCommand("doctor", "", "check the set-up, and say what is wrong and how to mend it", func(args []string) error {
-		if lockOnce != "" {
-			return tryLock(lockOnce)
-		}
-		if err := noArguments(args); err != nil {
-			return err
-		}
-		how.TryLock, how.TempDir, how.InMemory = c.tryLockElsewhere, c.env.TempDir, c.storeType == "memory"
-		found := store.Findings(c.store.Examine(how))
-		c.examineCookies(&found)
-		if c.timeout == 0 {
-			found.Say(store.Warning, "timeout", "there is none: a session lives until it is cleaned up; set --timeout, and run cleanup with the same")
-		}
-		return c.printFindings(found, json)
-	},
+	var lockOnce string // set in a process that tryLockElsewhere starts: the file to lock
+	return c.operatorCommand("doctor", "", "check the set-up, and say what is wrong and how to mend it",
+		func(args []string) error {
+			if lockOnce != "" {
+				return tryLock(lockOnce)
+			}
+			if err := noArguments(args); err != nil {
+				return err
+			}
+			examination.TryLock, examination.TempDir = c.tryLockElsewhere, c.env.TempDir
+			examination.InMemory = c.storeType == "memory"
+			findings := store.Findings(c.store.Examine(examination))
+			c.examineCookies(&findings)
+			if c.timeout == 0 {
+				findings.Say(store.Warning, "timeout",
+					"none: a session lives until cleanup removes it; set --timeout, and run cleanup with the same")
+			}
+			return c.printFindings(findings, json)
+		},
 		append(c.cookieFlags(),
-			&cli.BoolFlag{Name: "deep", Usage: "also read every session", Destination: &how.Deep},
-			&cli.BoolFlag{Name: "repair", Usage: "also mend what can be mended, and move the rest to .damaged in the data directory", Destination: &how.Repair},
-			&cli.GenericFlag{Name: "lock-once", Hidden: true, Value: text(&lockOnce)},
+			switchFlag("deep", "also read every session", &examination.Deep),
+			switchFlag("repair", "also mend what can be mended, and move the rest to .damaged in the data directory",
+				&examination.Repair),
+			&cli.GenericFlag{Name: "lock-once", Hidden: true, Value: oneLine(&lockOnce)},
 			jsonFlag(&json))...)
 }
 
-// examineCookies checks what browsers will make of the cookie.
-func (c *call) examineCookies(found *store.Findings) {
+// examineCookies checks the keys, and whether browsers will accept and return the
+// cookie.
+func (c *call) examineCookies(findings *store.Findings) {
 	keys, err := readKeys(c.secretFile, os.LookupEnv)
 	switch {
 	case err != nil:
-		found.Say(store.Problem, "key file", "%v", err)
+		findings.Say(store.Problem, "key file", "%v", err)
 	case keys == nil:
-		found.Say(store.Fine, "key file", "none; ids are not signed, and need not be: they are 160 random bits")
+		findings.Say(store.Fine, "key file", "none; ids are not signed, and need not be: they are 160 random bits")
 	default:
-		found.Say(store.Fine, "key file", "%d keys; the first signs", len(keys))
+		findings.Say(store.Fine, "key file", "%d keys; the first signs", len(keys))
 	}
 	c.keys = keys
 	if err := c.checkCookie(); err != nil {
-		found.Say(store.Problem, "cookie", "%v", err)
+		findings.Say(store.Problem, "cookie", "%v", err)
 	}
+	warn := func(text string) { findings.Say(store.Warning, "cookie", "%s", text) }
 	switch {
 	case c.secure == "never":
-		found.Say(store.Warning, "cookie", "--cookie-secure never sends it in the clear; use auto, or always under https")
+		warn("--cookie-secure never: browsers send it over http too; use auto, or always under https")
 	case c.secure == "auto" && !c.env.HTTPS:
-		found.Say(store.Warning, "cookie", "--cookie-secure auto goes by the variables HTTPS and REQUEST_SCHEME, which do not say https here; under https see that the web server sets HTTPS=on, or use always")
+		warn("--cookie-secure auto goes by the variables HTTPS and REQUEST_SCHEME, which do not say https here; " +
+			"under https make the web server set HTTPS=on, or use always")
 	case c.secure == "always" && !c.env.HTTPS:
-		found.Say(store.Warning, "cookie", "--cookie-secure always: browsers keep the cookie under https only, and the variables HTTPS and REQUEST_SCHEME do not say https here; over http each visit begins a new session")
+		warn("--cookie-secure always: browsers keep the cookie under https only, " +
+			"and the variables HTTPS and REQUEST_SCHEME do not say https here; " +
+			"over http each visit begins a new session")
 	}
 }
 
-// printFindings prints what doctor found. With a problem among it the answer is
-// errProblems, and what was found is printed all the same.
-func (c *call) printFindings(found []store.Finding, json bool) error {
+// printFindings prints the findings. If one of them is a problem, it returns
+// errProblems; the findings are printed all the same.
+func (c *call) printFindings(findings []store.Finding, json bool) error {
 	var problem error
-	for _, f := range found {
+	for _, f := range findings {
 		if f.Level == store.Problem {
 			problem = errProblems
 		}
@@ -88,8 +100,8 @@ func (c *call) printFindings(found []store.Finding, json bool) error {
 	return problem
 }
 
-// tryLockElsewhere tries the lock of a file in another process, which acts as the
-// owner of the same directory.
+// tryLockElsewhere tries the lock of a file in another process, with the rights of
+// the owner of the same directory.
 func (c *call) tryLockElsewhere(path string) (locked bool, err error) {
 	args := []string{"cgisession", "doctor", "--data-dir", c.directory(c.env), "--lock-once", path}
 	command := exec.Cmd{Path: itself, Args: args, Env: []string{}}
@@ -105,11 +117,11 @@ func (c *call) tryLockElsewhere(path string) (locked bool, err error) {
 	return err == nil, err
 }
 
-// itself leads to this program, also for a user who cannot get at its path
+// itself is a path of this program, also for a user without access to its directory
 // (proc_pid_exe(5)).
 const itself = "/proc/self/exe"
 
-// tryLock is what that other process does.
+// tryLock is the work of that other process.
 func tryLock(path string) error {
 	locked, err := file.LockOnce(path)
 	if err == nil && !locked {

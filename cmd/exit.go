@@ -13,11 +13,11 @@ import (
 const (
 	exitOK          = 0
 	exitNo          = 1  // absent key, no session to read, check failed
-	exitGone        = 10 // the session ended during this request, or a log-in came by an id in its grace
+	exitGone        = 10 // the session ended during this request, or a log-in used an id in its grace
 	exitConflict    = 11 // --if-version: another version is stored
 	exitUsage       = 64 // EX_USAGE: bad flag, argument or variable
 	exitData        = 65 // EX_DATAERR: bad JSON, too much data, corrupt file
-	exitUnavailable = 69 // EX_UNAVAILABLE: the store cannot do it, or be reached
+	exitUnavailable = 69 // EX_UNAVAILABLE: the store cannot do it, or cannot be reached
 	exitInternal    = 70 // EX_SOFTWARE: a bug
 	exitIO          = 74 // EX_IOERR: also a full or broken stdout
 	exitLocked      = 75 // EX_TEMPFAIL: lock timeout, or lock lost
@@ -31,12 +31,13 @@ const (
 var (
 	// errNo is an answer, not a failure: exit code 1 without a message.
 	errNo = errors.New("no")
-	// errProblems is doctor's answer. The findings, already printed, say what they are.
+	// errProblems is exit code 1 with a message: doctor found problems, or destroy
+	// found no session for a handle.
 	errProblems = errors.New("problems found")
 	errGone     = errors.New("the session is gone: ended or cleaned up during this request")
-	errRotated  = errors.New("the session has got a new id, and this one is in its grace: log in by the new one")
+	errRotated  = errors.New("the session has a new id, and this one is in its grace: log in with the new one")
 	errConflict = errors.New("another version is stored")
-	errOutput   = errors.New("cannot write the answer; what was changed, if anything, is stored")
+	errOutput   = errors.New("cannot write the answer; the change, if any, is stored")
 	errVariable = errors.New("more than fits in the environment")
 	errInternal = errors.New("internal error")
 )
@@ -49,7 +50,7 @@ func (e usageError) Unwrap() error { return e.err }
 
 func usagef(format string, a ...any) error { return usageError{fmt.Errorf(format, a...)} }
 
-// exitCode turns an error into the exit code. No other place does.
+// exitCode returns the exit code of an error. Only this function chooses one.
 func exitCode(err error) int {
 	usage, command, child := usageError{}, commandError{}, childExit{}
 	switch {
@@ -65,7 +66,8 @@ func exitCode(err error) int {
 		return exitGone
 	case errors.Is(err, errConflict):
 		return exitConflict
-	case errors.As(err, &usage), errors.Is(err, store.ErrBadKey), errors.Is(err, store.ErrOtherLock), errors.Is(err, store.ErrAmbiguous):
+	case errors.As(err, &usage), errors.Is(err, store.ErrBadKey),
+		errors.Is(err, store.ErrOtherLock), errors.Is(err, store.ErrAmbiguous):
 		return exitUsage
 	case errors.Is(err, store.ErrBadJSON), errors.Is(err, store.ErrBadStep),
 		errors.Is(err, store.ErrTooLarge), errors.Is(err, store.ErrCorrupt), errors.Is(err, errVariable):

@@ -1,18 +1,27 @@
 package cmd
 
+// This file tells the later calls of the request which session it has: by variables,
+// and for load --json as a JSON object.
+
 import "strconv"
 
 // A setting is an environment variable and its value.
 type setting struct{ name, value string }
 
-// exports returns the variables that tell later calls of the request which session is
-// meant. Without a session (log-out) the id is empty: later calls have none either.
+// exports returns the variables that tell later calls of the request which session it
+// has. Without a session (log-out) the id is empty: later calls have none either.
 func (r *result) exports() []setting {
 	s := r.session
 	if s == nil {
 		return []setting{
-			{"CGISESSION_ID", ""}, {"CGISESSION_TOKEN", ""}, {"CGISESSION_IS_NEW", ""}, {"CGISESSION_WAS_INVALIDATED", "1"},
-			{"CGISESSION_VERSION", ""}, {"CGISESSION_CREATED", ""}, {"CGISESSION_ACCESSED", ""}, {"CGISESSION_MINTED", ""},
+			{"CGISESSION_ID", ""},
+			{"CGISESSION_TOKEN", ""},
+			{"CGISESSION_IS_NEW", ""},
+			{"CGISESSION_WAS_INVALIDATED", "1"},
+			{"CGISESSION_VERSION", ""},
+			{"CGISESSION_CREATED", ""},
+			{"CGISESSION_ACCESSED", ""},
+			{"CGISESSION_MINTED", ""},
 		}
 	}
 	return []setting{
@@ -36,7 +45,7 @@ func oneOrEmpty(on bool) string {
 }
 
 // json returns the object that load --json prints. Its member env has the variables
-// that the program must set for its later calls of the request; those of another
+// that the script must set for its later calls in the request. Variables of another
 // request are in it with an empty value, which counts as unset.
 func (c *call) json(r *result, request setting) []byte {
 	var env object

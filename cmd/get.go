@@ -11,38 +11,40 @@ import (
 
 func getCommand(c *call) *cli.Command {
 	var form getForm
-	return c.sessionCommand("get", "[KEY...]", "print the data, or the values of some keys", func(keys []string) error {
-		names, err := form.check(keys)
-		if err != nil {
+	return c.sessionCommand("get", "[KEY...]", "print the data, or the values of some keys",
+		func(keys []string) error {
+			targets, err := form.check(keys)
+			if err != nil {
+				return err
+			}
+			data, err := c.data(form.byDefault != nil)
+			if err != nil {
+				return err
+			}
+			text, err := form.print(data, keys, targets)
+			if err == nil {
+				c.stdout.print(text)
+			}
 			return err
-		}
-		data, err := c.data(form.byDefault != nil)
-		if err != nil {
-			return err
-		}
-		text, err := form.print(data, keys, names)
-		if err == nil {
-			c.stdout.print(text)
-		}
-		return err
-	},
-		&cli.BoolFlag{Name: "raw", Usage: "print strings without quotes; a line feed ends each value", Destination: &form.raw},
-		&cli.BoolFlag{Name: "nul", Usage: "as --raw, but a NUL ends each value", Destination: &form.nul},
-		&cli.BoolFlag{Name: "sh", Usage: "print shell code for eval that sets a variable for each KEY (a shell name, or VAR=/pointer)", Destination: &form.sh},
-		&cli.GenericFlag{Name: "default", Usage: "the `JSON` value of what is absent", Value: parsed(&form.byDefault, func(text string) (store.Value, error) {
-			return store.ParseValue([]byte(text))
-		})},
+		},
+		switchFlag("raw", "print strings without quotes; a line feed ends each value", &form.raw),
+		switchFlag("nul", "as --raw, but a NUL ends each value", &form.nul),
+		switchFlag("sh", "print shell code for eval that sets a variable for each KEY (a shell name, or VAR=/pointer)",
+			&form.sh),
+		valueFlag("default", "the `JSON` value of an absent key", parsed(&form.byDefault, parseJSON)),
 		c.noLockFlag())
 }
+
+func parseJSON(text string) (store.Value, error) { return store.ParseValue([]byte(text)) }
 
 // data returns the session's data. Without a session it returns nil if allowNone is
 // set, else errNo.
 func (c *call) data(allowNone bool) (store.Data, error) {
-	how := store.Touch
+	reading := store.Touch
 	if c.noLock {
-		how = store.Snapshot
+		reading = store.Snapshot
 	}
-	r, err := c.view(how)
+	r, err := c.view(reading)
 	if errors.Is(err, errNo) && allowNone {
 		return nil, nil
 	}
@@ -52,15 +54,15 @@ func (c *call) data(allowNone bool) (store.Data, error) {
 	return r.session.Data, nil
 }
 
-// getForm is how values are printed.
+// getForm says how values are printed.
 type getForm struct {
 	raw, nul, sh bool
 	byDefault    store.Value // nil: none
 }
 
-// check refuses forms that exclude each other. For --sh it returns the variables to
-// set.
-func (f *getForm) check(keys []string) ([]name, error) {
+// check returns an error for forms that exclude each other. For --sh it returns the
+// variables to set.
+func (f *getForm) check(keys []string) ([]target, error) {
 	chosen := 0
 	for _, on := range []bool{f.raw, f.nul, f.sh} {
 		if on {
@@ -76,15 +78,15 @@ func (f *getForm) check(keys []string) ([]name, error) {
 	if err := someArguments(keys, "KEY for --sh"); err != nil {
 		return nil, err
 	}
-	return parseNames(keys)
+	return parseTargets(keys)
 }
 
 // print returns what the verb prints. A single key that is absent is errNo. Without
 // keys it is all of the data, or the default if data is nil.
-func (f *getForm) print(data store.Data, keys []string, names []name) (string, error) {
+func (f *getForm) print(data store.Data, keys []string, targets []target) (string, error) {
 	switch {
 	case f.sh:
-		return assign(names, data, f.byDefault)
+		return assign(targets, data, f.byDefault)
 	case len(keys) == 0 && data == nil:
 		return f.value(f.byDefault), nil
 	case len(keys) == 0:
@@ -95,7 +97,7 @@ func (f *getForm) print(data store.Data, keys []string, names []name) (string, e
 	}
 	text := ""
 	for _, key := range keys {
-		v, ok, err := f.lookUp(data, key)
+		v, ok, err := f.getOrDefault(data, key)
 		switch {
 		case err != nil:
 			return "", err
@@ -112,7 +114,7 @@ func (f *getForm) print(data store.Data, keys []string, names []name) (string, e
 func (f *getForm) object(data store.Data, keys []string) ([]byte, error) {
 	var o object
 	for i, key := range keys {
-		v, ok, err := f.lookUp(data, key)
+		v, ok, err := f.getOrDefault(data, key)
 		if err != nil {
 			return nil, err
 		}
@@ -123,9 +125,9 @@ func (f *getForm) object(data store.Data, keys []string) ([]byte, error) {
 	return o.end(), nil
 }
 
-// lookUp returns a key's value, or the default for an absent key, and whether there
-// is either.
-func (f *getForm) lookUp(data store.Data, key string) (store.Value, bool, error) {
+// getOrDefault returns the value of a key, or the default if the key is absent. It
+// reports whether there is either.
+func (f *getForm) getOrDefault(data store.Data, key string) (store.Value, bool, error) {
 	v, ok, err := data.Get(key)
 	if !ok && err == nil && f.byDefault != nil {
 		return f.byDefault, true, nil

@@ -10,19 +10,22 @@ import (
 
 func incrCommand(c *call) *cli.Command {
 	by := "1"
-	return c.valueCommand("incr", "KEY", "add to a number and print the sum; an absent key counts as 0", func(args []string) (string, error) {
-		key, err := oneKey(args)
-		if err != nil {
-			return "", err
-		}
-		var sum store.Value
-		_, err = c.change(policy{}, func(s *store.Session) (_ store.Outcome, err error) {
-			s.Data, sum, err = s.Data.Add(key, by)
-			return store.Save, err
+	return c.valueCommand("incr", "KEY", "add to a number and print the sum; an absent key counts as 0",
+		func(args []string) (string, error) {
+			key, err := oneKey(args)
+			if err != nil {
+				return "", err
+			}
+			var sum store.Value
+			_, err = c.change(policy{}, func(s *store.Session) (_ store.Outcome, err error) {
+				s.Data, sum, err = s.Data.Add(key, by)
+				return store.Save, err
+			})
+			return string(sum), err
+		},
+		&cli.GenericFlag{
+			Name: "by", Usage: "add `N`, a JSON number", DefaultText: "1", Value: parsed(&by, parseNumber),
 		})
-		return string(sum), err
-	},
-		&cli.GenericFlag{Name: "by", Usage: "add `N`, a JSON number", DefaultText: "1", Value: parsed(&by, parseNumber)})
 }
 
 // parseNumber accepts a number that incr can add.

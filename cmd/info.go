@@ -11,22 +11,23 @@ import (
 
 func infoCommand(c *call) *cli.Command {
 	var showID bool
-	return c.sessionCommand("info", "", "print what is known about the session as a JSON object", func(args []string) error {
-		if err := noArguments(args); err != nil {
-			return err
-		}
-		how := store.Peek
-		if c.noLock {
-			how = store.Snapshot
-		}
-		r, err := c.view(how)
-		if err != nil {
-			return err
-		}
-		c.stdout.Write(append(c.info(r, showID), '\n'))
-		return nil
-	},
-		&cli.BoolFlag{Name: "show-id", Usage: "also print the id and the token, which open the session", Destination: &showID},
+	return c.sessionCommand("info", "", "print what is known about the session as a JSON object",
+		func(args []string) error {
+			if err := noArguments(args); err != nil {
+				return err
+			}
+			reading := store.Peek
+			if c.noLock {
+				reading = store.Snapshot
+			}
+			r, err := c.view(reading)
+			if err != nil {
+				return err
+			}
+			c.stdout.Write(append(c.info(r, showID), '\n'))
+			return nil
+		},
+		switchFlag("show-id", "also print the id and the token, which open the session", &showID),
 		c.noLockFlag())
 }
 
@@ -54,7 +55,7 @@ func (c *call) info(r *result, showID bool) []byte {
 	return o.end()
 }
 
-// seconds returns a span as a JSON number, or null for none.
+// seconds returns a duration as a JSON number, or null for none.
 func seconds(d time.Duration) []byte {
 	if d == 0 {
 		return []byte("null")

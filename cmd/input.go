@@ -1,5 +1,7 @@
 package cmd
 
+// This file reads what a script hands over: standard input and files.
+
 import (
 	"bytes"
 	"fmt"
@@ -9,18 +11,18 @@ import (
 	"cgisession/store"
 )
 
-// readLimited reads all of r. Over limit bytes it returns ErrTooLarge; one line feed
-// at the end does not count.
+// readLimited reads all of r. If that is more than limit bytes, it returns
+// ErrTooLarge; one line feed at the end does not count.
 func readLimited(r io.Reader, limit int) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(r, int64(limit)+2))
 	if err == nil && len(bytes.TrimSuffix(text, []byte("\n"))) > limit {
 		err = fmt.Errorf("%w of %d bytes", store.ErrTooLarge, limit)
 	}
-	return text, plain(err)
+	return text, withoutPath(err)
 }
 
 // readData reads the JSON object on standard input. Call it before a lock is taken:
-// the input may be slow to come.
+// the input may be slow.
 func (c *call) readData() (store.Data, error) {
 	if c.id.onStdin() {
 		return nil, usagef("--id-fd 0: standard input holds the data; give the token on another descriptor")
@@ -40,7 +42,7 @@ func (c *call) readData() (store.Data, error) {
 func (c *call) readValueFile(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return "", fmt.Errorf("file %s: %w", path, plain(err))
+		return "", fmt.Errorf("file %s: %w", path, withoutPath(err))
 	}
 	defer f.Close()
 	text, err := readLimited(f, c.maxSize)

@@ -1,5 +1,8 @@
 package cmd
 
+// This file finds the program of COMMAND, and reads "#!" lines: those of scripts that
+// this program runs, and the one that called it.
+
 import (
 	"errors"
 	"fmt"
@@ -12,14 +15,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newChild returns COMMAND, and finds its program as a shell does. It refuses two
-// faults that would show only after the header lines are printed: an interpreter that
-// cannot be run, and a script that leads back to itself and never ends.
+// newChild returns the command of these arguments, and finds its program as a shell
+// does. It returns an error for two faults that would otherwise show only after the
+// header lines are printed: an interpreter that cannot be run, and a script that
+// leads back to itself and never ends.
 func newChild(args []string) (*child, error) {
 	path, err := exec.LookPath(args[0])
 	if err != nil {
-		if found, ok := errors.AsType[*exec.Error](err); ok {
-			err = plain(found.Err)
+		if missing, ok := errors.AsType[*exec.Error](err); ok {
+			err = withoutPath(missing.Err)
 		}
 		return nil, commandError{args[0], err}
 	}
@@ -34,9 +38,9 @@ func newChild(args []string) (*child, error) {
 }
 
 // executed returns the program that the kernel executes for the one at path, and its
-// arguments. For a script that is its interpreter, whose arguments are the rest of the
-// "#!" line, as one, the script's path and the script's arguments; and so on if the
-// interpreter is a script (execve(2)).
+// arguments. For a script it is the script's interpreter. The arguments are then the
+// rest of the "#!" line, in one piece, the script's path and the script's arguments.
+// If the interpreter is a script too, this is repeated (execve(2)).
 func executed(path string, args []string) (string, []string, error) {
 	const deepest = 5 // interpreters that are scripts, as in Linux (execve(2))
 	for range deepest {
@@ -68,9 +72,9 @@ func checkExecutable(path string) error {
 	return err
 }
 
-// interpreter returns the name after "#!" and the rest of that line; an empty name
-// means that the program is no script. Only blanks end the name: with DOS line ends
-// the CR belongs to it, and there is no such file.
+// interpreter returns the name after "#!" and the rest of that line. The name is
+// empty if the program is not a script. Only blanks end the name: with DOS line ends
+// it includes the CR, and there is no such file.
 func interpreter(path string) (name, rest string) {
 	line, _, _ := strings.Cut(firstBytes(path), "\n")
 	line, _, _ = strings.Cut(line, "\x00") // as Linux does
@@ -88,11 +92,11 @@ func interpreter(path string) (name, rest string) {
 
 const blanks = " \t"
 
-// checkEnd refuses a command that never ends, because a script leads back to itself.
-// An example is a script with the line "#!… run", for which the kernel calls run with
-// that script as COMMAND. It follows "#!" lines, env(1) and calls of this program, and
-// no others. path is the program of COMMAND; program and args are what the kernel
-// executes for it.
+// checkEnd returns an error for a command that never ends because a script leads back
+// to itself. An example is a script with the line "#!… run": for it the kernel calls
+// run with that script as COMMAND. checkEnd follows "#!" lines, env(1) and calls of
+// this program, and no others. path is the program of COMMAND; program and args are
+// what the kernel executes for it.
 func checkEnd(path, program string, args []string) error {
 	var scripts []os.FileInfo
 	for {
@@ -102,7 +106,8 @@ func checkEnd(path, program string, args []string) error {
 				return nil
 			}
 			if slices.ContainsFunc(scripts, func(s os.FileInfo) bool { return os.SameFile(s, script) }) {
-				return usagef("script %s: its #! line leads back to it: write a COMMAND there, as in #!/usr/local/bin/cgisession run sh", path)
+				return usagef("script %s: its #! line leads back to it: write a COMMAND there, "+
+					"as in #!/usr/local/bin/cgisession run sh", path)
 			}
 			scripts = append(scripts, script)
 			program, args = innermost(program, args)
@@ -122,11 +127,11 @@ func checkEnd(path, program string, args []string) error {
 
 // innermost returns the last call of this program in a "#!" line, with the arguments
 // after the line. The line is args[1]. Other programs before that call, such as nice
-// in "env -S nice cgisession run", are taken to execute it. If the line has no such
-// call, innermost returns its arguments.
+// in "env -S nice cgisession run", are assumed to execute it. If the line has no such
+// call, innermost returns program and args.
 func innermost(program string, args []string) (string, []string) {
 	if !strings.ContainsAny(args[1], blanks+`\`) {
-		return program, args // a single word, or no rest of a line but the script's path
+		return program, args // a single word: env has no -S, or the word is the script's path
 	}
 	words := envWords(args[1])
 	for i, word := range slices.Backward(words) {
@@ -147,8 +152,8 @@ func envWords(text string) []string { return strings.Fields(unquoted.Replace(os.
 
 var unquoted = strings.NewReplacer(`"`, "", "'", "", `\_`, " ", `\`, "")
 
-// next returns the command that this program or env(1) executes, called with args. Of
-// other programs it knows nothing, and returns none.
+// next returns the command that the program executes if it is called with args. It
+// knows this program and env(1), and returns none for others.
 func next(program string, args []string) ([]string, error) {
 	switch own, known := isOwn(program); {
 	case known && own:
@@ -159,8 +164,9 @@ func next(program string, args []string) ([]string, error) {
 	return nil, nil
 }
 
-// wrapped returns the COMMAND of a call of this program, if its verb has one. The only
-// error is a COMMAND that is missing in a "#!" line; that call itself reports others.
+// wrapped returns the COMMAND of a call of this program, if its verb has one. The
+// only error is that COMMAND is missing in a "#!" line; other errors are left to that
+// call.
 func wrapped(args []string) ([]string, error) {
 	args, rest := splitLine(args)
 	leading, err := leadingFlags(args)
@@ -215,8 +221,9 @@ func splitString(word string) (text string, ok bool) {
 
 // splitLine splits the first argument at blanks if it begins with run and a blank:
 // then it is the rest of a "#!" line, which Linux passes as one argument (execve(2)).
-// rest is the number of arguments after it, which are the script's path and arguments
-// and may come from a client. It is -1 if the first argument is not from such a line.
+// rest is the number of arguments after it: the script's path and the script's
+// arguments, which may come from a client. rest is -1 if the first argument is not
+// from such a line.
 func splitLine(args []string) (words []string, rest int) {
 	if len(args) < 2 || !strings.HasPrefix(args[1], "run ") && !strings.HasPrefix(args[1], "run\t") {
 		return args, -1
@@ -225,13 +232,14 @@ func splitLine(args []string) (words []string, rest int) {
 	return slices.Concat(args[:1], line, args[2:]), len(args) - 2
 }
 
-// errNoCommandInLine refuses a "#!" line without COMMAND. Otherwise an option without
-// its value would take the script's path as the value, and a client's words would be
-// COMMAND.
-var errNoCommandInLine = usagef("COMMAND missing in the #! line: write it there, as in #!/usr/local/bin/cgisession run sh")
+// errNoCommandInLine is the error for a "#!" line without COMMAND. If such a line
+// were allowed, an option without its value would take the script's path as the
+// value, and a client's words would become COMMAND.
+var errNoCommandInLine = usagef("COMMAND missing in the #! line: write it there, " +
+	"as in #!/usr/local/bin/cgisession run sh")
 
-// firstBytes returns the first 256 bytes of a program, which the kernel looks at too
-// (execve(2)). They are "" if the program may be run but not read.
+// firstBytes returns the first 256 bytes of a program, as many as the kernel reads
+// (execve(2)). It returns "" if the program may be executed but not read.
 func firstBytes(path string) string {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {

@@ -11,27 +11,29 @@ import (
 
 func invalidateCommand(c *call) *cli.Command {
 	var expire bool
-	return c.headerCommand("invalidate", "", "end the session and begin a new, empty one with another id", func(args []string) (*result, error) {
-		if err := noArguments(args); err != nil {
-			return nil, err
-		}
-		ended, err := c.end()
-		switch {
-		case err != nil:
-			return nil, err
-		case expire:
-			return c.expired()
-		}
-		return c.begin(newClaim(), policy{}, ended, c.update(policy{}, saveNew))
-	},
-		&cli.BoolFlag{Name: "expire", Usage: "begin no new session, and tell the browser to drop the cookie (log out)", Destination: &expire})
+	return c.headerCommand("invalidate", "", "end the session and begin a new, empty one with another id",
+		func(args []string) (*result, error) {
+			if err := noArguments(args); err != nil {
+				return nil, err
+			}
+			ended, err := c.endSession()
+			switch {
+			case err != nil:
+				return nil, err
+			case expire:
+				return c.dropCookie()
+			}
+			return c.begin(newClaim(), policy{}, ended, c.update(policy{}, saveNew))
+		},
+		switchFlag("expire", "begin no new session, and tell the browser to drop the cookie (log out)", &expire))
 }
 
-// end removes the session, or all that ambiguous cookies lead to, and reports
-// whether there was one. The empty file of a promised session, which this request may
-// hold locked, goes too.
-func (c *call) end() (bool, error) {
-	r, err := c.change(policy{create: createPromised}, func(*store.Session) (store.Outcome, error) { return store.Remove, nil })
+// endSession ends the request's session, or all sessions that ambiguous cookies lead
+// to, and reports whether there was one. A promised session has an empty file if this
+// request has locked it; that is removed too.
+func (c *call) endSession() (bool, error) {
+	remove := func(*store.Session) (store.Outcome, error) { return store.Remove, nil }
+	r, err := c.change(policy{create: createPromised}, remove)
 	if errors.Is(err, errNo) {
 		return c.ambiguous && c.cookies().endOthers("", ""), nil
 	}
@@ -42,9 +44,9 @@ func (c *call) end() (bool, error) {
 	return true, nil
 }
 
-// expired returns a result without a session, whose header line makes the browser
+// dropCookie returns a result without a session, whose header line makes the browser
 // drop the cookie.
-func (c *call) expired() (*result, error) {
+func (c *call) dropCookie() (*result, error) {
 	if !c.useCookies {
 		return &result{}, nil
 	}

@@ -1,5 +1,7 @@
 package cmd
 
+// This file writes JSON objects member by member, and prints them.
+
 import (
 	"strconv"
 	"unicode"
@@ -10,8 +12,8 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// printJSON prints JSON for an operator, on one line. Stored text can neither steer
-// the terminal nor reverse the order of what it shows.
+// printJSON prints JSON for an operator, on one line. Stored text in it cannot
+// control the terminal, or reverse the order of what the terminal shows.
 func (o *output) printJSON(text []byte) {
 	o.text = append(appendVisible(o.text, text), '\n')
 }
@@ -85,5 +87,5 @@ func array(texts []string) []byte {
 }
 
 func jsonFlag(on *bool) cli.Flag {
-	return &cli.BoolFlag{Name: "json", Usage: "print JSON", Destination: on}
+	return switchFlag("json", "print JSON", on)
 }

@@ -1,5 +1,7 @@
 package cmd
 
+// This file reads the keys that sign ids, and other files that must be safe.
+
 import (
 	"errors"
 	"fmt"
@@ -17,7 +19,8 @@ import (
 // short or unsafe is an error (ErrConfig), never a reason not to sign.
 func readKeys(file string, lookup func(string) (string, bool)) (cookie.Keys, error) {
 	if set, ok := lookup("CGISESSION_SECRET_FILE"); file == "" && ok && set == "" {
-		return nil, fmt.Errorf("%w: CGISESSION_SECRET_FILE is set but empty; name a key file or unset it", store.ErrConfig)
+		return nil, fmt.Errorf("%w: CGISESSION_SECRET_FILE is set but empty; name a key file or unset it",
+			store.ErrConfig)
 	}
 	if file != "" {
 		keys, err := readKeyFile(file)
@@ -61,12 +64,12 @@ func readSecretFile(file string) ([]byte, error) {
 	})
 }
 
-// readRegular reads a regular file of at most so many bytes. check may refuse it. A
-// FIFO in its place is refused without waiting for a writer (O_NONBLOCK, open(2)).
-func readRegular(file string, flags, most int, check func(*unix.Stat_t) error) ([]byte, error) {
+// readRegular reads a regular file of at most limit bytes, unless check returns an
+// error for it. It refuses a FIFO without waiting for a writer (O_NONBLOCK, open(2)).
+func readRegular(file string, flags, limit int, check func(*unix.Stat_t) error) ([]byte, error) {
 	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK|flags, 0)
 	if err != nil {
-		return nil, plain(err)
+		return nil, withoutPath(err)
 	}
 	defer f.Close()
 	var st unix.Stat_t
@@ -80,11 +83,11 @@ func readRegular(file string, flags, most int, check func(*unix.Stat_t) error) (
 	if err != nil {
 		return nil, err
 	}
-	text, err := io.ReadAll(io.LimitReader(f, int64(most)+1))
-	if len(text) > most {
-		return nil, fmt.Errorf("larger than %d bytes", most)
+	text, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
+	if len(text) > limit {
+		return nil, fmt.Errorf("larger than %d bytes", limit)
 	}
-	return text, plain(err)
+	return text, withoutPath(err)
 }
 
 // trusted reports whether the file belongs to this user or to root.

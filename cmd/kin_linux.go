@@ -1,5 +1,7 @@
 package cmd
 
+// This file finds out from /proc whether a process is an ancestor of this one.
+
 import (
 	"os"
 	"strconv"
@@ -24,12 +26,12 @@ func sinceBoot() int64 {
 	return now.Nano() / tick
 }
 
-// maxAncestors bounds how many ancestors kin looks at. Numbers of processes that end
-// and are given anew meanwhile could lead it in a circle.
+// maxAncestors bounds how many ancestors kin follows. Process ids that are reused
+// meanwhile could lead it in a circle.
 const maxAncestors = 10000
 
 // kin returns how process pid is related to this one. by is a time, in ticks since
-// boot: a process that started later only has the number of the one that is meant.
+// boot: a process that started later is another one, which reuses the pid.
 func kin(pid int, by int64) cgi.Kin {
 	at := os.Getppid()
 	if pid == os.Getpid() {

@@ -4,7 +4,7 @@ package cmd
 
 import "cgisession/cgi"
 
-// sinceBoot returns 0: kin compares it with nothing here.
+// sinceBoot returns 0: kin does not use it here.
 func sinceBoot() int64 { return 0 }
 
 // kin returns how process pid is related to this one: only by its process group, since

@@ -1,5 +1,7 @@
 package cmd
 
+// This file parses the command line. app.go says why the library does not.
+
 import (
 	goflag "flag"
 	"slices"
@@ -23,8 +25,8 @@ type givenFlag struct {
 	hasValue    bool   // by "=", or as the next word if the flag takes a value
 }
 
-// A lastFlag is a switch that ends the flags: all that follows is an argument,
-// whatever it looks like, for a client may have sent it.
+// A lastFlag is a switch that ends the flags. All that follows is an argument, even
+// if it looks like a flag, since a client may have sent it.
 type lastFlag struct {
 	*cli.BoolFlag
 	before int // at most so many arguments may stand before it
@@ -43,7 +45,7 @@ func split(args []string, known []cli.Flag, leading bool) (p parsedArgs, err err
 	for len(args) > 0 {
 		switch arg := args[0]; {
 		case arg == "--":
-			return p.end(args[1:]), nil
+			return p.addRest(args[1:]), nil
 		case len(arg) > 1 && arg[0] == '-':
 			g, n, err := parseFlag(args, known)
 			if err == nil {
@@ -57,10 +59,10 @@ func split(args []string, known []cli.Flag, leading bool) (p parsedArgs, err err
 				if len(p.others) > f.before {
 					return p, usagef("flag --%s: it changes how arguments are read; write it before them", g.name)
 				}
-				return p.end(withoutDashes(args)), nil
+				return p.addRest(withoutDashes(args)), nil
 			}
 		case leading:
-			return p.end(args), nil
+			return p.addRest(args), nil
 		default:
 			p.others = append(p.others, arg)
 			args = args[1:]
@@ -69,8 +71,8 @@ func split(args []string, known []cli.Flag, leading bool) (p parsedArgs, err err
 	return p, nil
 }
 
-// end adds what is left as arguments, whatever it looks like.
-func (p parsedArgs) end(args []string) parsedArgs {
+// addRest adds the rest of the line as arguments, even those that look like flags.
+func (p parsedArgs) addRest(args []string) parsedArgs {
 	p.others = append(p.others, args...)
 	return p
 }

@@ -13,19 +13,21 @@ import (
 func listCommand(c *call) *cli.Command {
 	var user string
 	var json bool
-	return c.operatorCommand("list", "", "print a line for each session: handle, created, accessed, bytes, version, state, user", func(args []string) error {
-		if err := noArguments(args); err != nil {
-			return err
-		}
-		visit := func(s *store.Session, state store.State, _ error) error {
-			printListed(c.stdout, s, state, json)
-			return c.stdout.stream()
-		}
-		if user != "" {
-			return c.eachOfUser(user, visit)
-		}
-		return c.store.Each(visit)
-	}, userFlag(&user, "list the sessions of user `NAME` only"), jsonFlag(&json))
+	return c.operatorCommand("list", "",
+		"print a line for each session: handle, created, accessed, bytes, version, state, user",
+		func(args []string) error {
+			if err := noArguments(args); err != nil {
+				return err
+			}
+			visit := func(s *store.Session, state store.State, _ error) error {
+				printListed(c.stdout, s, state, json)
+				return c.stdout.stream()
+			}
+			if user != "" {
+				return c.eachOfUser(user, visit)
+			}
+			return c.store.Each(visit)
+		}, userFlag(&user, "list the sessions of user `NAME` only"), jsonFlag(&json))
 }
 
 func printListed(out *output, s *store.Session, state store.State, json bool) {
@@ -38,11 +40,12 @@ func printListed(out *output, s *store.Session, state store.State, json bool) {
 	if s.User != "" {
 		user = fmt.Sprintf(" %q", s.User)
 	}
-	fmt.Fprintf(out, "%s %s %s %d %d %s%s\n", s.Handle, dateOrNone(created(s)), dateOrNone(s.Accessed), s.Size, s.Version, state, user)
+	fmt.Fprintf(out, "%s %s %s %d %d %s%s\n",
+		s.Handle, dateOrNone(created(s)), dateOrNone(s.Accessed), s.Size, s.Version, state, user)
 }
 
-// created returns when the session was created: the zero time if no version of it can
-// be read, and so its creation is unknown.
+// created returns the time of the session's creation, or the zero time if no version
+// of it can be read.
 func created(s *store.Session) time.Time {
 	if s.Version == 0 {
 		return time.Time{}

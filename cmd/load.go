@@ -11,36 +11,37 @@ import (
 func loadCommand(c *call) *cli.Command {
 	var sh, json bool
 	p := policy{create: createAnother, slide: true}
-	return c.sessionCommand("load", "[NAME...]", "load the session, or create it, and mark the access", func(args []string) error {
-		names, err := parseNames(args)
-		switch {
-		case err != nil:
-			return err
-		case len(names) > 0 && !sh:
-			return usagef("unexpected argument: a NAME goes with --sh")
-		case sh && json:
-			return usagef("--sh and --json exclude each other")
-		}
-		p.snapshot = c.noLock
-		r, err := c.change(p, saveNew)
-		if err != nil {
-			return err
-		}
-		if json {
-			c.stdout.Write(append(c.json(r, c.requestSetting(os.Getppid())), '\n'))
+	return c.sessionCommand("load", "[NAME...]", "load the session, or create it, and mark the access",
+		func(args []string) error {
+			targets, err := parseTargets(args)
+			switch {
+			case err != nil:
+				return err
+			case len(targets) > 0 && !sh:
+				return usagef("unexpected argument: a NAME goes with --sh")
+			case sh && json:
+				return usagef("--sh and --json exclude each other")
+			}
+			p.snapshot = c.noLock
+			r, err := c.change(p, saveNew)
+			if err != nil {
+				return err
+			}
+			if json {
+				c.stdout.Write(append(c.json(r, c.requestSetting(os.Getppid())), '\n'))
+				return nil
+			}
+			code, err := assign(targets, r.session.Data, nil)
+			if err != nil {
+				return err
+			}
+			c.printHeaders(r, sh)
+			c.stdout.print(code)
 			return nil
-		}
-		code, err := assign(names, r.session.Data, nil)
-		if err != nil {
-			return err
-		}
-		c.printHeaders(r, sh)
-		c.stdout.print(code)
-		return nil
-	},
+		},
 		shFlag(&sh),
-		&cli.BoolFlag{Name: "json", Usage: "print the header lines, the session and its data as one JSON object", Destination: &json},
-		&cli.BoolFlag{Name: "lazy", Usage: "give a new session only an id; the first change stores it and prints its cookie", Destination: &p.lazy},
+		switchFlag("json", "print the header lines, the session and its data as one JSON object", &json),
+		switchFlag("lazy", "give a new session only an id; the first change stores it and prints its cookie", &p.lazy),
 		c.noLockFlag())
 }
 

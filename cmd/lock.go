@@ -13,73 +13,78 @@ import (
 func lockCommand(c *call) *cli.Command {
 	var fd int
 	var closeInChild bool
-	return c.sessionCommand("lock", "COMMAND... | --fd N", "run a command with the session locked, or lock it on the shell's descriptor N", func(args []string) error {
-		if fd != 0 {
-			return c.lockFD(fd, args)
-		}
-		if err := someArguments(args, "COMMAND, or --fd N,"); err != nil {
-			return err
-		}
-		command, err := newChild(args)
-		if err != nil {
-			return err
-		}
-		held, err := c.hold()
-		if err != nil {
-			return err
-		}
-		if closeInChild {
-			command.give(&c.requestEnv, []setting{{held.Name, ""}}, nil)
-			return command.runClosed(held, c.warn)
-		}
-		command.give(&c.requestEnv, c.lockSettings(held), nil)
-		return command.exec(c.stdout, held.Lease, c.warn)
-	},
+	return c.sessionCommand("lock", "COMMAND... | --fd N",
+		"run a command with the session locked, or lock it on the shell's descriptor N",
+		func(args []string) error {
+			if fd != 0 {
+				return c.lockFD(fd, args)
+			}
+			if err := someArguments(args, "COMMAND, or --fd N,"); err != nil {
+				return err
+			}
+			command, err := newChild(args)
+			if err != nil {
+				return err
+			}
+			held, err := c.hold()
+			if err != nil {
+				return err
+			}
+			if closeInChild {
+				command.setEnv(&c.requestEnv, []setting{{held.Name, ""}}, nil)
+				return command.runClosed(held, c.warn)
+			}
+			command.setEnv(&c.requestEnv, c.lockSettings(held), nil)
+			return command.exec(c.stdout, held.Lease, c.warn)
+		},
 		fdFlag("fd", fdUsage, &fd),
-		&cli.BoolFlag{Name: "close-in-child", Usage: "keep the lock from the command and what it leaves running; it ends with this program", Destination: &closeInChild})
+		switchFlag("close-in-child", "do not pass the lock on to the command; it ends with this program",
+			&closeInChild))
 }
 
 func unlockCommand(c *call) *cli.Command {
 	var fd int
-	return c.sessionCommand("unlock", "--fd N", "release the lock on the shell's descriptor N", func(args []string) error {
-		if err := noArguments(args); err != nil {
-			return err
-		}
-		if fd == 0 {
-			return usagef("--fd N missing")
-		}
-		who, err := c.identify()
-		if err != nil {
-			return err
-		}
-		handle := ""
-		if who.id != "" {
-			handle = c.handle(who.id)
-		}
-		return c.descriptorsOnly(c.store.UnlockFD(handle, fd))
-	}, fdFlag("fd", fdUsage, &fd))
+	return c.sessionCommand("unlock", "--fd N", "release the lock on the shell's descriptor N",
+		func(args []string) error {
+			if err := noArguments(args); err != nil {
+				return err
+			}
+			if fd == 0 {
+				return usagef("--fd N missing")
+			}
+			who, err := c.identify()
+			if err != nil {
+				return err
+			}
+			handle := ""
+			if who.id != "" {
+				handle = c.handle(who.id)
+			}
+			return c.descriptorsOnly(c.store.UnlockFD(handle, fd))
+		}, fdFlag("fd", fdUsage, &fd))
 }
 
 func lockPathCommand(c *call) *cli.Command {
-	return c.sessionCommand("lock-path", "", "print the path of the session's file, for the shell to open and lock", func(args []string) error {
-		if err := noArguments(args); err != nil {
-			return err
-		}
-		return c.locking(func(handle string, create bool) error {
-			path, err := c.store.LockPath(handle, create)
-			if err == nil {
-				c.stdout.print(path + "\n")
+	return c.sessionCommand("lock-path", "", "print the path of the session's file, for the shell to open and lock",
+		func(args []string) error {
+			if err := noArguments(args); err != nil {
+				return err
 			}
-			return c.descriptorsOnly(err)
+			return c.locking(func(handle string, create bool) error {
+				path, err := c.store.LockPath(handle, create)
+				if err == nil {
+					c.stdout.print(path + "\n")
+				}
+				return c.descriptorsOnly(err)
+			})
 		})
-	})
 }
 
 const fdUsage = "descriptor `N`, opened by: p=$(cgisession lock-path) && exec N<\"$p\""
 
 // fdFlag returns an option whose value is a descriptor that the caller opened.
 func fdFlag(name, usage string, fd *int) cli.Flag {
-	return &cli.GenericFlag{Name: name, Usage: usage, Value: parsed(fd, cgi.ParseFD)}
+	return valueFlag(name, usage, parsed(fd, cgi.ParseFD))
 }
 
 // lockFD takes the lock on a descriptor that the shell keeps open.
@@ -100,7 +105,8 @@ func (c *call) lockFD(fd int, args []string) error {
 // descriptorsOnly explains an error of a store whose locks are not on descriptors.
 func (c *call) descriptorsOnly(err error) error {
 	if errors.Is(err, store.ErrUnsupported) {
-		return usagef("with --type %s a session is no file, and has no descriptor; use lock COMMAND or run --lock", c.storeType)
+		return usagef("with --type %s a session is no file, and has no descriptor; use lock COMMAND or run --lock",
+			c.storeType)
 	}
 	return err
 }
@@ -114,8 +120,8 @@ func (c *call) hold() (held store.Lock, err error) {
 	return held, err
 }
 
-// locking calls take to lock the request's session, which has this handle. With
-// create, take may lock a session that is still to be stored.
+// locking calls take with the handle of the request's session, to lock it. create
+// reports whether take may lock a session that is not stored yet.
 func (c *call) locking(take func(handle string, create bool) error) error {
 	who, err := c.identify()
 	if err != nil {
@@ -128,8 +134,8 @@ func (c *call) locking(take func(handle string, create bool) error) error {
 	return err
 }
 
-// underLock calls do, which must not make its change twice. A store that repeats a
-// change if another process was faster takes the lock first.
+// underLock calls do, which must make its change once only. If the store may repeat a
+// change, underLock takes the lock first.
 func (c *call) underLock(do func() error) error {
 	if !c.store.Repeats() {
 		return do()

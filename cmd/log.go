@@ -1,5 +1,9 @@
 package cmd
 
+// This file appends to the log file. That file must be safe: only this user and root
+// can have created it, and the directories and symbolic links of its path. No call
+// waits for the log's reader.
+
 import (
 	"cmp"
 	"errors"
@@ -12,10 +16,6 @@ import (
 
 	"cgisession/store"
 )
-
-// The log file must be safe: nobody but this user and root can have put it, or a
-// directory or link on the way to it, where it is. No call waits for the log's
-// reader.
 
 // log appends a line about an event to the log file, if there is one. It holds the
 // session's handle, never its id. A log that cannot be written stops nothing: a call
@@ -30,18 +30,21 @@ func (c *call) log(event, handle string) {
 		return
 	}
 	if err := appendLine(c.logFile, line); err != nil {
-		c.logFailed.Do(func() { writeNow(unix.Stderr, "cgisession: log file: "+c.secrets.printable(err.Error())+"\n") })
+		c.logFailed.Do(func() {
+			writeNow(unix.Stderr, "cgisession: log file: "+c.secrets.printable(err.Error())+"\n")
+		})
 	}
 }
 
-// isStderr reports whether the log file is a name of standard error, which is then
-// not opened by it: where it is a socket, as under systemd, open(2) fails.
+// isStderr reports whether the log file is a name of standard error. log writes to
+// the descriptor then, and does not open the name: if it is a socket, as under
+// systemd, open(2) fails.
 func isStderr(file string) bool {
 	return file == "-" || file == "/dev/stderr" || file == "/dev/fd/2" || file == "/proc/self/fd/2"
 }
 
-// appendLine opens the file and appends a line. It opens it for each line, so that
-// the log can be rotated. A FIFO that is full drops the line.
+// appendLine opens the file and appends a line. It opens the file for each line, so
+// that the log can be rotated. If the file is a full FIFO, the line is lost.
 func appendLine(file, line string) error {
 	fd, err := openLog(file)
 	if err != nil {
@@ -62,8 +65,8 @@ func appendLine(file, line string) error {
 	return nil
 }
 
-// writeNow writes the text if that takes no waiting, else not. It sets no O_NONBLOCK
-// on the descriptor, which would hold for all processes that share it (fcntl(2)).
+// writeNow writes the text, unless it would have to wait. It does not set O_NONBLOCK
+// on the descriptor: that would apply to all processes that share it (fcntl(2)).
 func writeNow(fd int, text string) {
 	var st unix.Stat_t
 	ready, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, 0)
@@ -86,16 +89,16 @@ func openLog(file string) (fd int, err error) {
 	defer unix.Close(dir)
 	// O_NONBLOCK: a FIFO without a reader is an error at once (fifo(7)).
 	// O_NOCTTY: a terminal does not become that of this process.
-	const how = unix.O_WRONLY | unix.O_APPEND | unix.O_NONBLOCK | unix.O_NOCTTY
-	fd, err = openat(dir, name, how, 0)
+	const flags = unix.O_WRONLY | unix.O_APPEND | unix.O_NONBLOCK | unix.O_NOCTTY
+	fd, err = openat(dir, name, flags, 0)
 	if err == unix.ENOENT {
-		fd, err = openat(dir, name, how|unix.O_CREAT|unix.O_EXCL, 0o600)
+		fd, err = openat(dir, name, flags|unix.O_CREAT|unix.O_EXCL, 0o600)
 		if err == nil {
 			err = unix.Fchmod(fd, 0o600) // whatever the umask is
 		}
 	}
 	if err == unix.EEXIST { // another call created it since
-		fd, err = openat(dir, name, how, 0)
+		fd, err = openat(dir, name, flags, 0)
 	}
 	if err != nil {
 		return -1, err
@@ -103,7 +106,8 @@ func openLog(file string) (fd int, err error) {
 	return checked(fd, checkLog)
 }
 
-// openat opens a file that is no symbolic link, and again if a signal interrupts it.
+// openat opens a file that is not a symbolic link. It repeats openat(2) after a
+// signal.
 func openat(dir int, name string, flags int, mode uint32) (fd int, err error) {
 	for err = unix.EINTR; err == unix.EINTR; {
 		fd, err = unix.Openat(dir, name, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
@@ -111,7 +115,8 @@ func openat(dir int, name string, flags int, mode uint32) (fd int, err error) {
 	return fd, err
 }
 
-// checked returns the descriptor, or closes it if check refuses the file.
+// checked returns the descriptor, or closes it if check returns an error for the
+// file.
 func checked(fd int, check func(st *unix.Stat_t) error) (int, error) {
 	var st unix.Stat_t
 	err := unix.Fstat(fd, &st)
@@ -125,8 +130,8 @@ func checked(fd int, check func(st *unix.Stat_t) error) (int, error) {
 	return fd, nil
 }
 
-// checkLog refuses a file that belongs to another user or that others can write to.
-// Everybody may write to a device, as to /dev/null.
+// checkLog returns an error for a file that belongs to another user or that others
+// can write to. A device may be writable for all, as /dev/null is.
 func checkLog(st *unix.Stat_t) error {
 	kind := st.Mode & unix.S_IFMT
 	switch {
@@ -155,8 +160,7 @@ type walk struct {
 // (path_resolution(7)).
 const maxLinks = 40
 
-// openParent opens the directory that the last name of the path is in, and
-// returns that name.
+// openParent opens the directory of the path's last name, and returns that name.
 func openParent(path string) (dir int, last string, err error) {
 	w := walk{dir: -1}
 	err = w.prepend(path)
@@ -174,8 +178,8 @@ func openParent(path string) (dir int, last string, err error) {
 	return w.dir, cmp.Or(w.ahead[0], "."), nil
 }
 
-// prepend puts a path before the names that are left, and enters the directory where
-// the path begins, if that is not the one reached so far.
+// prepend puts a path before the names that are left. It enters the directory that
+// the path starts from, if that is not the one reached so far.
 func (w *walk) prepend(path string) error {
 	w.ahead = append(strings.Split(path, "/"), w.ahead...)
 	switch {
@@ -191,7 +195,7 @@ func (w *walk) prepend(path string) error {
 func (w *walk) enter(at int, name string) error {
 	fd, err := openat(at, name, searchOnly|unix.O_DIRECTORY, 0)
 	if err == nil {
-		fd, err = checked(fd, func(st *unix.Stat_t) error { return checkWay(st, name) })
+		fd, err = checked(fd, func(st *unix.Stat_t) error { return checkDirectory(st, name) })
 	}
 	if err == nil {
 		unix.Close(w.dir)
@@ -200,14 +204,17 @@ func (w *walk) enter(at int, name string) error {
 	return err
 }
 
-// checkWay refuses a directory in which another user could rename files that are not
-// that user's own. With the sticky bit, as in /tmp, nobody can (unlink(2)).
-func checkWay(st *unix.Stat_t, name string) error {
+// checkDirectory returns an error for a directory in which another user could rename
+// files that are not that user's own. With the sticky bit, as in /tmp, nobody can
+// (unlink(2)).
+func checkDirectory(st *unix.Stat_t, name string) error {
 	switch {
 	case !trusted(st):
-		return fmt.Errorf("%w: directory %s belongs to user %d; it must be root's or the caller's", store.ErrUnsafe, name, st.Uid)
+		return fmt.Errorf("%w: directory %s belongs to user %d; it must be root's or the caller's",
+			store.ErrUnsafe, name, st.Uid)
 	case st.Mode&0o022 != 0 && st.Mode&unix.S_ISVTX == 0:
-		return fmt.Errorf("%w: mode %#o of directory %s lets other users write to it; chmod go-w it", store.ErrUnsafe, st.Mode&0o777, name)
+		return fmt.Errorf("%w: mode %#o of directory %s lets other users write to it; chmod go-w it",
+			store.ErrUnsafe, st.Mode&0o777, name)
 	}
 	return nil
 }
@@ -221,15 +228,16 @@ func (w *walk) step(name string) error {
 		return err
 	}
 	if !trusted(&st) {
-		return fmt.Errorf("%w: symbolic link %s belongs to user %d; it must be root's or the caller's", store.ErrUnsafe, name, st.Uid)
+		return fmt.Errorf("%w: symbolic link %s belongs to user %d; it must be root's or the caller's",
+			store.ErrUnsafe, name, st.Uid)
 	}
 	if w.links++; w.links > maxLinks {
 		return unix.ELOOP
 	}
-	target := make([]byte, unix.PathMax)
-	n, err := unix.Readlinkat(w.dir, name, target)
+	link := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(w.dir, name, link)
 	if err != nil {
 		return err
 	}
-	return w.prepend(string(target[:n]))
+	return w.prepend(string(link[:n]))
 }

@@ -1,5 +1,7 @@
 package cmd
 
+// This file prints messages: on one line, and without ids, tokens and passwords.
+
 import (
 	"errors"
 	"fmt"
@@ -36,16 +38,16 @@ func silent(err error) bool {
 	return errors.Is(err, errNo) || errors.As(err, &child)
 }
 
-// secrets are the arguments, and the values of this program's variables, that may
-// be an id, a token or a password given in the wrong place. They are found when the
-// first message needs them, and once, since doctor may print one for each session.
+// secrets are the arguments, and the values of this program's variables, that may be
+// an id, a token or a password given in the wrong place. They are collected once, for
+// the first message, since doctor may print one for each session.
 type secrets struct {
-	find  sync.Once
+	once  sync.Once
 	texts []string
 }
 
-// printable returns a message without secrets, and with every character escaped
-// that would end the line or steer a terminal.
+// printable returns a message without secrets. It escapes every character that would
+// end the line or control a terminal.
 func (s *secrets) printable(message string) string {
 	var line strings.Builder
 	for _, r := range s.hide(message) {
@@ -60,7 +62,7 @@ func (s *secrets) printable(message string) string {
 
 // hide returns the message with "…" in place of each secret.
 func (s *secrets) hide(message string) string {
-	s.find.Do(func() { s.texts = secretTexts() })
+	s.once.Do(func() { s.texts = secretTexts() })
 	for _, text := range s.texts {
 		message = strings.ReplaceAll(message, text, "…")
 	}
@@ -120,15 +122,16 @@ func maybeSecrets(args, env []string) []string {
 }
 
 // maybeSecret reports whether text may be an id, a token or a password: a part of it
-// between slashes, dots and colons is as long as an id. Paths are not, nor are the
-// names of reserved variables, nor what ends in a colon, as most values of
-// --redis-prefix do.
+// between slashes, dots and colons is as long as an id. Paths are not, nor names of
+// reserved variables, nor texts that end in a colon, as most values of --redis-prefix
+// do.
 func maybeSecret(text string) bool {
 	if isPath(text) || cgi.IsReserved(text) || strings.HasSuffix(text, ":") {
 		return false
 	}
 	isEnd := func(r rune) bool { return strings.ContainsRune("/.:", r) }
-	return slices.ContainsFunc(strings.FieldsFunc(text, isEnd), func(part string) bool { return len(part) >= store.MinID })
+	isLong := func(part string) bool { return len(part) >= store.MinID }
+	return slices.ContainsFunc(strings.FieldsFunc(text, isEnd), isLong)
 }
 
 // ids returns the parts of a text that look like an id of this program. In PATH_INFO
@@ -141,15 +144,15 @@ func ids(text string) []string {
 }
 
 func isPath(text string) bool {
-	return slices.ContainsFunc([]string{"/", "./", "../"}, func(start string) bool { return strings.HasPrefix(text, start) })
+	return strings.HasPrefix(text, "/") || strings.HasPrefix(text, "./") || strings.HasPrefix(text, "../")
 }
 
 func isFlag(name string) bool {
 	return slices.ContainsFunc(allFlags(), func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
 }
 
-// mostShown is how much of an argument a message shows, in bytes. The messages of
-// package store show as much.
+// mostShown is how many bytes of an argument a message shows. The messages of package
+// store show as many.
 const mostShown = 64
 
 // short returns the beginning of an argument, for a message.
@@ -160,9 +163,9 @@ func short(text string) string {
 	return text
 }
 
-// plain returns the system's error without its operation and path, which the caller's
-// message has already.
-func plain(err error) error {
+// withoutPath returns the system's error without its operation and path, which the
+// caller's message already has.
+func withoutPath(err error) error {
 	if path, ok := err.(*os.PathError); ok {
 		if path.Err == unix.ELOOP {
 			return fmt.Errorf("a symbolic link; name the file itself")

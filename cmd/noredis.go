@@ -8,8 +8,9 @@ import (
 	"cgisession/store"
 )
 
-// openRedis says how to get the program that has what this one lacks: the client
-// would make every call of those who do not need it start more slowly.
+// openRedis returns an error that says how to build the program with Redis. This
+// build is without it: the client library would make every call start more slowly.
 func (o *options) openRedis(store.Options) (store.Backend, error) {
-	return nil, fmt.Errorf("%w: this program was built without --type redis; build it with scripts/build --redis", store.ErrConfig)
+	return nil, fmt.Errorf("%w: this program was built without --type redis; build it with scripts/build --redis",
+		store.ErrConfig)
 }

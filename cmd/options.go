@@ -18,11 +18,12 @@ import (
 	"cgisession/store/file"
 )
 
-// options are what flags and variables set. storeFlags and cookieFlags bind each.
+// options are what flags and environment variables set. storeFlags and cookieFlags
+// bind each.
 type options struct {
 	dataDir, storeType string
 	cookieName         string
-	id                 clientToken // also an empty one, if it is given
+	id                 clientToken // perhaps an empty one
 	adoptID            string
 	useCookies         bool
 	timeout, lifetime  time.Duration
@@ -64,39 +65,59 @@ func (o *options) sessionFlags() []cli.Flag { return append(o.storeFlags(), o.co
 // each option stand here and in cookieFlags, and nowhere else.
 func (o *options) storeFlags() []cli.Flag {
 	return []cli.Flag{
-		o.option("data-dir", "`DIR` that holds the sessions", "$TMPDIR/cgisession-UID", text(&o.dataDir)),
-		o.option("type", "keep sessions as `TYPE`: file (also called dbm); memory: on a RAM file system; redis: in Redis or Valkey", "file", choice(&o.storeType, "file", "dbm", "memory", "redis")),
-		o.option("redis-url", "`URL` of the server, such as redis://HOST:PORT/0, without its password", "none", text(&o.redis.url)),
-		o.option("redis-password-file", "`FILE` that holds the server's password", "none", text(&o.redis.passwordFile)),
-		o.option("redis-ca-file", "`FILE` of the certificates, in PEM, that TLS trusts", "the system's", text(&o.redis.caFile)),
-		o.option("redis-prefix", "`PREFIX` of all keys", "cgisession:", text(&o.redis.prefix)),
-		o.option("timeout", "longest `TIME` between accesses, as 1800 (seconds), 30m or 7d; 0: no limit", "0", duration(&o.timeout)),
+		o.option("data-dir", "`DIR` that holds the sessions", "$TMPDIR/cgisession-UID", oneLine(&o.dataDir)),
+		o.option("type", "keep sessions as `TYPE`: file (also called dbm); memory: on a RAM file system; "+
+			"redis: in Redis or Valkey",
+			"file", choice(&o.storeType, "file", "dbm", "memory", "redis")),
+		o.option("redis-url", "`URL` of the server, such as redis://HOST:PORT/0, without its password",
+			"none", oneLine(&o.redis.url)),
+		o.option("redis-password-file", "`FILE` that holds the server's password",
+			"none", oneLine(&o.redis.passwordFile)),
+		o.option("redis-ca-file", "`FILE` of the certificates, in PEM, that TLS trusts",
+			"the system's", oneLine(&o.redis.caFile)),
+		o.option("redis-prefix", "`PREFIX` of all keys", "cgisession:", oneLine(&o.redis.prefix)),
+		o.option("timeout", "longest `TIME` between accesses, as 1800 (seconds), 30m or 7d; 0: no limit",
+			"0", duration(&o.timeout)),
 		o.option("lifetime", "longest `TIME` since the session was created; 0: no limit", "0", duration(&o.lifetime)),
-		o.switchOn("invalidate-corrupt", "treat a corrupt session as a timed-out one, instead of failing", &o.invalidateCorrupt),
-		o.option("lock-timeout", "longest `TIME` to wait for a session that is locked; 0: do not wait", "10s", duration(&o.lockTimeout)),
-		o.switchOn("durable", "sync each save to the disk before it is reported; set it alike for all that use the directory", &o.durable),
+		o.switchOn("invalidate-corrupt", "treat a corrupt session as a timed-out one, instead of failing",
+			&o.invalidateCorrupt),
+		o.option("lock-timeout", "longest `TIME` to wait for a session that is locked; 0: do not wait",
+			"10s", duration(&o.lockTimeout)),
+		o.switchOn("durable", "sync each save to the disk before it is reported; "+
+			"set the same for all programs that use the directory", &o.durable),
 		o.option("max-size", "largest data of a session, in `BYTES`", "1048576", size(&o.maxSize)),
-		o.option("log-file", "append events to `FILE`; - is standard error", "none", text(&o.logFile)),
+		o.option("log-file", "append events to `FILE`; - is standard error", "none", oneLine(&o.logFile)),
 	}
 }
 
 // cookieFlags binds the options that say how a request names its session: the
 // cookie, the token or id in place of it, and the keys.
 func (o *options) cookieFlags() []cli.Flag {
-	flags := o.id.flags("id", "`TOKEN` that the client sent in a form field or URL, checked as a cookie is; other users can see the command line",
+	flags := o.id.flags("id", "`TOKEN` that the client sent in a form field or URL, checked as a cookie is; "+
+		"other users can see the command line",
 		"the same, with the token read from descriptor `N`; 0: standard input")
 	return append(flags,
-		o.option("cookie-name", "`NAME` of the cookie; sessions of other names are never seen", "cgisession_id", text(&o.cookieName), "key"),
-		o.option("adopt-id", "the script's own `ID` for a session, which is created if there is none", "", adopted(&o.adoptID)),
+		o.option("cookie-name", "`NAME` of the cookie; sessions under other names stay out of reach",
+			"cgisession_id", oneLine(&o.cookieName), "key"),
+		o.option("adopt-id", "the script's own `ID` for a session, which is created if there is none",
+			"", adopted(&o.adoptID)),
 		o.option("use-cookies", "read and print cookies: `true|false`", "true", boolean(&o.useCookies)),
-		o.option("cookie-expires", "when the browser drops the cookie: true (when it is closed), false (never: 400 days), a `TIME`, or a date such as 2027-01-31T00:00:00Z", "true", expires(&o.cookie.Expires)),
-		o.option("cookie-path", "`PATH` of the URLs that the cookie is sent to", "/", text(&o.cookie.Path)),
-		o.option("cookie-domain", "`DOMAIN` of the hosts that the cookie is sent to", "this host only", text(&o.cookie.Domain)),
-		o.option("cookie-secure", "send the cookie over https only: `auto|always|never`; auto: where the server sets HTTPS, or REQUEST_SCHEME=https", "auto", choice(&o.secure, "auto", "always", "never")),
-		o.option("cookie-http-only", "keep the cookie from the page's scripts: `true|false`", "true", boolean(&o.cookie.HTTPOnly)),
-		o.option("cookie-same-site", "cross-site requests that carry the cookie: `lax|strict|none`", "lax", sameSite(&o.cookie.SameSite)),
+		o.option("cookie-expires", "when the browser drops the cookie: true (when it is closed), "+
+			"false (never: 400 days), a `TIME`, or a date such as 2027-01-31T00:00:00Z",
+			"true", expires(&o.cookie.Expires)),
+		o.option("cookie-path", "`PATH` of the URLs that the cookie is sent to", "/", oneLine(&o.cookie.Path)),
+		o.option("cookie-domain", "`DOMAIN` of the hosts that the cookie is sent to",
+			"this host only", oneLine(&o.cookie.Domain)),
+		o.option("cookie-secure", "send the cookie over https only: `auto|always|never`; "+
+			"auto: where the server sets HTTPS, or REQUEST_SCHEME=https",
+			"auto", choice(&o.secure, "auto", "always", "never")),
+		o.option("cookie-http-only", "keep the cookie from the page's scripts: `true|false`",
+			"true", boolean(&o.cookie.HTTPOnly)),
+		o.option("cookie-same-site", "cross-site requests that carry the cookie: `lax|strict|none`",
+			"lax", sameSite(&o.cookie.SameSite)),
 		o.switchOn("cookie-partitioned", "keep one cookie for each top-level site (CHIPS)", &o.cookie.Partitioned),
-		o.option("secret-file", "`FILE` of keys that sign ids, one a line, the first for new ones; or set CGISESSION_SECRET", "", text(&o.secretFile)))
+		o.option("secret-file", "`FILE` of keys that sign ids, one a line, the first for new ones; "+
+			"or set CGISESSION_SECRET", "", oneLine(&o.secretFile)))
 }
 
 // noLockFlag binds the option of the verbs that only read.
@@ -104,10 +125,10 @@ func (o *options) noLockFlag() cli.Flag {
 	return o.switchOn("no-lock", "read a recent version without waiting for the lock, and mark no access", &o.noLock)
 }
 
-// variable returns the name of the environment variable that sets an option:
+// variableOf returns the name of the environment variable that sets an option:
 // CGISESSION_DATA_DIR for data-dir.
-func variable(name string) string {
-	text := []byte("CGISESSION_" + name)
+func variableOf(option string) string {
+	text := []byte("CGISESSION_" + option)
 	for i, c := range text {
 		switch {
 		case c == '-':
@@ -120,27 +141,30 @@ func variable(name string) string {
 }
 
 // option sets an option from its variable and returns the flag, which overrides the
-// variable when it is parsed. The flag's EnvVars only show in the help.
+// variable when it is parsed. The flag's EnvVars are for the help only.
 func (o *options) option(name, usage, byDefault string, v *value, aliases ...string) cli.Flag {
 	o.readVariable(name, v)
-	return &cli.GenericFlag{Name: name, Aliases: aliases, EnvVars: []string{variable(name)}, Usage: usage, DefaultText: byDefault, Value: v}
+	return &cli.GenericFlag{
+		Name: name, Aliases: aliases, EnvVars: []string{variableOf(name)},
+		Usage: usage, DefaultText: byDefault, Value: v,
+	}
 }
 
-// switchOn is option for a switch that is off by default.
+// switchOn is like option, for a switch that is off by default.
 func (o *options) switchOn(name, usage string, on *bool) cli.Flag {
 	o.readVariable(name, boolean(on))
-	return &cli.BoolFlag{Name: name, EnvVars: []string{variable(name)}, Usage: usage, Destination: on}
+	return &cli.BoolFlag{Name: name, EnvVars: []string{variableOf(name)}, Usage: usage, Destination: on}
 }
 
 // readVariable sets an option from its variable, unless that is unset or empty. The
 // message for a bad value does not repeat it: it may be a password.
 func (o *options) readVariable(name string, v *value) {
-	text := os.Getenv(variable(name))
+	text := os.Getenv(variableOf(name))
 	if text == "" {
 		return
 	}
 	if err := v.Set(text); err != nil && o.badVariable == nil {
-		o.badVariable = usagef("variable %s, for --%s: %w", variable(name), name, err)
+		o.badVariable = usagef("variable %s, for --%s: %w", variableOf(name), name, err)
 	}
 }
 
@@ -154,7 +178,7 @@ func (v *value) Set(text string) error { v.text = text; return v.set(text) }
 func (v *value) String() string        { return v.text }
 func (v *value) Get() any              { return v.text }
 
-// parsed returns a value that parse parses and to receives.
+// parsed returns a value that parses its text and stores the result in *to.
 func parsed[T any](to *T, parse func(string) (T, error)) *value {
 	return &value{set: func(text string) (err error) {
 		*to, err = parse(text)
@@ -162,8 +186,8 @@ func parsed[T any](to *T, parse func(string) (T, error)) *value {
 	}}
 }
 
-// text accepts one line that is not empty.
-func text(to *string) *value {
+// oneLine accepts one line that is not empty.
+func oneLine(to *string) *value {
 	return parsed(to, func(text string) (string, error) {
 		switch {
 		case text == "":
@@ -205,7 +229,7 @@ func sameSite(to *cookie.SameSite) *value { return parsed(to, cookie.ParseSameSi
 // maxSize bounds --max-size, in bytes: a session is read into memory whole.
 const maxSize = 1 << 30
 
-// size accepts a number of bytes, from that of the empty object up.
+// size accepts a number of bytes from 2 up, the size of the empty object.
 func size(to *int) *value {
 	return parsed(to, func(text string) (int, error) {
 		n, err := strconv.Atoi(text)
@@ -216,8 +240,7 @@ func size(to *int) *value {
 	})
 }
 
-// adopted accepts any text; prepare validates it, since the library would print the
-// id.
+// adopted accepts any text that is not empty. readRequest validates it.
 func adopted(to *string) *value {
 	return parsed(to, func(text string) (string, error) {
 		if text == "" {
@@ -234,9 +257,9 @@ func (o *options) attributes(https bool) cookie.Attributes {
 	return a
 }
 
-// directory returns the directory that holds the sessions: --data-dir, or else one of
-// this user's below the directory for temporary files or, in memory, below that for
-// runtime files.
+// directory returns the directory that holds the sessions: --data-dir, or else this
+// user's own one. That is below the directory for temporary files or, with --type
+// memory, below that for runtime files.
 func (o *options) directory(env cgi.Env) string {
 	own := "cgisession-" + strconv.Itoa(os.Geteuid())
 	switch {

@@ -1,5 +1,7 @@
 package cmd
 
+// This file gives up the rights of root.
+
 import (
 	"errors"
 	"fmt"
@@ -15,10 +17,10 @@ import (
 	"cgisession/store"
 )
 
-// becomeOwner makes root the owner of the data directory, for an operator's verb and
-// before any other file is opened. So a file that the owner, or somebody who broke
-// into the owner's account, has planted there is opened with the owner's rights only.
-// Sessions in Redis have no owner.
+// becomeOwner changes a process of root to the owner of the data directory, for an
+// operator's verb and before any other file is opened. The owner, or an intruder in
+// the owner's account, may have planted a file there: it is opened with the owner's
+// rights only. Sessions in Redis have no owner.
 func (c *call) becomeOwner() error {
 	if !c.asOwner || c.storeType == "redis" {
 		return nil
@@ -30,15 +32,16 @@ func (c *call) becomeOwner() error {
 	}
 	err := become(int(st.Uid), int(st.Gid))
 	if err != nil {
-		err = fmt.Errorf("data directory %s: %w: root cannot become its owner, user %d: %w; call this as that user, with runuser -u USER -- cgisession", c.dataDir, store.ErrUnsafe, st.Uid, err)
+		err = fmt.Errorf("data directory %s: %w: root cannot become its owner, user %d: %w; "+
+			"call this as that user, with runuser -u USER -- cgisession", c.dataDir, store.ErrUnsafe, st.Uid, err)
 	}
 	return err
 }
 
-// become changes the process to this user and the user's primary group, for good. A
-// user who is not in /etc/passwd gets group instead, which must not be root's.
+// become changes the process to this user and the user's primary group, for good. If
+// the user is not in /etc/passwd, it changes to group, which must not be root's.
 //
-// To Linux each thread has its own groups, ids and capabilities (nptl(7)). Package
+// In Linux each thread has its own groups, ids and capabilities (nptl(7)). Package
 // syscall changes those of all threads, package unix those of one.
 func become(uid, group int) error {
 	if primary, ok := primaryGroup(uid); ok {

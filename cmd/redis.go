@@ -14,15 +14,16 @@ import (
 	"cgisession/store/redis"
 )
 
-// openRedis returns the store in Redis. Its password comes from a file or from the
-// environment, never from the command line, where ps shows it.
+// openRedis returns the store in Redis. The password comes from a file or from the
+// environment, never from the command line, which other users can see (ps(1)).
 func (o *options) openRedis(opts store.Options) (store.Backend, error) {
 	if o.redis.url == "" {
 		return nil, fmt.Errorf("%w: --type redis needs --redis-url or CGISESSION_REDIS_URL", store.ErrConfig)
 	}
 	onCommandLine := func(arg string) bool { return strings.Contains(arg, o.redis.url) }
 	if redis.HasPassword(o.redis.url) && slices.ContainsFunc(os.Args[1:], onCommandLine) {
-		return nil, usagef("--redis-url holds a password, which other users can see; set CGISESSION_REDIS_URL or --redis-password-file")
+		return nil, usagef("--redis-url holds a password, which other users can see; " +
+			"set CGISESSION_REDIS_URL or --redis-password-file")
 	}
 	config := redis.Config{URL: o.redis.url, Prefix: o.redis.prefix, Once: !o.anyLock}
 	if o.redis.passwordFile != "" {
@@ -43,9 +44,9 @@ func (o *options) openRedis(opts store.Options) (store.Backend, error) {
 	return redis.Open(config, opts)
 }
 
-// maxCAFile bounds a file of certificates, in bytes. Debian's, of all authorities,
+// maxCAFile bounds a file of certificates, in bytes. Debian's file of all authorities
 // has 220 KB.
 const maxCAFile = 1 << 20
 
-// noCheck lets certificates be anybody's, which are no secret.
+// noCheck accepts a file of any owner and mode: certificates are no secret.
 func noCheck(*unix.Stat_t) error { return nil }

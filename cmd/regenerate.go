@@ -12,21 +12,24 @@ import (
 func regenerateCommand(c *call) *cli.Command {
 	var grace time.Duration
 	var user string
-	return c.headerCommand("regenerate", "", "give the session a new id and keep its data (after log-in)", func(args []string) (*result, error) {
-		if err := noArguments(args); err != nil {
-			return nil, err
-		}
-		if user != "" && grace > 0 {
-			return nil, usagef("--grace and --user exclude each other: at a log-in the old id must die at once; leave out --grace")
-		}
-		return c.regenerate(grace, user)
-	},
-		userFlag(&user, "note that the session is user `NAME`'s, for list and destroy (log-in)"),
-		&cli.GenericFlag{Name: "grace", Usage: "let the old id reach the session for `TIME` more, for requests under way (never at a log-in)", Value: duration(&grace)})
+	return c.headerCommand("regenerate", "", "give the session a new id and keep its data (after log-in)",
+		func(args []string) (*result, error) {
+			if err := noArguments(args); err != nil {
+				return nil, err
+			}
+			if user != "" && grace > 0 {
+				return nil, usagef("--grace and --user exclude each other: " +
+					"at a log-in the old id must die at once; leave out --grace")
+			}
+			return c.regenerate(grace, user)
+		},
+		userFlag(&user, "record `NAME` as the session's user, for list and destroy (log-in)"),
+		valueFlag("grace", "let the old id reach the session for `TIME` more, for requests under way "+
+			"(never at a log-in)", duration(&grace)))
 }
 
 // regenerate moves the session to a new id, or creates one if there is none, and
-// notes the user's name if it is given.
+// records the user's name if it is given.
 func (c *call) regenerate(grace time.Duration, user string) (*result, error) {
 	return c.do(policy{create: createMissing, renew: true}, func(who claim, create bool) (*result, error) {
 		switch who.origin {
@@ -36,7 +39,7 @@ func (c *call) regenerate(grace time.Duration, user string) (*result, error) {
 				c.cookies().endOthers("", r.session.Handle)
 			}
 			return r, err
-		case originLazy: // stored first, since the lock goes with what is moved
+		case originLazy: // store it first, so that its lock moves along
 			if r, err := c.update(policy{}, saveNew)(who, create); err != nil {
 				return r, err
 			}
@@ -45,8 +48,8 @@ func (c *call) regenerate(grace time.Duration, user string) (*result, error) {
 	})
 }
 
-// move moves the session to a new id, and ends the others that the request's cookies
-// lead to.
+// move moves the session to a new id, and ends other sessions that the request's
+// cookies lead to.
 func (c *call) move(who claim, grace time.Duration, user string) (*result, error) {
 	change := setUser(user)
 	if grace > 0 {
@@ -58,7 +61,7 @@ func (c *call) move(who claim, grace time.Duration, user string) (*result, error
 	switch {
 	case errors.Is(err, store.ErrMoved) && user != "":
 		return nil, errRotated
-	case errors.Is(err, store.ErrMoved): // another request was first; this one goes on with its id
+	case errors.Is(err, store.ErrMoved): // another request was first; this one goes on with its old id
 		return c.result(who, s), nil
 	case err != nil:
 		return nil, err
@@ -68,8 +71,8 @@ func (c *call) move(who claim, grace time.Duration, user string) (*result, error
 	return r, c.addCookie(r, true)
 }
 
-// setUser is the change that notes the user's name, unless that is empty, and stores
-// a new session.
+// setUser returns the change that records the user's name, unless that is empty, and
+// stores a new session.
 func setUser(user string) store.Change {
 	return func(s *store.Session) (store.Outcome, error) {
 		if user == "" && s.Version > 0 {
@@ -80,8 +83,9 @@ func setUser(user string) store.Change {
 	}
 }
 
-// keepKey is the change of a move with a grace: forms that were printed under the
-// old id, with this key, can be checked until the grace is over.
+// keepKey returns the change for a move with a grace. It keeps the key of the old
+// id's CSRF tokens, so that forms printed under that id are accepted until the grace
+// is over.
 func keepKey(key string) store.Change {
 	return func(s *store.Session) (store.Outcome, error) {
 		s.OldKeys = append(s.OldKeys, store.OldKey{Key: key})

@@ -1,5 +1,8 @@
 package cmd
 
+// This file ties exported variables to the request: it reads those of this request
+// only, and hands this request's on.
+
 import (
 	"os"
 	"slices"
@@ -36,8 +39,8 @@ func (e *requestEnv) lookup(name string) (string, bool) {
 	return os.LookupEnv(name)
 }
 
-// inheritedBeside returns the names of another request's variables that are not
-// exported anew. They would count again beside those that are.
+// inheritedBeside returns the names of another request's variables that exports does
+// not replace. With the new ones exported, they would count again.
 func (e *requestEnv) inheritedBeside(exports []setting) (names []string) {
 	for _, name := range e.inherited {
 		if name != cgi.RequestVariable && !sets(exports, name) {
@@ -51,8 +54,8 @@ func sets(settings []setting, name string) bool {
 	return slices.ContainsFunc(settings, func(s setting) bool { return s.name == name })
 }
 
-// forChild returns the environment of a command: this program's with the settings,
-// except what another request exported and the variables named in without.
+// forChild returns the environment of a command: this program's and the settings. It
+// leaves out what another request exported, and the variables named in without.
 func (e *requestEnv) forChild(settings []setting, without []string) []string {
 	var env []string
 	for _, variable := range os.Environ() {
@@ -78,9 +81,9 @@ func (e *requestEnv) requestSetting(process int) setting {
 }
 
 // lockSettings returns the variables that hand the lock on to COMMAND. If nothing was
-// exported before, CGISESSION_REQUEST is among them, so that the lock counts in this
-// request only: a server that COMMAND starts hands its environment to all visitors'
-// scripts.
+// exported before, CGISESSION_REQUEST is among them. So the lock counts in this
+// request only, even if COMMAND starts a server, which hands its environment to all
+// visitors' scripts.
 func (e *requestEnv) lockSettings(held store.Lock) []setting {
 	settings := []setting{lockSetting(held)}
 	if text, _ := e.lookup(cgi.RequestVariable); text == "" {
@@ -103,8 +106,8 @@ func (c *call) logInherited() {
 	c.log("ignored the variables of another request", handle)
 }
 
-// groupKin is for systems that show no ancestors: it reports whether process pid
-// exists, in the process group of this one.
+// groupKin is kin where /proc does not show ancestors. It returns cgi.Group if
+// process pid is in the process group of this one.
 func groupKin(pid int) cgi.Kin {
 	if group, err := unix.Getpgid(pid); err == nil && pid != 0 && group == unix.Getpgrp() {
 		return cgi.Group

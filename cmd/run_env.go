@@ -1,5 +1,7 @@
 package cmd
 
+// This file gives COMMAND variables with the session's data, for run --env.
+
 import (
 	"errors"
 	"os"
@@ -11,8 +13,8 @@ import (
 )
 
 // parsePrefix accepts a prefix for the names of variables. The rest of each name is a
-// key of the data, which may come from the client. So the prefix must be one that no
-// reserved variable has.
+// key of the data, which may come from the client. So no reserved variable may have
+// the prefix.
 func parsePrefix(text string) (string, error) {
 	switch {
 	case !cgi.IsShellName(text) || cgi.IsReservedPrefix(text):
@@ -24,8 +26,8 @@ func parsePrefix(text string) (string, error) {
 }
 
 // outerVariables returns the variables with the prefix that an outer run --env set in
-// this request. A variable with the prefix from elsewhere is an error: COMMAND would
-// take it for the session's.
+// this request. Any other variable with the prefix is an error: COMMAND would take it
+// for the session's.
 func (c *call) outerVariables(prefix string) ([]string, error) {
 	if prefix == "" {
 		return nil, nil
@@ -49,7 +51,8 @@ func (c *call) outerVariables(prefix string) ([]string, error) {
 // run --env has set. Those of an outer run with the same prefix are replaced.
 func (c *call) dataVariables(prefix string, data store.Data, outer []string) []setting {
 	var settings []setting
-	names := slices.DeleteFunc(slices.Clone(c.env.DataVariables), func(name string) bool { return slices.Contains(outer, name) })
+	isOuter := func(name string) bool { return slices.Contains(outer, name) }
+	names := slices.DeleteFunc(slices.Clone(c.env.DataVariables), isOuter)
 	for key, v := range data.Members() {
 		variable := prefix + key
 		if isScalar(v) && cgi.IsShellName(variable) && !cgi.IsReserved(variable) {

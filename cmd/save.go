@@ -12,24 +12,26 @@ import (
 
 func saveCommand(c *call) *cli.Command {
 	var expected expectedVersion
-	return c.headerCommand("save", "", "replace the data by the JSON object on standard input", func(args []string) (*result, error) {
-		if err := noArguments(args); err != nil {
-			return nil, err
-		}
-		data, err := c.readData()
-		if err != nil {
-			return nil, err
-		}
-		r, err := c.change(policy{create: expected.creation()}, func(s *store.Session) (store.Outcome, error) {
-			s.Data = data
-			return store.Save, expected.check(s.Version)
-		})
-		if errors.Is(err, errNo) {
-			return nil, fmt.Errorf("%w: there is no session", errConflict)
-		}
-		return r, err
-	},
-		&cli.GenericFlag{Name: "if-version", Usage: "only if version `N` is stored, else exit 11; 0: nothing yet", Value: parsed(&expected, parseVersion)})
+	return c.headerCommand("save", "", "replace the data by the JSON object on standard input",
+		func(args []string) (*result, error) {
+			if err := noArguments(args); err != nil {
+				return nil, err
+			}
+			data, err := c.readData()
+			if err != nil {
+				return nil, err
+			}
+			r, err := c.change(policy{create: expected.creation()}, func(s *store.Session) (store.Outcome, error) {
+				s.Data = data
+				return store.Save, expected.check(s.Version)
+			})
+			if errors.Is(err, errNo) {
+				return nil, fmt.Errorf("%w: there is no session", errConflict)
+			}
+			return r, err
+		},
+		valueFlag("if-version", "only if version `N` is stored, else exit 11; 0: nothing yet",
+			parsed(&expected, parseVersion)))
 }
 
 // expectedVersion is the version that must be stored for a save to replace it.
@@ -46,7 +48,8 @@ func parseVersion(text string) (expectedVersion, error) {
 	return expectedVersion{true, n}, err
 }
 
-// creation says that a save which expects a version above 0 creates no session.
+// creation returns when save creates a session: never if it expects a version above
+// 0.
 func (e expectedVersion) creation() creation {
 	if e.given && e.n > 0 {
 		return createNever

@@ -1,5 +1,7 @@
 package cmd
 
+// This file finds out whether a web server runs this program as a CGI script.
+
 import (
 	"bytes"
 	"os"
@@ -16,8 +18,8 @@ func served(script cgi.Script, program string, args []string) bool {
 	return isScript(script.Path, program) || script.Request && script.IsQuery(args) && !calledByScript(script)
 }
 
-// isScript reports whether the script's file is the program's or, if one of the two
-// cannot be looked at, has the program's name.
+// isScript reports whether the script's file is the program's. If stat(2) fails for
+// one of the two, it compares their names.
 func isScript(path, program string) bool {
 	if path == "" {
 		return false
@@ -26,11 +28,12 @@ func isScript(path, program string) bool {
 	return own || !known && filepath.Base(path) == filepath.Base(program)
 }
 
-// calledByScript reports whether another script made this call, by its own arguments:
-// the request names a script, and the parent process has the request's variables,
-// which a script's shell has and a web server has not. Without this, a link with the
-// query string "regenerate" would stop a script's own call of regenerate at log-in.
-// Where /proc does not show the parent it may be a web server, so the answer is false.
+// calledByScript reports whether another script made this call, with arguments of its
+// own: the request names a script, and the parent process has the request's
+// variables, as a script's shell does and a web server does not. Without this, a link
+// with the query string "regenerate" would stop a script's own call of regenerate at
+// log-in. If /proc does not show the parent, it may be a web server, and the result
+// is false.
 func calledByScript(script cgi.Script) bool {
 	if script.Path == "" {
 		return false // no server leaves SCRIPT_NAME out (RFC 3875, section 4.1.13)
@@ -48,8 +51,8 @@ func calledByScript(script cgi.Script) bool {
 	return request && query && name
 }
 
-// isOwn reports whether a file is this program's own; known is false if one of the two
-// cannot be looked at.
+// isOwn reports whether the file at path is this program. known is false if stat(2)
+// fails for one of the two.
 func isOwn(path string) (own, known bool) {
 	file, err := os.Stat(path)
 	if err != nil {

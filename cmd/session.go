@@ -1,5 +1,8 @@
 package cmd
 
+// This file is the flow of a request: which session it gets, what a verb does with
+// it, and what the client is told.
+
 import (
 	"errors"
 	"io"
@@ -20,7 +23,7 @@ type call struct {
 	stdout *output // help and answers; written out when all went well
 	stderr io.Writer
 
-	logFailed sync.Once // guards that this is said once
+	logFailed sync.Once // a failing log is reported once
 	secrets   secrets   // what no message may hold
 
 	ambiguous bool // the request's cookies lead to several sessions
@@ -47,8 +50,8 @@ var rules = [...]rule{
 	// The script names its sessions itself. It may use a name again for the next one.
 	originAdopted: {own: true, absent: errNo, reused: true},
 
-	// An earlier call of this request found the session, or ended it. If it is absent
-	// now, no other session may get what the script means for it.
+	// An earlier call of this request loaded the session, or ended it. If it is
+	// absent now, no other session may get the script's changes.
 	originRequest: {absent: errGone, bound: true},
 
 	// load --lazy gave out the id, so it is absent until the first change.
@@ -59,22 +62,22 @@ var rules = [...]rule{
 	originFresh: {own: true, absent: errGone},
 }
 
-// lost reports whether the session that this request locked has ended. That changes
+// lockLost reports whether the session that this request locked has ended. That changes
 // the table for every id from before this call: an absent session is gone, none is
 // created under the id, and a reused id is not followed, since it may lead to another
 // session by now. Only load and run go on then, with a new session under a new id.
-func (who claim) lost(s store.Locker) bool { return who.origin != originFresh && s.LockLost() }
+func (who claim) lockLost(s store.Locker) bool { return who.origin != originFresh && s.LockLost() }
 
 // mayCreate reports whether a session may be created under the claim's id.
-func (who claim) mayCreate(s store.Locker) bool { return rules[who.origin].own && !who.lost(s) }
+func (who claim) mayCreate(s store.Locker) bool { return rules[who.origin].own && !who.lockLost(s) }
 
 // mayFollow reports whether the id can only lead to the session that is meant.
-func (who claim) mayFollow(s store.Locker) bool { return !rules[who.origin].reused || !who.lost(s) }
+func (who claim) mayFollow(s store.Locker) bool { return !rules[who.origin].reused || !who.lockLost(s) }
 
-// absence returns what a change of the absent session returns: errNo or errGone.
+// absence returns the error for a change of an absent session: errNo or errGone.
 func (who claim) absence(s store.Locker) error {
 	err := rules[who.origin].absent
-	if err == errNo && who.lost(s) {
+	if err == errNo && who.lockLost(s) {
 		err = errGone
 	}
 	return err
@@ -86,7 +89,7 @@ type policy struct {
 	renew    bool // a new session gets a new id, even if the claim's may be used
 	lazy     bool // a new session only gets an id; the first change stores it
 	slide    bool // send the cookie again, so that its expiry date moves on
-	snapshot bool // if there is a version to read without the lock, that is enough
+	snapshot bool // a version read without the lock is enough, if there is one
 }
 
 // A creation says when a verb creates a session. Each includes those before it.
@@ -131,7 +134,7 @@ type result struct {
 	isNew          bool
 	wasInvalidated bool
 	minted         bool     // not stored before its first change (load --lazy)
-	accessed       int64    // Unix seconds; what load found, through the whole request
+	accessed       int64    // Unix seconds; as load read it, through the whole request
 	headers        []string // lines without their ends
 }
 
@@ -225,7 +228,7 @@ func (c *call) update(p policy, change store.Change) step {
 	}
 }
 
-// read returns the session as load --no-lock sees it.
+// read returns the session for load --no-lock.
 func (c *call) read(who claim, p policy, handle string) (*result, error) {
 	s, err := c.store.Read(handle, store.Snapshot)
 	if err != nil {
@@ -237,14 +240,14 @@ func (c *call) read(who claim, p policy, handle string) (*result, error) {
 
 // view runs a verb that only reads the session. It creates nothing; without a
 // session it returns errNo, whatever the claim's origin.
-func (c *call) view(how store.Reading) (*result, error) {
+func (c *call) view(reading store.Reading) (*result, error) {
 	who, err := c.identify()
 	if err != nil {
 		return nil, err
 	}
 	var s *store.Session
 	err = c.reach(who, func(handle string) (err error) {
-		s, err = c.store.Read(handle, how)
+		s, err = c.store.Read(handle, reading)
 		return err
 	})
 	switch {
@@ -269,8 +272,7 @@ func (c *call) token(id string) string {
 	return c.keys.Sign(c.cookieName, id)
 }
 
-// result returns the session, with what the variables of an earlier call say about
-// it.
+// result returns the session, with what an earlier call's variables say about it.
 func (c *call) result(who claim, s *store.Session) *result {
 	r := &result{session: s, id: who.id, token: c.token(who.id), accessed: s.Accessed.Unix()}
 	if earlier := c.env.Request; rules[who.origin].bound {
@@ -289,8 +291,8 @@ func (o *options) refreshes(who claim, p policy) bool {
 }
 
 // addCookie adds the header line for the session's cookie, if it is due. A client
-// that came by an id in its grace gets none: another answer has brought it the
-// cookie of the new id, which the old one would replace.
+// that used an id in its grace gets none: another answer brings it the cookie of the
+// new id, and this one would overwrite that.
 func (c *call) addCookie(r *result, due bool) error {
 	inGrace := r.session != nil && r.session.Handle != c.handle(r.id)
 	if !due || !c.useCookies || inGrace {

@@ -11,7 +11,9 @@ import (
 
 func setCommand(c *call) *cli.Command {
 	var stdin, text bool
-	return c.headerCommand("set", "KEY=TEXT|KEY:=JSON|KEY@=FILE|KEY:@=FILE... | --text KEY VALUE...", "store values under keys, all in one change",
+	return c.headerCommand("set",
+		"KEY=TEXT|KEY:=JSON|KEY@=FILE|KEY:@=FILE... | --text KEY VALUE...",
+		"store values under keys, all in one change",
 		func(args []string) (*result, error) {
 			parse := c.parseAssignments
 			if text {
@@ -34,7 +36,8 @@ func setCommand(c *call) *cli.Command {
 			}
 			return c.change(policy{create: createMissing}, editAll(edits))
 		},
-		&cli.BoolFlag{Name: "stdin", Usage: "first merge the JSON object on standard input (RFC 7396); also if there is no assignment", Destination: &stdin},
+		switchFlag("stdin", "first merge the JSON object on standard input (RFC 7396); also if there is no assignment",
+			&stdin),
 		textFlag(&text, 0, "all arguments after it are keys and values, taken literally; a KEY is no JSON Pointer"))
 }
 

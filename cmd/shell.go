@@ -1,5 +1,7 @@
 package cmd
 
+// This file writes shell code for eval.
+
 import (
 	"strings"
 
@@ -41,48 +43,49 @@ func shellWords(settings []setting) string {
 	return words.String()
 }
 
-// A name is a shell variable and the key of the session data that it is set from.
-type name struct{ variable, key string }
+// A target is a shell variable, and the key of the session data that it is set from.
+type target struct{ variable, key string }
 
-// parseNames parses NAME arguments: a key that is a shell name, or VAR=/pointer. The
+// parseTargets parses NAME arguments: a key that is a shell name, or VAR=/pointer. The
 // message for any other does not repeat it: it may be an id.
-func parseNames(args []string) ([]name, error) {
-	var names []name
+func parseTargets(args []string) ([]target, error) {
+	var targets []target
 	for i, arg := range args {
-		n := name{arg, arg}
+		t := target{arg, arg}
 		if variable, pointer, ok := strings.Cut(arg, "="); ok {
 			if !strings.HasPrefix(pointer, "/") {
 				return nil, usagef("NAME %d: after VAR= comes a JSON Pointer, which begins with /", i+1)
 			}
-			n = name{variable, pointer}
+			t = target{variable, pointer}
 		}
-		if !cgi.IsShellName(n.variable) {
+		if !cgi.IsShellName(t.variable) {
 			return nil, usagef("NAME %d is no shell name; write VAR=/pointer", i+1)
 		}
-		if cgi.IsReserved(n.variable) {
-			return nil, usagef("variable %s means something to the shell or the web server; write VAR=/pointer with another name", n.variable)
+		if cgi.IsReserved(t.variable) {
+			return nil, usagef("variable %s means something to the shell or the web server; "+
+				"write VAR=/pointer with another name", t.variable)
 		}
-		if _, _, err := store.Empty.Get(n.key); err != nil {
+		if _, _, err := store.Empty.Get(t.key); err != nil {
 			return nil, err
 		}
-		names = append(names, n)
+		targets = append(targets, t)
 	}
-	return names, nil
+	return targets, nil
 }
 
-// assign returns shell code that sets each name's variable: to a string's characters,
+// assign returns shell code that sets each target's variable: to a string's characters,
 // to the JSON of any other value, and to byDefault for an absent key.
-func assign(names []name, data store.Data, byDefault store.Value) (string, error) {
+func assign(targets []target, data store.Data, byDefault store.Value) (string, error) {
 	var settings []setting
-	for _, n := range names {
-		v, ok, err := data.Get(n.key)
+	for _, t := range targets {
+		v, ok, err := data.Get(t.key)
 		if err != nil {
 			return "", err
 		}
 		if !ok {
 			v = byDefault
 		}
-		settings = append(settings, setting{n.variable, v.Text()})
+		settings = append(settings, setting{t.variable, v.Text()})
 	}
 	if settings == nil {
 		return "", nil

@@ -10,26 +10,27 @@ import (
 
 func showCommand(c *call) *cli.Command {
 	var data bool
-	return c.operatorCommand("show", "HANDLE", "print what is known about a session as a JSON object", func(args []string) error {
-		if len(args) != 1 {
-			return usagef("%d arguments; one HANDLE is wanted", len(args))
-		}
-		handle, err := c.findHandle(args[0])
-		if errors.Is(err, store.ErrNotFound) {
-			return errNo
-		}
-		if err != nil {
+	return c.operatorCommand("show", "HANDLE", "print what is known about a session as a JSON object",
+		func(args []string) error {
+			if len(args) != 1 {
+				return usagef("%d arguments; one HANDLE is wanted", len(args))
+			}
+			handle, err := c.findHandle(args[0])
+			if errors.Is(err, store.ErrNotFound) {
+				return errNo
+			}
+			if err != nil {
+				return err
+			}
+			err = c.store.Look(handle, func(s *store.Session, state store.State, wrong error) error {
+				c.show(s, state, wrong, data)
+				return nil
+			})
+			if errors.Is(err, store.ErrNotFound) {
+				return errNo
+			}
 			return err
-		}
-		err = c.store.Look(handle, func(s *store.Session, state store.State, wrong error) error {
-			c.show(s, state, wrong, data)
-			return nil
-		})
-		if errors.Is(err, store.ErrNotFound) {
-			return errNo
-		}
-		return err
-	}, &cli.BoolFlag{Name: "data", Usage: "print the data too", Destination: &data})
+		}, switchFlag("data", "print the data too", &data))
 }
 
 // show prints a session's members and, if data is set, its data. wrong is why the

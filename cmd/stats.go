@@ -39,7 +39,8 @@ func statsCommand(c *call) *cli.Command {
 		return nil
 	},
 		jsonFlag(&json),
-		&cli.BoolFlag{Name: "prometheus", Usage: "print the text format of Prometheus, for node_exporter's textfile collector", Destination: &prometheus})
+		switchFlag("prometheus", "print the text format of Prometheus, for node_exporter's textfile collector",
+			&prometheus))
 }
 
 type stats struct {
@@ -47,8 +48,7 @@ type stats struct {
 	last store.LastSweep
 }
 
-// ageNames names the times between store.Ages, and what is beyond: in words, and
-// for a label.
+// ageNames returns names for the ranges between store.Ages: in words, and as a label.
 func ageNames() []struct{ words, label string } {
 	return []struct{ words, label string }{
 		{"under 1 minute", "0-1m"},
@@ -78,7 +78,7 @@ func (s stats) text(out *output) {
 	fmt.Fprintf(out, "last cleanup %s, seen %d, removed %d\n", date(s.last.At), s.last.Seen, s.last.Removed)
 }
 
-// states are those that the store can tell, in the order in which they are reported.
+// states returns the states that the store can report, in their order.
 func (s stats) states() []store.State {
 	return slices.DeleteFunc(store.States(), func(state store.State) bool {
 		_, told := s.Files[state]
@@ -131,7 +131,8 @@ func (s stats) prometheus(out *output) {
 		single(out, "cgisession_free_inodes", "Inodes left on the file system.", s.Space.FreeInodes)
 		single(out, "cgisession_free_bytes", "Space left on the file system.", s.Space.FreeBytes)
 	}
-	single(out, "cgisession_last_cleanup_timestamp_seconds", "When the last cleanup ended, 0 if never.", unixOrZero(s.last.At))
+	single(out, "cgisession_last_cleanup_timestamp_seconds", "When the last cleanup ended, 0 if never.",
+		unixOrZero(s.last.At))
 	single(out, "cgisession_last_cleanup_removed_sessions", "Sessions that the last cleanup removed.", s.last.Removed)
 }
 

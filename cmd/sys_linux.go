@@ -1,5 +1,7 @@
 package cmd
 
+// This file has the system calls that only Linux has.
+
 import (
 	"os"
 	"syscall"
@@ -8,20 +10,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// searchOnly opens a directory only to open files in it, which takes no permission to
-// read it (open(2), O_PATH).
+// searchOnly is the flag to open a directory only to open files in it, without
+// permission to read the directory (open(2), O_PATH).
 const searchOnly = unix.O_PATH
 
-// dropCapabilities drops all capabilities of all threads. To change from root to a
-// user does that too, except under the securebit no_setuid_fixup (capabilities(7)).
+// dropCapabilities drops all capabilities of all threads. Changing from root to
+// another user does that too, except under the securebit no_setuid_fixup
+// (capabilities(7)).
 func dropCapabilities() error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var none [2]unix.CapUserData // version 3 has two
-	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&none)), 0)
+	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_CAPSET,
+		uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&none)), 0)
 	switch errno {
 	case 0:
 		return nil
-	case unix.ENOTSUP: // AllThreadsSyscall in a program built with cgo
+	case unix.ENOTSUP: // returned by AllThreadsSyscall in a program built with cgo
 		return checkCapabilities()
 	}
 	return os.NewSyscallError("capset", errno)
@@ -42,8 +46,8 @@ func checkCapabilities() error {
 // O_NONBLOCK (pwritev2(2)).
 const noWait = 0x8
 
-// writeNoWait writes to a pipe or a socket without waiting. An older system, for pipes
-// before Linux 6.5, may wait.
+// writeNoWait writes to a pipe or a socket without waiting. Older systems may wait:
+// for pipes those before Linux 6.5.
 func writeNoWait(fd int, text []byte) (int, error) {
 	n, err := unix.Pwritev2(fd, [][]byte{text}, -1, noWait)
 	if err == unix.EOPNOTSUPP || err == unix.ENOSYS {

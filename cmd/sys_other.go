@@ -4,10 +4,10 @@ package cmd
 
 import "golang.org/x/sys/unix"
 
-// searchOnly opens a directory to open files in it.
+// searchOnly is the flag to open a directory for opening files in it.
 const searchOnly = unix.O_RDONLY
 
-// dropCapabilities has nothing to do: other systems have no capabilities of threads.
+// dropCapabilities does nothing: other systems have no capabilities of threads.
 func dropCapabilities() error { return nil }
 
 // writeNoWait writes to a pipe or a socket that poll found ready. It may wait.

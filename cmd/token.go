@@ -1,5 +1,7 @@
 package cmd
 
+// This file reads a token that the client sent, from a flag or a descriptor.
+
 import (
 	"errors"
 	"strings"
@@ -23,13 +25,13 @@ type clientToken struct {
 // flags returns the two flags that the token comes by: name and name-fd.
 func (t *clientToken) flags(name, usage, usageFD string) []cli.Flag {
 	return []cli.Flag{
-		&cli.GenericFlag{Name: name, Usage: usage, Value: parsed(t, func(text string) (clientToken, error) {
+		valueFlag(name, usage, parsed(t, func(text string) (clientToken, error) {
 			return clientToken{given: true, text: text, onFD: t.onFD, fd: t.fd}, nil
-		})},
-		&cli.GenericFlag{Name: name + "-fd", Usage: usageFD, Value: parsed(t, func(text string) (clientToken, error) {
+		})),
+		valueFlag(name+"-fd", usageFD, parsed(t, func(text string) (clientToken, error) {
 			fd, err := parseTokenFD(text)
 			return clientToken{given: t.given, text: t.text, onFD: true, fd: fd}, err
-		})},
+		})),
 	}
 }
 

@@ -9,24 +9,25 @@ import (
 )
 
 func unsetCommand(c *call) *cli.Command {
-	return c.headerCommand("unset", "KEY...", "remove keys; absent keys are no error", func(keys []string) (*result, error) {
-		if err := someArguments(keys, "KEY"); err != nil {
-			return nil, err
-		}
-		return c.changeExisting(func(s *store.Session) (store.Outcome, error) {
-			outcome := store.Keep
-			for _, key := range keys {
-				data, found, err := s.Data.Unset(key)
-				if err != nil {
-					return store.Keep, err
-				}
-				if found {
-					s.Data, outcome = data, store.Save
-				}
+	return c.headerCommand("unset", "KEY...", "remove keys; absent keys are no error",
+		func(keys []string) (*result, error) {
+			if err := someArguments(keys, "KEY"); err != nil {
+				return nil, err
 			}
-			return outcome, nil
+			return c.changeExisting(func(s *store.Session) (store.Outcome, error) {
+				outcome := store.Keep
+				for _, key := range keys {
+					data, removed, err := s.Data.Unset(key)
+					if err != nil {
+						return store.Keep, err
+					}
+					if removed {
+						s.Data, outcome = data, store.Save
+					}
+				}
+				return outcome, nil
+			})
 		})
-	})
 }
 
 // changeExisting changes the session if there is one. Without a session it does

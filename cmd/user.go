@@ -1,5 +1,7 @@
 package cmd
 
+// This file has what operators' verbs need for a user's sessions.
+
 import (
 	"errors"
 	"fmt"
@@ -10,7 +12,7 @@ import (
 )
 
 func userFlag(user *string, usage string) cli.Flag {
-	return &cli.GenericFlag{Name: "user", Usage: usage, Value: parsed(user, parseUser)}
+	return valueFlag("user", usage, parsed(user, parseUser))
 }
 
 // maxUser bounds a user's name, in bytes.
@@ -24,8 +26,8 @@ func parseUser(text string) (string, error) {
 	return text, nil
 }
 
-// eachOfUser visits the user's sessions. The store keeps an index of users, which may
-// be out of date: a session that is another user's by now, or gone, is left out.
+// eachOfUser visits the user's sessions. The store's index of users may be out of
+// date, so a session that is another user's by now, or gone, is left out.
 func (c *call) eachOfUser(user string, visit store.Visit) error {
 	return c.store.UserHandles(user, func(handle string) error {
 		err := c.store.Look(handle, func(s *store.Session, state store.State, wrong error) error {
