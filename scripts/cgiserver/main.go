@@ -1,8 +1,8 @@
-// Command cgiserver serves the CGI scripts of a directory, for scripts/demo
-// and for tests: GET / lists them, and each runs under its own name. The
-// variables that begin with CGISESSION_, and PATH, are passed on to them.
+// Command cgiserver serves the CGI scripts of a directory, for scripts/demo and for
+// tests. GET / lists them, and each runs under its own name. It passes PATH and the
+// variables that begin with CGISESSION_ on to them.
 //
-// It is meant for a loopback address; it is no web server for the world.
+// It is meant for a loopback address only: it is not built to serve strangers.
 package main
 
 import (
@@ -53,8 +53,8 @@ func main() {
 	}
 }
 
-// site serves the scripts in dir. It looks at the directory anew for each
-// request, so that a script can be edited and tried.
+// site serves the scripts in dir. It reads the directory again for each request, so
+// that a script can be edited and tried.
 func site(dir string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		scripts, err := find(dir)
@@ -68,7 +68,8 @@ func site(dir string) http.Handler {
 		}
 		for _, s := range scripts {
 			if r.URL.Path == "/"+s.Name {
-				h := &cgi.Handler{Path: filepath.Join(dir, s.Name), Root: "/" + s.Name, Dir: dir, InheritEnv: settings()}
+				path := filepath.Join(dir, s.Name)
+				h := &cgi.Handler{Path: path, Root: "/" + s.Name, Dir: dir, InheritEnv: settings()}
 				h.ServeHTTP(w, r)
 				return
 			}
@@ -82,7 +83,7 @@ type script struct {
 	Does string // the script's first comment
 }
 
-// find returns the scripts in dir: what can be run here.
+// find returns the scripts in dir that can be run on this machine.
 func find(dir string) ([]script, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -92,7 +93,10 @@ func find(dir string) ([]script, error) {
 	var scripts []script
 	for _, e := range entries {
 		info, err := e.Info()
-		if err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 || strings.HasSuffix(e.Name(), ".pl") && noPerl != nil {
+		if err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
+			continue
+		}
+		if strings.HasSuffix(e.Name(), ".pl") && noPerl != nil {
 			continue
 		}
 		text, err := os.ReadFile(filepath.Join(dir, e.Name()))

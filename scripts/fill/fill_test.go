@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// Equal arguments make equal sessions, of which the share that was asked for is
-// old. What is there stays.
+// Equal arguments make equal sessions; the share that was asked for is old.
+// Sessions that exist already stay as they are.
 func TestFill(t *testing.T) {
 	dir := t.TempDir()
 	fill := filepath.Join(dir, "fill")

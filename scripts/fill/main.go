@@ -1,6 +1,6 @@
-// Command fill makes many sessions in a directory, for tests and measurements.
-// The same arguments make the same sessions, so that two directories are equal;
-// those that are there stay.
+// Command fill makes many sessions in a directory, for tests and measurements. The
+// same arguments make the same sessions, so that two directories are equal. Sessions
+// that exist already stay as they are.
 package main
 
 import (
@@ -48,11 +48,12 @@ func main() {
 	all.Wait()
 }
 
-// spread reports whether i is among the percent of numbers, evenly spread.
+// spread reports whether number i is among the given percentage of all numbers,
+// evenly spread.
 func spread(i, percent int) bool { return (i+1)*percent/100 > i*percent/100 }
 
-// makeOne makes session number i, if it is not there, and sets its last access
-// back if it is old.
+// makeOne makes session number i, if it does not exist, and sets its last access back
+// if it is old.
 func makeOne(f *file.Store, i int, data store.Data, user string, old bool, then time.Time) error {
 	handle := store.Handle("cgisession_id", fmt.Sprintf("session-number-%012d", i))
 	s, err := f.Update(handle, true, func(s *store.Session) (store.Outcome, error) {

@@ -35,11 +35,13 @@ func (c contestant) do(task string) process {
 	return process{c.command(task), env}
 }
 
-// environment returns what a web server gives all of them.
+// environment returns the variables that a web server gives a CGI script, for all
+// contestants.
 func (c *course) environment(dir, data string) []string {
 	return []string{
-		"PATH=" + os.Getenv("PATH"), "GATEWAY_INTERFACE=CGI/1.1", "SERVER_PROTOCOL=HTTP/1.1", "SERVER_SOFTWARE=race", "SERVER_NAME=localhost",
-		"SERVER_PORT=80", "REQUEST_METHOD=GET", "REQUEST_URI=/page", "REMOTE_ADDR=127.0.0.1", "REDIRECT_STATUS=200", "DOCUMENT_ROOT=" + c.pages,
+		"PATH=" + os.Getenv("PATH"), "DOCUMENT_ROOT=" + c.pages, "GATEWAY_INTERFACE=CGI/1.1",
+		"SERVER_PROTOCOL=HTTP/1.1", "SERVER_SOFTWARE=race", "SERVER_NAME=localhost", "SERVER_PORT=80",
+		"REQUEST_METHOD=GET", "REQUEST_URI=/page", "REMOTE_ADDR=127.0.0.1", "REDIRECT_STATUS=200",
 		"SCRIPT_NAME=/page", "HTTP_HOST=localhost", "HTTP_USER_AGENT=race", "HTTP_ACCEPT=*/*",
 		"BENCH_DIR=" + dir, "BENCH_DATA=" + data, "CGISESSION_DATA_DIR=" + dir,
 	}
@@ -97,7 +99,8 @@ var peerCommands = map[string]struct {
 
 var cookieLine = regexp.MustCompile(`(?m)^Set-Cookie: ?([^;\n]+)`)
 
-// peer returns one of the others with a session of its own that holds the data.
+// peer returns a way other than cgisession, with a session of its own that holds the
+// data.
 func (c *course) peer(which, dir string, data []byte) (contestant, error) {
 	how := peerCommands[which]
 	if how.name == "" {
@@ -122,11 +125,11 @@ func (c *course) peer(which, dir string, data []byte) (contestant, error) {
 	if err != nil {
 		return p, err
 	}
-	found := cookieLine.FindStringSubmatch(text)
-	if found == nil {
+	match := cookieLine.FindStringSubmatch(text)
+	if match == nil {
 		return p, fmt.Errorf("no cookie from %s in %q", how.name, text)
 	}
-	p.cookie = found[1]
+	p.cookie = match[1]
 	return p, nil
 }
 
@@ -154,7 +157,7 @@ func (c *course) field(dir string, data []byte) ([]contestant, error) {
 // isFloor reports whether the contestant only reads.
 func (c contestant) isFloor() bool { return strings.HasSuffix(c.name, "floor") }
 
-// check does a task once and looks at the answer.
+// check does a task once and verifies the answer.
 func (c contestant) check(task string) error {
 	if c.isFloor() {
 		return nil
@@ -179,7 +182,7 @@ func (c contestant) check(task string) error {
 	return nil
 }
 
-// visits increments once more and returns the number.
+// visits increments once more and returns the sum.
 func (c contestant) visits() (int, error) {
 	text, err := c.do(incr).output(nil)
 	if err != nil {

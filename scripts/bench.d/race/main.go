@@ -1,10 +1,10 @@
-// Command race runs cgisession and other ways to keep sessions against each
-// other, and prints Markdown tables. Each call is a process, as for a CGI script.
-// In a round each contestant has one turn, the order is drawn by lot, and what
-// counts is the median of the rounds: so a busy machine is as unfair to all.
+// Command race runs cgisession and other ways to keep sessions against each other,
+// and prints Markdown tables. Each call is a process, as for a CGI script. In a round
+// each contestant has one turn, in random order. The result is the median of the
+// rounds, so a busy machine slows all of them alike.
 //
-// scripts/bench builds what it needs and runs it. cmd/bigstack/measure runs the part
-// builds.
+// scripts/bench builds the programs that it needs, and runs it. cmd/bigstack/measure
+// runs its part "builds".
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 	"strings"
 )
 
-// A course is what the parts of the race have in common.
+// A course holds what the parts of the race have in common.
 type course struct {
 	bin    string // holds the programs: cgisession, floor, perhaps floor-c
 	pages  string // holds the CGI scripts
@@ -75,8 +75,8 @@ func kernel() string {
 	return "Linux " + strings.TrimSpace(string(release))
 }
 
-// room makes a directory of its own for a part's sessions. It has what
-// cgisession makes there, once and for all, for its first hundreds of sessions.
+// room makes a directory for a part's sessions. It also makes the 256 directories
+// there, which cgisession would make for its first sessions.
 func (c *course) room(name string) (string, error) {
 	dir := filepath.Join(c.dir, name)
 	for i := range 256 {

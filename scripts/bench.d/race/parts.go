@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// small is the size of the data in a session, in bytes, where size is no matter.
+// small is the size of a session's data, in bytes, in parts that do not compare
+// sizes.
 const small = 300
 
 // measure races the contestants at a task.
@@ -57,7 +58,7 @@ func (c *course) calls() error {
 	return nil
 }
 
-// lead says how far cgisession is before its peers.
+// lead prints how many times as fast as each peer cgisession is.
 func lead(all []contestant, columns [][]result) {
 	fmt.Println()
 	ours := slices.IndexFunc(all, func(c contestant) bool { return c.name == "cgisession" })
@@ -72,7 +73,7 @@ func lead(all []contestant, columns [][]result) {
 	}
 }
 
-// verbs measures some of cgisession's own.
+// verbs measures some of cgisession's verbs.
 func (c *course) verbs() error {
 	dir, err := c.room("verbs")
 	if err != nil {
@@ -102,7 +103,10 @@ func (c *course) verbs() error {
 	signed = append(signed, "HTTP_COOKIE="+cookieLine.FindStringSubmatch(text)[1])
 	known := append(us.env[:len(us.env):len(us.env)], "HTTP_COOKIE="+us.cookie)
 
-	rows := []string{"Go floor", "`get name`", "`get name`, signed id", "`set name=Ann`", "`incr visits`", "`run true`, without `true`", "`load`, new session", "Go floor, making a file"}
+	rows := []string{
+		"Go floor", "`get name`", "`get name`, signed id", "`set name=Ann`", "`incr visits`",
+		"`run true`, without `true`", "`load`, new session", "Go floor, making a file",
+	}
 	processes := []process{
 		floors[0].do(get),
 		{[]string{"cgisession", "get", "name"}, known},
@@ -215,8 +219,8 @@ func (c *course) directories() error {
 	return nil
 }
 
-// builds measures the builds of cgisession against each other: the programs in c.bin
-// whose names begin with it.
+// builds measures builds of cgisession against each other: the programs in c.bin
+// whose names begin with cgisession.
 func (c *course) builds() error {
 	dir, err := c.room("builds")
 	if err != nil {
@@ -260,7 +264,8 @@ func (c *course) contention() error {
 		return err
 	}
 	const writers, each = 8, 25
-	fmt.Printf("| %d processes on one session | increments a second | lost of %d |\n|---|---|---|\n", writers, writers*each)
+	fmt.Printf("| %d processes on one session | increments a second | lost of %d |\n|---|---|---|\n",
+		writers, writers*each)
 	for _, one := range all {
 		if one.isFloor() {
 			continue
@@ -281,7 +286,7 @@ func (c *course) contention() error {
 		wait.Wait()
 		took := time.Since(start)
 		close(errs)
-		// A peer may even break the session; then it has lost all.
+		// A peer may even break the session; then all its increments are lost.
 		broke := <-errs
 		n, err := one.visits()
 		if broke != nil || err != nil {
@@ -299,14 +304,15 @@ func names(all []contestant) (names []string) {
 	return names
 }
 
-// table prints a column of times for each title, and how many times the first
-// row's each time is.
+// table prints a column for each title: the time of each row, and its ratio to that
+// of the first row.
 func table(corner string, rows, titles []string, columns [][]result) {
 	fmt.Printf("| %s | %s |\n|---%s|\n", corner, strings.Join(titles, " | "), strings.Repeat("|---:", len(titles)))
 	for i, row := range rows {
 		fmt.Printf("| %s |", row)
 		for _, column := range columns {
-			fmt.Printf(" %.2f ms, %.2f × |", column[i].median.Seconds()*1000, float64(column[i].median)/float64(column[0].median))
+			time, first := column[i].median.Seconds(), column[0].median.Seconds()
+			fmt.Printf(" %.2f ms, %.2f × |", time*1000, time/first)
 		}
 		fmt.Println()
 	}

@@ -18,7 +18,7 @@ type process struct {
 	env  []string
 }
 
-// empty is where processes read from and write to while the clock runs.
+// empty is the stdin and stdout of processes while the clock runs: /dev/null.
 var empty *os.File
 
 // time returns how long the process takes, from its start to its end.
@@ -28,7 +28,8 @@ func (p process) time() (time.Duration, error) {
 		return 0, err
 	}
 	start := time.Now()
-	pid, err := syscall.ForkExec(path, p.args, &syscall.ProcAttr{Env: p.env, Files: []uintptr{empty.Fd(), empty.Fd(), 2}})
+	files := []uintptr{empty.Fd(), empty.Fd(), 2}
+	pid, err := syscall.ForkExec(path, p.args, &syscall.ProcAttr{Env: p.env, Files: files})
 	if err != nil {
 		return 0, err
 	}
@@ -63,8 +64,8 @@ type result struct {
 	turns  int
 }
 
-// race gives each process a turn in each round. One that has taken half a minute
-// has no more turns after its third.
+// race gives each process a turn in each round. A process that has taken over 30 s in
+// all gets three turns only.
 func race(rounds int, processes []process) ([]result, error) {
 	all := make([][]time.Duration, len(processes))
 	spent := make([]time.Duration, len(processes))

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// A site is a page that a web server answers by running a program, and the
-// visitors' sessions that it knows.
+// A site is a page that a web server answers by running a program, with the visitors'
+// sessions of that page.
 type site struct {
 	name, page string
 	cookies    []string
@@ -68,7 +68,10 @@ func (c *course) requests() error {
 
 // sites makes the visitors' sessions.
 func (c *course) sites(dir string) ([]*site, error) {
-	ours := []*site{{name: "shell under `cgisession run`", page: "ours-sh.cgi"}, {name: "Perl under `cgisession run --data`", page: "ours-perl.cgi"}}
+	ours := []*site{
+		{name: "shell under `cgisession run`", page: "ours-sh.cgi"},
+		{name: "Perl under `cgisession run --data`", page: "ours-perl.cgi"},
+	}
 	for i := range ours {
 		for v := range visitors {
 			us, err := c.ours(dir, cart(small), visitors*i+v)
@@ -140,7 +143,7 @@ func (s *site) request(address string, visitor int) error {
 	return nil
 }
 
-// serve starts lighttpd and returns its address and what stops it.
+// serve starts lighttpd, and returns its address and a function that stops it.
 func (c *course) serve(dir string) (address string, stop func(), err error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -160,7 +163,8 @@ cgi.assign = (".cgi" => "", ".php" => "/usr/bin/php-cgi")
 setenv.add-environment = ("PATH" => %q, "CGISESSION_DATA_DIR" => %q)
 `, c.pages, host, port, filepath.Join(c.dir, "lighttpd.log"), os.Getenv("PATH"), dir)
 	for which, how := range peerCommands {
-		config += fmt.Sprintf("$HTTP[\"url\"] =~ \"^/%s\" { setenv.add-environment += (\"BENCH_DIR\" => %q) }\n", how.page, filepath.Join(dir, which))
+		config += fmt.Sprintf("$HTTP[\"url\"] =~ \"^/%s\" { setenv.add-environment += (\"BENCH_DIR\" => %q) }\n",
+			how.page, filepath.Join(dir, which))
 	}
 	file := filepath.Join(c.dir, "lighttpd.conf")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
