@@ -24,8 +24,8 @@ import (
 	"cgisession/cmd/cmdtest"
 )
 
-// plant makes n sessions, fast: the file of one, copied. Those of which old
-// says so were last used two hours ago.
+// plant makes n sessions, fast: it copies the file of one. Session i was last used
+// two hours ago if old(i).
 func plant(t *testing.T, n int, old func(i int) bool) request {
 	t.Helper()
 	r := begin(t, `{"text":"`+strings.Repeat("x", 100)+`"}`)
@@ -369,7 +369,7 @@ func TestCleanupUnreadable(t *testing.T) {
 	}
 }
 
-// Whoever has the session locked, for reading or for writing, has it in use.
+// A session that is locked, for reading or for writing, is in use.
 func TestCleanupSkipsBusy(t *testing.T) {
 	for what, how := range map[string]int{"a writer": syscall.LOCK_EX, "a reader": syscall.LOCK_SH} {
 		r := plant(t, 10, all)
@@ -802,7 +802,7 @@ func fill(t *testing.T, pipe *os.File) (n int) {
 }
 
 // Twenty writers make one request after the other, while cleanup runs in a loop
-// with a short timeout: whoever comes in time finds the session as he left it.
+// with a short timeout. A writer that is in time finds the session as it left it.
 func TestCleanupAgainstWriters(t *testing.T) {
 	t.Parallel()
 	const timeout = 2 * time.Second

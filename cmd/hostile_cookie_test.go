@@ -88,7 +88,7 @@ func unsignedCookies() []sent {
 		{name: "3000 ids amid hers", header: is + alice + ";" + many(3_000, is+"nobody%012d;") + is + alice, opens: true},
 		{name: "3000 ids and two live", header: many(3_000, is+"nobody%012d;") + is + alice + ";" + is + bob},
 
-		// Quoting and encoding, of which nothing is undone.
+		// Quoting and encoding, which are not undone.
 		{name: "quoted value", header: is + `"` + alice + `"`},
 		{name: "quoted name", header: `"cgisession_id"=` + alice},
 		{name: "quoted pair", header: `"` + is + alice + `"`},

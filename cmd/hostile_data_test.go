@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// dataRows have JSON and text that is none, in all the ways in which data comes
+// dataRows have JSON, and text that is not JSON, in all the ways that data comes
 // in.
 func dataRows() []row {
 	var rows []row

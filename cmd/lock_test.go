@@ -16,8 +16,8 @@ import (
 	"cgisession/cmd/cmdtest"
 )
 
-// holders are shells that hold the session's lock over their calls, and by which
-// means.
+// holders are shells that hold the session's lock over their calls, in several
+// ways.
 var holders = []struct {
 	name    string
 	command []string
@@ -613,7 +613,7 @@ func TestNoLock(t *testing.T) {
 	}
 }
 
-// A session that was only thought of can be locked: its file is made, empty,
+// A session that was only promised can be locked: its file is made, empty,
 // and is no session to others until the first change, which prints the cookie.
 func TestLockMinted(t *testing.T) {
 	r := in(t.TempDir())

@@ -68,7 +68,7 @@ func credentials(t *testing.T, status string) map[string]string {
 }
 
 // The users that the tests know: one of /etc/passwd, whose group has another
-// number than any that is tried, and one who is in none.
+// number than any that is tried, and one that is not in it.
 const webUser, webGroup = 33, 33
 
 // Called by root, each operator's verb has nothing left of root when it reads the
@@ -99,7 +99,7 @@ func TestOwnerInAllThreads(t *testing.T) {
 }
 
 func checkThreads(t *testing.T, start, verb argv, memory bool) {
-	// The directory's group is no matter: its owner need not be in it.
+	// The directory's group does not matter: its owner need not be in it.
 	r := givenAway(t, 20, webUser, 4)
 	must(t, os.MkdirAll(r.Dir+"/sessions/.users/"+userShard("ann"), 0o700))
 	must(t, os.MkdirAll(r.Dir+"/sessions/00", 0o700))
@@ -272,7 +272,7 @@ func TestDoctorLockOnceOfRoot(t *testing.T) {
 }
 
 // A default directory that is named for one user and belongs to another is a
-// problem, whoever asks.
+// problem, for every caller.
 func TestDoctorMisnamed(t *testing.T) {
 	needRoot(t)
 	tmp := open(t)

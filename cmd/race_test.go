@@ -248,7 +248,7 @@ func TestSet(t *testing.T) {
 }
 
 // A duty is work on the session by one verb, shared by some processes, each with
-// keys that no other duty touches, and what must have come of it.
+// keys that no other duty touches, and the result that it must have.
 type duty struct {
 	verb string
 	work func(t *testing.T, r request, worker, round int)

@@ -311,9 +311,9 @@ func TestInvalidateDuringRequest(t *testing.T) {
 	}
 }
 
-// Whoever deletes files by their age, and takes no lock, may delete one that is
-// in use at that moment. Then all who come later say that the session is gone,
-// none brings it back, and up to then no change was lost.
+// A program that deletes files by their age, and takes no lock, may delete one that
+// is in use at that moment. All later calls say then that the session is gone, none
+// brings it back, and up to then no change was lost.
 func TestFindDeletesInUse(t *testing.T) {
 	deleted := 0
 	for range cmdtest.Full(10, 60) {

@@ -404,7 +404,7 @@ func TestResources(t *testing.T) {
 }
 
 // The Go runtime cannot start in little address space, and ends before it does
-// anything. In 4 GB, of which it uses little, all works.
+// anything. In 4 GB all works; it uses little of that.
 func TestAddressSpace(t *testing.T) {
 	r := begin(t, `{"n":1}`)
 	n := 1
