@@ -38,7 +38,7 @@ func lockCommand(c *call) *cli.Command {
 			return command.exec(c.stdout, held.Lease, c.warn)
 		},
 		fdFlag("fd", fdUsage, &fd),
-		switchFlag("close-in-child", "do not pass the lock on to the command; it ends with this program",
+		switchFlag("close-in-child", "do not pass the lock on to the command; the lock ends with this program",
 			&closeInChild))
 }
 
