@@ -27,8 +27,6 @@ func doctorCommand(c *call) *cli.Command {
 			if err := noArguments(args); err != nil {
 				return err
 			}
-			examination.TryLock, examination.TempDir = c.tryLockElsewhere, c.env.TempDir
-			examination.InMemory = c.storeType == "memory"
 			findings := store.Findings(c.store.Examine(examination))
 			c.examineCookies(&findings)
 			if c.timeout == 0 {
@@ -101,9 +99,9 @@ func (c *call) printFindings(findings []store.Finding, json bool) error {
 }
 
 // tryLockElsewhere tries the lock of a file in another process, with the rights of
-// the owner of the same directory.
-func (c *call) tryLockElsewhere(path string) (locked bool, err error) {
-	args := []string{"cgisession", "doctor", "--data-dir", c.directory(c.env), "--lock-once", path}
+// the owner of the data directory.
+func tryLockElsewhere(dir, path string) (locked bool, err error) {
+	args := []string{"cgisession", "doctor", "--data-dir", dir, "--lock-once", path}
 	command := exec.Cmd{Path: itself, Args: args, Env: []string{}}
 	if _, err := os.Lstat(itself); err != nil {
 		if command.Path, err = os.Executable(); err != nil {

@@ -285,10 +285,14 @@ func (o *options) open(env cgi.Env, log func(event, handle string)) (store.Backe
 		return o.openRedis(opts)
 	}
 	dir := o.directory(env)
-	if o.storeType == "memory" {
+	config := file.Config{
+		Dir: dir, TempDir: env.TempDir, InMemory: o.storeType == "memory",
+		TryLock: func(path string) (bool, error) { return tryLockElsewhere(dir, path) },
+	}
+	if config.InMemory {
 		if err := file.CheckMemory(dir); err != nil {
 			return nil, err
 		}
 	}
-	return file.Open(dir, opts), nil
+	return file.Open(config, opts), nil
 }

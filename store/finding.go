@@ -44,12 +44,4 @@ func (f *Findings) Mended(about string, wrong error, did []string, err error) {
 type Examination struct {
 	Deep   bool // read every session
 	Repair bool // the same, and mend what can be mended
-
-	// TryLock tries the lock of a file in another process, without waiting, and
-	// reports whether it was free.
-	TryLock func(path string) (locked bool, err error)
-	// TempDir is the directory in which the default data directory is made.
-	TempDir string
-	// InMemory: the sessions are meant to be in memory.
-	InMemory bool
 }

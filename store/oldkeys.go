@@ -13,9 +13,6 @@ import (
 // tombstones that are followed from a handle: an older id leads nowhere.
 const maxOldKeys = MaxHops
 
-// MaxHops is the largest number of tombstones that a store follows from a handle.
-const MaxHops = 8
-
 // An OldKey is a one-way key made from an id that the session had before. The session
 // keeps the key while that id is in its grace, so that a form printed under the id can
 // still be checked. The key is made from the secret id, never from the handle, which
@@ -23,42 +20,6 @@ const MaxHops = 8
 type OldKey struct {
 	Key   string // any text; no two keys of a session are equal
 	Until int64  // end of the grace, Unix seconds; 0: Move sets it
-}
-
-// Moving runs the change of a move; nil is Keep. until is the end of the move's grace in
-// Unix seconds; 0: no grace. Afterwards s holds what is to be stored. A key that the
-// change added is kept until then. Without a grace no key is kept, since no old handle
-// leads to the session any more.
-func (c Change) Moving(s *Session, until int64) (Outcome, error) {
-	was, outcome := *s, Keep
-	if c != nil {
-		var err error
-		if outcome, err = c(s); err != nil {
-			return outcome, err
-		}
-	}
-	if outcome == Keep {
-		*s = was
-	}
-	s.OldKeys = afterMove(s.OldKeys, until)
-	if outcome == Keep && len(s.OldKeys) != len(was.OldKeys) {
-		outcome = Save
-	}
-	return outcome, nil
-}
-
-// MovedBefore finishes a Move from a handle in its grace: s and err are what the store
-// found there. For ErrMoved it returns the session that the handle leads to, with
-// ErrMoved, if there still is one.
-func MovedBefore(st Store, from string, s *Session, err error) (*Session, error) {
-	if err != ErrMoved {
-		return s, err
-	}
-	s, err = st.Update(from, false, func(*Session) (Outcome, error) { return Keep, nil })
-	if err == nil {
-		err = ErrMoved
-	}
-	return s, err
 }
 
 // afterMove returns the keys that a session keeps after a move, the latest last.
@@ -86,15 +47,6 @@ func inGrace(keys []OldKey, now time.Time) []OldKey {
 		}
 	}
 	return kept
-}
-
-// GraceEnd returns the end of a grace that begins now, in Unix seconds, rounded up; 0
-// if there is none.
-func GraceEnd(now time.Time, grace time.Duration) int64 {
-	if grace <= 0 {
-		return 0
-	}
-	return now.Add(grace).Unix() + 1
 }
 
 // FormatOldKeys returns the keys in the form in which they are stored: a JSON object

@@ -23,8 +23,8 @@ var (
 	// ErrMoved: the session has moved to another handle, and this one is in its
 	// grace. The session can be read and changed by it, but not moved.
 	ErrMoved = errors.New("session moved")
-	// ErrCorrupt: the session's file holds no whole record.
-	ErrCorrupt = errors.New("corrupt session file")
+	// ErrCorrupt: what is stored under the handle is no whole session.
+	ErrCorrupt = errors.New("corrupt session")
 	// ErrTooLarge: data to be stored is larger than MaxSize, or data that is stored
 	// is larger than MaxRead.
 	ErrTooLarge = errors.New("larger than --max-size")
@@ -42,7 +42,7 @@ var (
 	// ErrUnsafe: other users own or can reach a directory or file.
 	ErrUnsafe = errors.New("unsafe")
 	// ErrUnsupported: the store or its file system cannot do what was asked.
-	ErrUnsupported = errors.New("not supported by the file system")
+	ErrUnsupported = errors.New("not supported")
 	// ErrTooMany: Live was given more handles than it can check in time.
 	ErrTooMany = errors.New("too many to look at")
 	// ErrConfig: the store is set up in a way that cannot work.

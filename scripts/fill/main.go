@@ -31,7 +31,7 @@ func main() {
 	if flag.NArg() != 1 || *n < 0 || *share < 0 || *share > 100 || *size < 0 || *size > 1<<20 {
 		log.Fatal("usage: fill [-n N] [-old PERCENT] [-age TIME] [-size BYTES] [-user NAME] DIR")
 	}
-	f := file.Open(flag.Arg(0), store.Options{MaxSize: 2 << 20})
+	f := file.Open(file.Config{Dir: flag.Arg(0)}, store.Options{MaxSize: 2 << 20})
 	text := strings.Repeat("x", max(0, *size-len(`{"text":""}`)))
 	data := store.Data(`{"text":"` + text + `"}`)
 	then := time.Now().Add(-*age)

@@ -22,7 +22,7 @@ func (f *Store) setAside(parent int, name, as string) (did string, err error) {
 	as = fmt.Sprintf("%s.%d", as, time.Now().UnixNano())
 	// damagedDir cannot be moved into itself.
 	if name == damagedDir {
-		return "it is now " + f.dir + "/" + as, renameNew(parent, name, f.root, as)
+		return "it is now " + f.config.Dir + "/" + as, renameNew(parent, name, f.root, as)
 	}
 	dir, err := f.openDamaged()
 	if err != nil {
@@ -35,7 +35,7 @@ func (f *Store) setAside(parent int, name, as string) (did string, err error) {
 		err = renameNew(parent, name, parent, path.Join(path.Dir(name), as))
 		return "it is now " + as + " in the same directory", err
 	}
-	return "it is now " + f.dir + "/" + damagedDir + "/" + as, err
+	return "it is now " + f.config.Dir + "/" + damagedDir + "/" + as, err
 }
 
 // copyAside writes text to a new file in damagedDir, syncs it, and returns its
@@ -47,7 +47,7 @@ func (f *Store) copyAside(name string, text []byte) (copied string, err error) {
 	}
 	defer closeFD(dir)
 	name = fmt.Sprintf("%s.%d", name, time.Now().UnixNano())
-	copied = f.dir + "/" + damagedDir + "/" + name
+	copied = f.config.Dir + "/" + damagedDir + "/" + name
 	fd, err := createat(dir, name, unix.O_EXCL, 0o600)
 	if err != nil {
 		return "", &fs.PathError{Op: "create", Path: copied, Err: err}
@@ -70,7 +70,7 @@ func (f *Store) copyAside(name string, text []byte) (copied string, err error) {
 func (f *Store) openDamaged() (fd int, err error) {
 	fd, err = openOrMake(f.root, damagedDir, true)
 	if err != nil {
-		err = &fs.PathError{Op: "open", Path: f.dir + "/" + damagedDir, Err: err}
+		err = &fs.PathError{Op: "open", Path: f.config.Dir + "/" + damagedDir, Err: err}
 	}
 	return fd, err
 }

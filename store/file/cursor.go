@@ -63,7 +63,7 @@ func (f *Store) writeCursor(next int, done store.Swept) error {
 		closeFD(fd)
 	}
 	if err != nil {
-		return &dirError{f.dir, fmt.Errorf("write %s: %w", cursorFile, err)}
+		return &dirError{f.config.Dir, fmt.Errorf("write %s: %w", cursorFile, err)}
 	}
 	return nil
 }

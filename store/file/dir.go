@@ -32,19 +32,19 @@ func (f *Store) openRoot(create bool) error {
 	if f.root >= 0 {
 		return nil
 	}
-	fd, err := openDir(unix.AT_FDCWD, f.dir)
+	fd, err := openDir(unix.AT_FDCWD, f.config.Dir)
 	if err == unix.ENOENT {
 		if !create {
 			return store.ErrNotFound
 		}
-		if err = makeDir(unix.AT_FDCWD, f.dir); err == unix.ENOENT {
+		if err = makeDir(unix.AT_FDCWD, f.config.Dir); err == unix.ENOENT {
 			err = fmt.Errorf("%w: its parent directory does not exist; create it", store.ErrConfig)
 		} else if err == nil {
-			fd, err = openDir(unix.AT_FDCWD, f.dir)
+			fd, err = openDir(unix.AT_FDCWD, f.config.Dir)
 		}
 	}
 	if err != nil {
-		return &dirError{f.dir, err}
+		return &dirError{f.config.Dir, err}
 	}
 	f.root = fd
 	return nil
@@ -60,7 +60,7 @@ func (f *Store) openShard(handle string, create bool) (fd int, err error) {
 	name := handle[:2]
 	fd, err = openOrMake(f.root, name, create)
 	if err != nil && err != store.ErrNotFound {
-		err = &fs.PathError{Op: "open", Path: f.dir + "/" + name, Err: err}
+		err = &fs.PathError{Op: "open", Path: f.config.Dir + "/" + name, Err: err}
 	}
 	return fd, err
 }

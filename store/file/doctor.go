@@ -48,7 +48,7 @@ func (x *examination) directory() {
 	}
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		x.say(store.Warning, "directory", "%s does not exist; the first session makes it, with mode 0700", f.dir)
+		x.say(store.Warning, "directory", "%s does not exist; the first session makes it, with mode 0700", f.config.Dir)
 		return
 	case err != nil:
 		x.say(store.Problem, "directory", "%v", err)
@@ -71,11 +71,11 @@ func (x *examination) directory() {
 // here to read the sessions, provided that all users can make directories
 // beside it.
 func (x *examination) name() {
-	dir := x.f.dir
+	dir := x.f.config.Dir
 	parent, own := filepath.Dir(dir), os.Geteuid()
 	number, byDefault := strings.CutPrefix(filepath.Base(dir), "cgisession-")
 	user, err := strconv.Atoi(number)
-	if byDefault && err == nil && user != own && (parent == filepath.Clean(x.how.TempDir) || isShared(parent)) {
+	if byDefault && err == nil && user != own && (parent == filepath.Clean(x.f.config.TempDir) || isShared(parent)) {
 		x.say(store.Problem, "directory", "%s is named for user %d but belongs to user %d; "+
 			"remove it, or give it to the right user if that one made it", dir, user, own)
 		return
@@ -93,7 +93,7 @@ func isShared(dir string) bool {
 // modes checks modes beyond what the store itself enforces: those that only let
 // other users see handles, and that of the parent directory.
 func (x *examination) modes() {
-	dir := x.f.dir
+	dir := x.f.config.Dir
 	if info, err := os.Lstat(dir); err == nil && info.Mode().Perm()&0o077 != 0 {
 		mode := info.Mode().Perm()
 		x.fault(store.Warning, ".", fmt.Errorf("mode %#o lets other users see the handles; chmod 700 %s", mode, dir))
@@ -135,7 +135,7 @@ const littleRoom = 5
 
 // space checks how many bytes and inodes are left on the file system.
 func (x *examination) space() {
-	s, _ := space(x.f.dir)
+	s, _ := space(x.f.config.Dir)
 	if s.Inodes > 0 && s.FreeInodes*100 < s.Inodes*littleRoom {
 		x.say(store.Problem, "inodes", "%d of %d are left, and a session needs one; "+
 			"run cleanup more often, or make room", s.FreeInodes, s.Inodes)
@@ -166,9 +166,9 @@ func (x *examination) clock() bool {
 
 // fileSystem checks whether the file system can do what sessions need.
 func (x *examination) fileSystem() {
-	s, _ := space(x.f.dir)
+	s, _ := space(x.f.config.Dir)
 	switch {
-	case s.System == "", s.System == "memory" && x.how.InMemory:
+	case s.System == "", s.System == "memory" && x.f.config.InMemory:
 	case s.System == "memory":
 		x.say(store.Warning, "file system", "it is in memory: sessions end when the machine does; "+
 			"that is what --type memory is for")
@@ -176,7 +176,7 @@ func (x *examination) fileSystem() {
 		x.say(store.Warning, "file system", "it is %s: locks and syncs are only as good as its server's; "+
 			"a local disk is better", s.System)
 	}
-	if err := x.f.checkLocks(x.how.TryLock); err != nil {
+	if err := x.f.checkLocks(x.f.config.TryLock); err != nil {
 		x.say(store.Problem, "locks", "flock(2) does not work between processes here (%v); "+
 			"choose a --data-dir on a local disk", err)
 	} else {

@@ -24,9 +24,9 @@ func TestExamineLocks(t *testing.T) {
 		"no other process":     {func(string) (bool, error) { return false, broken }, broken.Error()},
 	} {
 		dir := filepath.Join(t.TempDir(), "sessions")
-		f := newFile(t, dir)
+		f := newFile(t, file.Config{Dir: dir, TryLock: c.other})
 		said := ""
-		for _, found := range f.Examine(store.Examination{TryLock: c.other}) {
+		for _, found := range f.Examine(store.Examination{}) {
 			switch {
 			case found.About == "locks" && found.Level == store.Problem:
 				said = found.Text
@@ -45,9 +45,9 @@ func TestExamineLocks(t *testing.T) {
 }
 
 // newFile returns a store that has a session.
-func newFile(t *testing.T, dir string) *file.Store {
+func newFile(t *testing.T, config file.Config) *file.Store {
 	t.Helper()
-	f := file.Open(dir, store.Options{MaxSize: 1 << 20})
+	f := file.Open(config, store.Options{MaxSize: 1 << 20})
 	t.Cleanup(func() { f.Close() })
 	_, err := f.Update(store.Handle("cgisession_id", "session-number-one"), true, func(*store.Session) (store.Outcome, error) {
 		return store.Save, nil

@@ -63,7 +63,7 @@ func (e *entry) load() (*store.Session, located, error) {
 }
 
 // sessionIn makes a session of the text of a file and applies the limits to it.
-// A tombstone is a [movedError] with the new handle, or ErrNotFound once its
+// A tombstone is a [store.MovedError] with the new handle, or ErrNotFound once its
 // grace is over, and also if it leads to itself: its move has not finished. The
 // other errors are those of load.
 func (e *entry) sessionIn(text []byte) (*store.Session, located, error) {
@@ -77,12 +77,12 @@ func (e *entry) sessionIn(text []byte) (*store.Session, located, error) {
 		return nil, at, store.ErrInvalidated
 	case err != nil:
 		e.f.opts.LogEvent("corrupt", e.handle)
-		return nil, at, e.fail("read", fmt.Errorf("%w; remove it, or set --invalidate-corrupt", err))
+		return nil, at, e.fail("read", fmt.Errorf("%w file; remove it, or set --invalidate-corrupt", err))
 	case at.movedTo != "" && // a tombstone that is over, or one that leads to itself
 		(at.movedTo == e.handle || now.Unix() >= at.until):
 		return nil, at, store.ErrNotFound
 	case at.movedTo != "":
-		return nil, at, movedError{at.movedTo}
+		return nil, at, store.MovedError{To: at.movedTo}
 	}
 	e.stored = true
 	s := e.session(at.record, time.Unix(e.stat.Mtim.Unix()))

@@ -32,7 +32,6 @@
 package file
 
 import (
-	"cmp"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -49,7 +48,7 @@ import (
 // Directories have mode 0700 and files 0600. A directory or file that other
 // users own or can reach is [store.ErrUnsafe].
 type Store struct {
-	dir    string
+	config Config
 	opts   store.Options
 	mu     sync.Mutex // guards root
 	root   int        // descriptor of the data directory; -1 until it is opened
@@ -61,15 +60,28 @@ type Store struct {
 	stuck atomic.Pointer[error]
 }
 
-// Open returns the store in dir. It opens nothing yet; the directory is made
-// with the first session.
-func Open(dir string, opts store.Options) *Store {
-	return &Store{dir: dir, opts: opts, root: -1, heldFD: opts.LockFD}
+// Config is where the sessions are, and what Examine needs to know about that.
+type Config struct {
+	Dir string // the data directory
+
+	// TempDir is the directory in which the default data directory is made.
+	TempDir string
+	// InMemory: the sessions are meant to be in memory.
+	InMemory bool
+	// TryLock tries the lock of a file in another process, without waiting, and
+	// reports whether it was free.
+	TryLock func(path string) (locked bool, err error)
+}
+
+// Open returns the store. It opens nothing yet; the directory is made with the
+// first session.
+func Open(c Config, opts store.Options) *Store {
+	return &Store{config: c, opts: opts, root: -1, heldFD: opts.LockFD}
 }
 
 // Path returns the path of the file of the session with this handle, whether or
 // not there is one.
-func (f *Store) Path(handle string) string { return f.dir + "/" + handle[:2] + "/" + handle }
+func (f *Store) Path(handle string) string { return f.config.Dir + "/" + handle[:2] + "/" + handle }
 
 // Close closes the data directory. The store can be used again: it opens the
 // directory when it needs it. A lock that lasts (see Hold) stays.
@@ -111,7 +123,7 @@ func (f *Store) read(handle string, how store.Reading) (*store.Session, error) {
 }
 
 // follow calls visit with the handle, and then with each handle that a
-// tombstone leads to, until visit returns something else than a [movedError].
+// tombstone leads to, until visit returns something else than a [store.MovedError].
 // Only the session at the first handle may be created. After errReplaced it
 // tries the same handle again. It gives up with ErrNotFound after
 // [store.MaxHops] tombstones.
@@ -123,11 +135,11 @@ func (f *Store) follow(
 		if err == errReplaced {
 			continue
 		}
-		moved, ok := err.(movedError)
+		moved, ok := err.(store.MovedError)
 		if !ok {
 			return s, err
 		}
-		handle, create = moved.to, false
+		handle, create = moved.To, false
 	}
 	return nil, store.ErrNotFound
 }
@@ -168,14 +180,7 @@ func (f *Store) Update(handle string, create bool, change store.Change) (*store.
 		return s, e.finish(err)
 	})
 	if err == store.ErrNotFound && create && last != handle {
-		// Tombstones lead to a session that has ended. There is nothing to change, but
-		// Remove ends the tombstones too.
-		s = &store.Session{Handle: last, Data: store.Empty}
-		if outcome, changed := change(s); changed != nil || outcome != store.Remove {
-			return nil, cmp.Or(changed, err)
-		}
-		f.endMoved(handle)
-		return s, nil
+		s, err = store.ChangeEnded(last, noted)
 	}
 	if err == nil && outcome == store.Remove && last != handle {
 		f.endMoved(handle)
@@ -306,28 +311,4 @@ func (e *entry) invalidate(err error) error {
 		return err
 	}
 	return store.ErrInvalidated
-}
-
-// End implements [store.Store]. It removes the file with one unlink(2) and
-// takes no lock. That is safe at any moment: a process that has the file open
-// goes on with a file that no name leads to, and reports the session as gone.
-func (f *Store) End(handle string) error {
-	shard, err := f.openShard(handle, false)
-	if err != nil {
-		return err
-	}
-	defer closeFD(shard)
-	s, err := f.snapshot(handle)
-	if _, moved := err.(movedError); moved {
-		err = store.ErrNotFound
-	}
-	if err != nil && s == nil {
-		return err
-	}
-	e := entry{f: f, handle: handle, shard: shard}
-	if err := e.remove(); err != nil {
-		return err
-	}
-	f.dropUser(s.User, handle)
-	return nil
 }

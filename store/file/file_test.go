@@ -21,13 +21,13 @@ func files(dir string) storetest.Setup {
 	dir = filepath.Join(dir, "sessions")
 	return storetest.Setup{
 		Open: func(t *testing.T, opts store.Options) store.Backend {
-			f := file.Open(dir, opts)
+			f := file.Open(file.Config{Dir: dir, TryLock: file.LockOnce}, opts)
 			t.Cleanup(func() { f.Close() })
 			return f
 		},
 		Age: func(t *testing.T, handle string, idle, age time.Duration) {
 			t.Helper()
-			f := file.Open(dir, store.Options{MaxSize: 1 << 20, LockTimeout: time.Minute})
+			f := file.Open(file.Config{Dir: dir}, store.Options{MaxSize: 1 << 20, LockTimeout: time.Minute})
 			defer f.Close()
 			s, err := f.Update(handle, false, func(s *store.Session) (store.Outcome, error) {
 				s.Created = time.Now().Add(-age).Unix()
@@ -73,7 +73,7 @@ func regularFiles(t *testing.T, dir string) (paths []string) {
 
 // A save drops the old keys whose grace is over.
 func TestOldKeysPruned(t *testing.T) {
-	f := file.Open(t.TempDir(), store.Options{MaxSize: 1000})
+	f := file.Open(file.Config{Dir: t.TempDir()}, store.Options{MaxSize: 1000})
 	defer f.Close()
 	h := store.Handle("test", store.NewID())
 	created, err := f.Update(h, true, func(s *store.Session) (store.Outcome, error) {

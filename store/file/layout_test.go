@@ -41,7 +41,7 @@ type layout struct {
 }
 
 func newLayout(t *testing.T) *layout {
-	f := Open(memoryDir(t), store.Options{MaxSize: 1 << 20})
+	f := Open(Config{Dir: memoryDir(t)}, store.Options{MaxSize: 1 << 20})
 	t.Cleanup(func() { f.Close() })
 	return &layout{t: t, f: f, handle: store.Handle("layout", store.NewID())}
 }

@@ -29,3 +29,27 @@ func (f *Store) Live(handles []string, enough int) ([]string, error) {
 	}
 	return now, failed
 }
+
+// End implements [store.Store]. It removes the file with one unlink(2) and
+// takes no lock. That is safe at any moment: a process that has the file open
+// goes on with a file that no name leads to, and reports the session as gone.
+func (f *Store) End(handle string) error {
+	shard, err := f.openShard(handle, false)
+	if err != nil {
+		return err
+	}
+	defer closeFD(shard)
+	s, err := f.snapshot(handle)
+	if _, moved := err.(store.MovedError); moved {
+		err = store.ErrNotFound
+	}
+	if err != nil && s == nil {
+		return err
+	}
+	e := entry{f: f, handle: handle, shard: shard}
+	if err := e.remove(); err != nil {
+		return err
+	}
+	f.dropUser(s.User, handle)
+	return nil
+}

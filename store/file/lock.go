@@ -14,7 +14,7 @@ import (
 
 // The lock of a session for one call: flock(2) on the session's file, taken on
 // a descriptor of its own. It belongs to the open file, so it ends with the
-// process at the latest. Locks that last over several calls are in held.go.
+// process at the latest. Locks that last over several calls are in handed.go.
 
 // A lockKind is how a session's file is locked. It is chosen once per call,
 // since flock(2) drops a shared lock before it takes the exclusive one.
@@ -277,7 +277,7 @@ func lockWithin(fd int, deadline time.Time) error {
 // program is aborted.
 func spareDescriptors(fd int) error {
 	const wanted = 5
-	spare, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, fd+wanted)
+	spare, err := duplicate(fd, fd+wanted)
 	if err == unix.EINVAL { // over the limit (fcntl(2))
 		err = unix.EMFILE
 	}
@@ -291,7 +291,7 @@ func spareDescriptors(fd int) error {
 // such as reading random bytes for a new id. It returns unix.EMFILE if too few
 // are free.
 func CheckDescriptors() error {
-	next, err := unix.FcntlInt(uintptr(unix.Stdin), unix.F_DUPFD_CLOEXEC, 0)
+	next, err := duplicate(unix.Stdin, 0)
 	if err != nil {
 		return err
 	}

@@ -299,7 +299,7 @@ func TestNewFileLockedUnderWaiter(t *testing.T) {
 		"Update": waiter(t, s.Path, func() (*store.Session, error) { return f.Update(s.Handle, false, count) }),
 		"create": waiter(t, s.Path, func() (*store.Session, error) { return f.Update(s.Handle, true, count) }),
 		"Hold": waiter(t, s.Path, func() (*store.Session, error) {
-			g := file.Open(dir, patient)
+			g := file.Open(file.Config{Dir: dir}, patient)
 			held, err := g.Hold(s.Handle, false)
 			if err == nil {
 				unix.Close(held.FD)
@@ -600,7 +600,7 @@ func TestFindDeleteWhileCounting(t *testing.T) {
 	var wg sync.WaitGroup
 	for range workers {
 		wg.Go(func() {
-			f := file.Open(dir, patient)
+			f := file.Open(file.Config{Dir: dir}, patient)
 			defer f.Close()
 			for range each {
 				s, err := f.Update(h, true, func(s *store.Session) (store.Outcome, error) {

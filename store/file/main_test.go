@@ -104,7 +104,7 @@ var patient = store.Options{MaxSize: 1 << 20, LockTimeout: time.Minute}
 // open opens the store in dir for the length of the test.
 func open(t testing.TB, dir string, opts store.Options) *file.Store {
 	t.Helper()
-	f := file.Open(dir, opts)
+	f := file.Open(file.Config{Dir: dir}, opts)
 	t.Cleanup(func() { f.Close() })
 	return f
 }
@@ -149,7 +149,7 @@ func holds(t *testing.T, f *file.Store, handle string, version uint64, data stri
 // holdLock prints "locked" once it holds the session's lock, and keeps it until
 // its stdin ends.
 func holdLock(dir, handle string, _ []string) error {
-	_, err := file.Open(dir, patient).Update(handle, false, func(*store.Session) (store.Outcome, error) {
+	_, err := file.Open(file.Config{Dir: dir}, patient).Update(handle, false, func(*store.Session) (store.Outcome, error) {
 		fmt.Println("locked")
 		_, err := io.Copy(io.Discard, os.Stdin)
 		return store.Keep, err
@@ -164,7 +164,7 @@ func incrementOften(dir, handle string, args []string) error {
 		return err
 	}
 	for range n {
-		if _, err := file.Open(dir, patient).Update(handle, true, count); err != nil {
+		if _, err := file.Open(file.Config{Dir: dir}, patient).Update(handle, true, count); err != nil {
 			return err
 		}
 	}
@@ -184,7 +184,7 @@ func writeUntilKilled(dir, handle string, args []string) error {
 	if err != nil {
 		return err
 	}
-	f := file.Open(dir, patient)
+	f := file.Open(file.Config{Dir: dir}, patient)
 	for {
 		s, err := f.Update(handle, false, func(s *store.Session) (store.Outcome, error) {
 			s.Data = store.Data(text(s.Version+1, most))
@@ -212,7 +212,7 @@ func saveLimited(dir, handle string, args []string) error {
 	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &limit); err != nil {
 		return err
 	}
-	s, err := file.Open(dir, patient).Update(handle, true, save(sized(size)))
+	s, err := file.Open(file.Config{Dir: dir}, patient).Update(handle, true, save(sized(size)))
 	switch {
 	case errors.Is(err, unix.EFBIG):
 		fmt.Println("EFBIG")

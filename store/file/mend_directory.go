@@ -31,7 +31,7 @@ func (f *Store) dirFaults() (faults []dirFault) {
 	for _, name := range names {
 		if err := f.checkDir(name); err != nil {
 			_, usable := err.(wrongMode)
-			err = &fs.PathError{Op: "open", Path: f.dir + "/" + name, Err: err}
+			err = &fs.PathError{Op: "open", Path: f.config.Dir + "/" + name, Err: err}
 			faults = append(faults, dirFault{name, err, usable})
 		}
 	}
@@ -96,7 +96,7 @@ func (f *Store) mendRoot() (did []string, err error) {
 	if f.root >= 0 {
 		return nil, nil
 	}
-	fd, err := openat(unix.AT_FDCWD, f.dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	fd, err := openat(unix.AT_FDCWD, f.config.Dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, nil
 	}
@@ -111,7 +111,7 @@ func (f *Store) mendRoot() (did []string, err error) {
 		closeFD(fd)
 		return nil, err
 	}
-	where := fmt.Sprintf("%d directories of sessions in it are now in %s/%s", aside, f.dir, damagedDir)
+	where := fmt.Sprintf("%d directories of sessions in it are now in %s/%s", aside, f.config.Dir, damagedDir)
 	return []string{where, "its mode is now 0700"}, nil
 }
 
@@ -162,7 +162,7 @@ func (f *Store) checkOurs() error {
 		return err
 	}
 	empty, ours := true, false
-	err = eachName(fd, f.dir, func(name string) error {
+	err = eachName(fd, f.config.Dir, func(name string) error {
 		var st unix.Stat_t
 		known := name == usersDir || name == cursorFile || name == damagedDir || f.isShard(name)
 		ours = ours || known && lstatat(f.root, name, &st) == nil && int(st.Uid) == os.Geteuid()
@@ -188,7 +188,7 @@ func (f *Store) isShard(name string) bool {
 	}
 	empty := true
 	errHandle := errors.New("a session's file")
-	err = eachName(fd, f.dir+"/"+name, func(name string) error {
+	err = eachName(fd, f.config.Dir+"/"+name, func(name string) error {
 		empty = false
 		if store.IsHandle(name) {
 			return errHandle
@@ -236,7 +236,7 @@ func (f *Store) setStrangersAside(name string) error {
 	if err != nil {
 		return err
 	}
-	return eachName(fd, f.dir+"/"+name, func(entry string) error {
+	return eachName(fd, f.config.Dir+"/"+name, func(entry string) error {
 		var st unix.Stat_t
 		_, handle, _ := strings.Cut(entry, ".")
 		if !store.IsHandle(handle) || lstatat(fd, entry, &st) != nil || isOwn(&st) {

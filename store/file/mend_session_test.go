@@ -111,7 +111,7 @@ func TestMend(t *testing.T) {
 		if state != store.Moved && (string(s.Data) != `{"a":1}` || s.User != "ann") {
 			t.Errorf("%s: %s of %q", c.what, s.Data, s.User)
 		}
-		aside, _ := filepath.Glob(l.f.dir + "/.damaged/*")
+		aside, _ := filepath.Glob(l.f.config.Dir + "/.damaged/*")
 		for _, path := range aside {
 			if text, err := os.ReadFile(path); err != nil || string(text) != string(c.text) {
 				t.Errorf("%s: set aside is %q, %v", c.what, text, err)
@@ -173,7 +173,7 @@ func TestMendMovesStrangers(t *testing.T) {
 		if did, err := l.f.mend(l.handle); err != nil || len(did) != 1 {
 			t.Errorf("%s: %q, %v", what, did, err)
 		}
-		aside, _ := filepath.Glob(l.f.dir + "/.damaged/" + l.handle + ".*")
+		aside, _ := filepath.Glob(l.f.config.Dir + "/.damaged/" + l.handle + ".*")
 		if len(aside) != 1 {
 			t.Fatalf("%s: set aside are %q", what, aside)
 		}

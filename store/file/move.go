@@ -19,7 +19,7 @@ func (f *Store) Move(from, to string, grace time.Duration, change store.Change) 
 		}
 		defer e.close()
 		s, at, err := e.load()
-		if _, moved := err.(movedError); moved {
+		if _, moved := err.(store.MovedError); moved {
 			return nil, store.ErrMoved
 		}
 		if err != nil {
@@ -122,7 +122,7 @@ func (e *entry) leaveTombstone(shard int, to string, until int64) (*entry, error
 	}
 	// Of the kernel, and of the file system (renameat2(2)).
 	if err == unix.ENOSYS || err == unix.EINVAL {
-		err = fmt.Errorf("%w: it cannot exchange two names; leave out --grace", store.ErrUnsupported)
+		err = fmt.Errorf("%w by the file system: it cannot exchange two names; leave out --grace", store.ErrUnsupported)
 	}
 	return nil, e.fail(op, err)
 }
@@ -191,12 +191,6 @@ func (e *entry) moveBack(shard int, to string, left *entry) {
 		e.f.opts.LogEvent("not moved back: "+err.Error(), to)
 	}
 }
-
-// A movedError is what a tombstone stands for: the session is now at another
-// handle.
-type movedError struct{ to string }
-
-func (e movedError) Error() string { return "moved to " + e.to }
 
 // endMoved removes the tombstones from the handle on, after the session that
 // they lead to has ended. An error is logged only: a tombstone that stays leads

@@ -95,7 +95,7 @@ func TestGoldenStored(t *testing.T) {
 			continue // leads to a session that is not there
 		}
 		for _, invalidate := range []bool{false, true} {
-			f := Open(t.TempDir(), store.Options{MaxSize: 1 << 20, InvalidateCorrupt: invalidate})
+			f := Open(Config{Dir: t.TempDir()}, store.Options{MaxSize: 1 << 20, InvalidateCorrupt: invalidate})
 			h := store.Handle("golden", store.NewID())
 			if err := os.Mkdir(filepath.Dir(f.Path(h)), 0o700); err != nil {
 				t.Fatal(err)

@@ -129,7 +129,7 @@ func (e *entry) sync(begin int) error {
 // some file systems report a failed write only then (close(2)). A duplicate of
 // the descriptor keeps the file open.
 func (e *entry) confirm(begin int) error {
-	spare, err := duplicate(e.fd)
+	spare, err := duplicate(e.fd, 0)
 	if err == nil {
 		err = e.closeData()
 		e.fd = spare

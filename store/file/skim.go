@@ -99,7 +99,7 @@ func (e *entry) skim() (best located, err error) {
 		}
 	}
 	if best.version == 0 {
-		return located{}, e.fail("read", fmt.Errorf("%w; remove it, or set --invalidate-corrupt", store.ErrCorrupt))
+		return located{}, e.fail("read", fmt.Errorf("%w file; remove it, or set --invalidate-corrupt", store.ErrCorrupt))
 	}
 	return best, nil
 }

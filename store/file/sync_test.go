@@ -34,7 +34,7 @@ var syncTasks = map[string]func(f *file.Store, handle string) error{
 func doTask(dir, handle string, args []string) error {
 	opts := patient
 	opts.Durable = len(args) > 1
-	return syncTasks[args[0]](file.Open(dir, opts), handle)
+	return syncTasks[args[0]](file.Open(file.Config{Dir: dir}, opts), handle)
 }
 
 // TestSyncs traces a process with strace(1) and checks the order of its writes, syncs

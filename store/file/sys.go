@@ -70,10 +70,10 @@ func inherit(fd int) error {
 	return err
 }
 
-// duplicate returns a second descriptor of the open file (fcntl(2)). Commands
-// do not inherit it.
-func duplicate(fd int) (int, error) {
-	return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+// duplicate returns a second descriptor of the open file, from the number least
+// on (fcntl(2)). Commands do not inherit it.
+func duplicate(fd, least int) (int, error) {
+	return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, least)
 }
 
 // fstat fills st from the open file (fstat(2)).

@@ -40,7 +40,7 @@ func (f *Store) checkLocks(other func(path string) (locked bool, err error)) err
 		return err
 	}
 	defer unlinkat(f.root, name)
-	path := f.dir + "/" + name
+	path := f.config.Dir + "/" + name
 	_, release, err := lockPath(path, unix.O_RDWR, true, time.Now(), func() error { return nil })
 	if err != nil {
 		return err
@@ -112,7 +112,7 @@ func (f *Store) removeTrials() {
 	if err != nil {
 		return
 	}
-	eachName(fd, f.dir, func(name string) error {
+	eachName(fd, f.config.Dir, func(name string) error {
 		var st unix.Stat_t
 		if strings.HasPrefix(name, trialPrefix) && lstatat(f.root, name, &st) == nil &&
 			isOwn(&st) && st.Size == 0 && time.Since(modified(&st)) > trialsOver {

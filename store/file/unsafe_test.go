@@ -66,7 +66,7 @@ func refused(t *testing.T, dir, root, handle string, targets ...string) {
 	t.Helper()
 	before := state(t, root, targets)
 	for name, access := range accesses {
-		f := file.Open(dir, store.Options{MaxSize: 1 << 20})
+		f := file.Open(file.Config{Dir: dir}, store.Options{MaxSize: 1 << 20})
 		err := within(t, patience, name, func() error { return access(f, handle) })
 		if !errors.Is(err, store.ErrUnsafe) {
 			t.Errorf("%s: %v; want %v", name, err, store.ErrUnsafe)

@@ -70,7 +70,7 @@ func (f *Store) indexError(err error) error {
 	if err == nil || err == store.ErrNotFound {
 		return err
 	}
-	return &fs.PathError{Op: "keep the index of users", Path: f.dir + "/" + usersDir, Err: err}
+	return &fs.PathError{Op: "keep the index of users", Path: f.config.Dir + "/" + usersDir, Err: err}
 }
 
 // dropUser removes the user's entry for the handle. Errors are ignored: an
@@ -104,7 +104,7 @@ func (f *Store) UserHandles(user string, visit func(handle string) error) error 
 	if err != nil {
 		return err
 	}
-	return eachName(fd, f.dir+"/"+usersDir+"/"+key[:2], func(name string) error {
+	return eachName(fd, f.config.Dir+"/"+usersDir+"/"+key[:2], func(name string) error {
 		if handle, ok := strings.CutPrefix(name, key+"."); ok && store.IsHandle(handle) {
 			return visit(handle)
 		}
@@ -132,7 +132,7 @@ func (f *Store) eachUserEntry(n int, visit func(userEntry) error) error {
 	if err != nil {
 		return err
 	}
-	return eachName(fd, f.dir+"/"+usersDir+"/"+shard, func(name string) error {
+	return eachName(fd, f.config.Dir+"/"+usersDir+"/"+shard, func(name string) error {
 		u := userEntry{dir: fd, name: name}
 		u.key, u.handle, _ = strings.Cut(name, ".")
 		if len(u.key) != store.UserKeySize || u.key[:2] != shard || !store.IsHandle(u.handle) {

@@ -59,9 +59,9 @@ func (f *Store) eachInShard(name string, e *entry, visit func(*entry) error) err
 		f.opts.LogEvent(fmt.Sprintf("skipped: %v", err), name)
 		return nil
 	case err != nil:
-		return &dirError{f.dir + "/" + name, err}
+		return &dirError{f.config.Dir + "/" + name, err}
 	}
-	return eachName(fd, f.dir+"/"+name, func(handle string) error {
+	return eachName(fd, f.config.Dir+"/"+name, func(handle string) error {
 		if !store.IsHandle(handle) || handle[:2] != name {
 			return nil
 		}
@@ -185,7 +185,7 @@ func (f *Store) Count() (*store.Count, error) {
 		c.Add(&s, stateByStat(&e.stat, uid, limits, now), now)
 		return nil
 	})
-	if s, failed := space(f.dir); failed == nil {
+	if s, failed := space(f.config.Dir); failed == nil {
 		c.Space = &s
 	}
 	return c, err

@@ -3,9 +3,7 @@ package storetest
 import (
 	"errors"
 	"maps"
-	"os"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 
@@ -204,9 +202,9 @@ func examined(t *testing.T, b suite) {
 	}
 	was := b.holds(t, h, 1, `{"a":1}`)
 	for _, how := range []store.Examination{
-		{TryLock: tryLock},
-		{TryLock: tryLock, Deep: true},
-		{TryLock: tryLock, Deep: true, Repair: true},
+		{},
+		{Deep: true},
+		{Deep: true, Repair: true},
 	} {
 		for _, found := range all.Examine(how) {
 			ofMachine := found.About == "space" || found.About == "inodes"
@@ -220,21 +218,6 @@ func examined(t *testing.T, b suite) {
 		}
 		b.holds(t, old, 1, `{"b":1}`)
 	}
-}
-
-// tryLock tries the lock of a file by an open of its own, which flock(2) treats as
-// another process's.
-func tryLock(path string) (bool, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return false, err
-	}
-	defer f.Close()
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 // usersMended has the index of users forget a session: Examine mends it with Repair.
@@ -258,11 +241,11 @@ func usersMended(t *testing.T, b suite) {
 		return found
 	}
 	b.ForgetUser(t, user)
-	b.Examine(store.Examination{TryLock: tryLock, Deep: true})
+	b.Examine(store.Examination{Deep: true})
 	if leads() {
 		t.Error("the index of users leads to the session, though it was not repaired")
 	}
-	b.Examine(store.Examination{TryLock: tryLock, Deep: true, Repair: true})
+	b.Examine(store.Examination{Deep: true, Repair: true})
 	if !leads() {
 		t.Error("the index of users does not lead to the session after the repair")
 	}
