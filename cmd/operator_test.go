@@ -72,7 +72,7 @@ func TestListClosedPipe(t *testing.T) {
 	}
 }
 
-// Nor is who cannot write the answer down.
+// Readers whose answer does not fit on the disk exit 74, with one line.
 func TestReadersFullOutput(t *testing.T) {
 	r := begin(t, `{"n":1}`)
 	handle := r.Call(t, "list").Stdout[:64]
@@ -96,9 +96,6 @@ func checkUnwritten(t *testing.T, got cmdtest.Ended, why string, args ...string)
 	t.Helper()
 	if got.Code != 74 || strings.Count(got.Stderr, "\n") != 1 || !strings.Contains(got.Stderr, why) {
 		t.Errorf("%q: %+v", args, got)
-	}
-	if strings.Contains(got.Stderr, "what was changed is stored") {
-		t.Errorf("%q changed nothing: %s", args, got.Stderr)
 	}
 }
 

@@ -7,7 +7,7 @@ eval "$(cgisession load --sh user || echo exit 1)"
 . ./form.sh
 
 log_in() {
-	# A new id: whoever knew the one from before the log-in has nothing.
+	# A new id: knowing the one from before the log-in is of no use.
 	new=$(cgisession regenerate --sh) || exit 1
 	echo 'Status: 303 See Other' # before any Set-Cookie: busybox httpd wants it first
 	eval "$new"

@@ -196,7 +196,7 @@ func waitUntil(deadline time.Time, wait, undo func() error) error {
 }
 
 // probe checks, before a wait, that the file is safe to use. A file that is
-// missing by now is fine: whoever holds its lock removed it, and the wait will
+// missing by now is fine: the process that holds its lock removed it, and the wait will
 // be short.
 func (e *entry) probe() error {
 	defer e.closeData()

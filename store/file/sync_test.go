@@ -13,7 +13,7 @@ import (
 	"cgisession/store/file"
 )
 
-// syncTasks are the tasks of which each runs in a traced process, on its own session.
+// syncTasks are run one by one in a traced process, each on a session of its own.
 var syncTasks = map[string]func(f *file.Store, handle string) error{
 	"save 100":  func(f *file.Store, h string) error { _, err := f.Update(h, true, save(sized(100))); return err },
 	"save 9000": func(f *file.Store, h string) error { _, err := f.Update(h, true, save(sized(9000))); return err },
