@@ -11,7 +11,6 @@ import (
 	"net"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -25,9 +24,6 @@ const (
 	// maxAttempts is how often a request is sent that gets no answer.
 	maxAttempts = 3
 	attemptGap  = 50 * time.Millisecond
-
-	// tick is the unit in which a server's time is counted; see stopwatch.
-	tick = 25 * time.Millisecond
 )
 
 // A budget is the time that servers have for a call. A wait on purpose, as for a
@@ -72,45 +68,39 @@ func (b *budget) spend(d time.Duration, failed error) {
 	}
 }
 
-// A stopwatch is the context of a request: it is cancelled when the server has used
-// up its time. That is counted in ticks, of which a ticker drops all but one that
-// come due while this process is stopped or waits for the processor (time.Ticker).
-// So on a machine under heavy load a server is not blamed for this process's own
-// waits.
+// A stopwatch is the context of a request. Its deadline is when the server has used
+// up the time that is left of the call.
+//
+// The library asks for the deadline before each step that waits for a server: to
+// connect, write or read. No step waits longer than answerTime. If more time than that
+// is between two of them, this process was stopped, or waited for the processor, and
+// the excess is not counted: the server is not to blame for it. So the deadline may
+// move, but only to a later time.
 type stopwatch struct {
-	context.Context
-	limit time.Duration
-	began time.Time
-	ticks atomic.Int64
+	context.Context // without values, never cancelled
+	limit           time.Duration
+
+	mu    sync.Mutex
+	spent time.Duration
+	last  time.Time // when spent was last counted
 }
 
-// startStopwatch returns a running stopwatch, and what stops it.
-func startStopwatch(limit time.Duration) (*stopwatch, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(context.Background())
-	w := &stopwatch{Context: ctx, limit: limit, began: time.Now()}
-	go func() {
-		defer cancel()
-		ticker := time.NewTicker(tick)
-		defer ticker.Stop()
-		for w.spent() < limit {
-			select {
-			case <-ctx.Done():
-				return
-			case <-ticker.C:
-				w.ticks.Add(1)
-			}
-		}
-	}()
-	return w, cancel
+func startStopwatch(limit time.Duration) *stopwatch {
+	return &stopwatch{Context: context.Background(), limit: limit, last: time.Now()}
 }
 
-// spent returns how much time the server has used.
-func (w *stopwatch) spent() time.Duration {
-	return min(time.Since(w.began), time.Duration(w.ticks.Load()+1)*tick)
+// lap counts the time since the last lap, and returns the sum of all.
+func (w *stopwatch) lap() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	w.spent += min(now.Sub(w.last), answerTime)
+	w.last = now
+	return w.spent
 }
 
-// Deadline implements [context.Context]: the earliest end of the time.
-func (w *stopwatch) Deadline() (time.Time, bool) { return time.Now().Add(w.limit - w.spent()), true }
+// Deadline implements [context.Context].
+func (w *stopwatch) Deadline() (time.Time, bool) { return time.Now().Add(w.limit - w.lap()), true }
 
 // attempt sends a request, and sends it again where no answer came: that must do no
 // harm.
@@ -119,16 +109,16 @@ func (s *Store) attempt(send func(ctx context.Context, try int) error) error {
 	if left <= 0 {
 		return s.failed(cmp.Or(before, context.DeadlineExceeded))
 	}
-	watch, stop := startStopwatch(left)
-	defer stop()
+	watch := startStopwatch(left)
 	for try := 0; ; try++ {
 		err := send(watch, try)
+		spent := watch.lap()
 		if err == nil {
-			s.budget.spend(watch.spent(), nil)
+			s.budget.spend(spent, nil)
 			return nil
 		}
-		if !worthAnother(err) || try+1 == maxAttempts || watch.Err() != nil {
-			s.budget.spend(watch.spent(), err)
+		if !worthAnother(err) || try+1 == maxAttempts || spent >= left {
+			s.budget.spend(spent, err)
 			return s.failed(err)
 		}
 		time.Sleep(attemptGap)
@@ -162,9 +152,8 @@ func unanswered(err error) bool {
 	return broken || isTimeout(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &connecting)
 }
 
-// isTimeout reports whether an error means that time was over. Only a stopwatch
-// cancels a request.
+// isTimeout reports whether an error means that time was over.
 func isTimeout(err error) bool {
 	var t net.Error
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.As(err, &t) && t.Timeout()
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &t) && t.Timeout()
 }

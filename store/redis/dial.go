@@ -7,10 +7,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"io"
 	"net"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -38,11 +36,12 @@ func (c Config) dialer(t *tls.Config) (dial, error) {
 // the very address by which it is reached, which Sentinel or the cluster may have
 // named.
 func connect(ctx context.Context, network, addr string, t *tls.Config) (net.Conn, error) {
-	tcp, err := (&net.Dialer{Timeout: answerTime}).DialContext(ctx, network, addr)
+	end, _ := ctx.Deadline()
+	plain, err := (&net.Dialer{Timeout: answerTime, Deadline: end}).Dial(network, addr)
 	if err != nil {
 		return nil, err
 	}
-	conn := &patientConn{Conn: tcp}
+	conn := &patientConn{Conn: plain}
 	if t == nil {
 		return conn, nil
 	}
@@ -51,12 +50,12 @@ func connect(ctx context.Context, network, addr string, t *tls.Config) (net.Conn
 		t.ServerName = addr
 	}
 	secure := tls.Client(conn, t)
-	secure.SetReadDeadline(time.Now().Add(answerTime))
-	if err := secure.HandshakeContext(ctx); err != nil {
+	secure.SetDeadline(time.Now().Add(answerTime))
+	if err := secure.Handshake(); err != nil {
 		conn.Close()
 		return nil, err
 	}
-	secure.SetReadDeadline(time.Time{})
+	secure.SetDeadline(time.Time{})
 	return secure, nil
 }
 
@@ -86,55 +85,33 @@ func (c Config) trust(t *tls.Config) error {
 	return nil
 }
 
-// A patientConn reads what has come even when the deadline is over: this process may
-// have been stopped, or have waited for the processor, while the answer lay there.
+// A patientConn reads on for lateTime after its deadline: this process may have been
+// stopped, or have waited for the processor, while the answer came in time.
 type patientConn struct {
 	net.Conn
-	deadline time.Time // for reading
+	late bool // the deadline is over, and was put off
 }
 
+// lateTime is enough to read an answer that is there already, so it does not make an
+// answer that does not come much later.
+const lateTime = 50 * time.Millisecond
+
 func (c *patientConn) SetDeadline(t time.Time) error {
-	c.deadline = t
+	c.late = false
 	return c.Conn.SetDeadline(t)
 }
 
 func (c *patientConn) SetReadDeadline(t time.Time) error {
-	c.deadline = t
+	c.late = false
 	return c.Conn.SetReadDeadline(t)
 }
 
 func (c *patientConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if n == 0 && isTimeout(err) {
-		return c.readArrived(p, err)
+	if n > 0 || !isTimeout(err) || c.late {
+		return n, err
 	}
-	return n, err
-}
-
-// readArrived is a read(2) that does not wait; late is the error if nothing is there.
-// A connection whose deadline is over refuses to read, so that is taken off
-// meanwhile.
-func (c *patientConn) readArrived(p []byte, late error) (n int, err error) {
-	conn, ok := c.Conn.(syscall.Conn)
-	if !ok {
-		return 0, late
-	}
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return 0, late
-	}
-	c.Conn.SetReadDeadline(time.Time{})
-	defer c.Conn.SetReadDeadline(c.deadline)
-	var failed error
-	err = raw.Read(func(fd uintptr) bool {
-		n, failed = syscall.Read(int(fd), p)
-		return true
-	})
-	switch {
-	case err != nil || failed != nil:
-		return 0, late
-	case n == 0 && len(p) > 0:
-		return 0, io.EOF
-	}
-	return n, nil
+	c.late = true
+	c.Conn.SetReadDeadline(time.Now().Add(lateTime))
+	return c.Conn.Read(p)
 }
