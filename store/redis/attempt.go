@@ -16,18 +16,21 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// How long a server may take: for one answer, and for a whole call.
+// How long servers may take. A visitor of a web site waits meanwhile, and a web server
+// ends a CGI script that takes too long.
 const (
-	answerTime = 500 * time.Millisecond
-	callTime   = 2 * time.Second
+	answerTime = 500 * time.Millisecond // for one answer
+	callTime   = 2 * time.Second        // for a whole call, with all its requests
 
-	// maxAttempts is how often a request is sent that gets no answer.
+	// maxAttempts is how often a request is sent that gets no answer, and attemptGap
+	// how long it waits between: a server that restarts needs some time.
 	maxAttempts = 3
 	attemptGap  = 50 * time.Millisecond
 )
 
-// A budget is the time that servers have for a call. A wait on purpose, as for a
-// lock, does not count.
+// A budget is the time that servers have for a call: callTime. A wait on purpose, as for
+// a lock, does not count, and a call that works on many sessions has the whole time for
+// each round trip (waited).
 type budget struct {
 	mu     sync.Mutex
 	once   bool          // the whole program is one call
@@ -44,13 +47,16 @@ func (b *budget) begin() {
 	}
 }
 
-// waited is called after a wait on purpose.
+// waited is called after a wait on purpose, and gives back the time that was spent on
+// requests with an answer.
 func (b *budget) waited() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.spent = b.wasted
 }
 
+// left returns the time that is left of the call; if that is 0 or less, the error is why
+// the last request got no answer, if one got none.
 func (b *budget) left() (time.Duration, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -85,6 +91,7 @@ type stopwatch struct {
 	last  time.Time // when spent was last counted
 }
 
+// startStopwatch returns a running stopwatch with this much time.
 func startStopwatch(limit time.Duration) *stopwatch {
 	return &stopwatch{Context: context.Background(), limit: limit, last: time.Now()}
 }
@@ -102,8 +109,12 @@ func (w *stopwatch) lap() time.Duration {
 // Deadline implements [context.Context].
 func (w *stopwatch) Deadline() (time.Time, bool) { return time.Now().Add(w.limit - w.lap()), true }
 
-// attempt sends a request, and sends it again where no answer came: that must do no
-// harm.
+// attempt calls send, which sends one request, or several in one round trip. It calls it
+// again, up to maxAttempts in all, if no answer came: a request that was carried out
+// must do no harm when it is sent again. try counts from 0. No new try begins once the
+// time of the call is over.
+//
+// The error is [store.ErrUnavailable], in words for an operator (failed).
 func (s *Store) attempt(send func(ctx context.Context, try int) error) error {
 	left, before := s.budget.left()
 	if left <= 0 {
@@ -126,7 +137,9 @@ func (s *Store) attempt(send func(ctx context.Context, try int) error) error {
 }
 
 // worthAnother reports whether the request may yet be answered: the server said
-// nothing, or that it is between two states; or a replica may only be slow.
+// nothing; or a cluster is moving slots or electing a master (TRYAGAIN, CLUSTERDOWN, and
+// more redirections than the library follows); or a replica may only be slow. A
+// certificate that is wrong stays wrong.
 func worthAnother(err error) bool {
 	if errors.Is(err, errNotReplicated) {
 		return true
@@ -149,7 +162,8 @@ func worthAnother(err error) bool {
 func unanswered(err error) bool {
 	var connecting dialError
 	_, broken := errors.AsType[*net.OpError](err)
-	return broken || isTimeout(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &connecting)
+	closed := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	return broken || isTimeout(err) || closed || errors.As(err, &connecting)
 }
 
 // isTimeout reports whether an error means that time was over.

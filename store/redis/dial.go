@@ -12,10 +12,13 @@ import (
 	"time"
 )
 
-// dial connects to a server.
+// dial connects to a server: of a network, "tcp" or "unix", at an address, HOST:PORT or a
+// path. The library calls it with the context of the request that needs the connection.
 type dial = func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// dialer returns what connects to each server, with TLS unless t is nil.
+// dialer returns what connects to each server, with TLS unless t is nil. Every
+// connection is guarded. An address that is none is errNoRedis, for it came from another
+// server; any other failure is a dialError.
 func (c Config) dialer(t *tls.Config) (dial, error) {
 	if err := c.trust(t); err != nil {
 		return nil, err
@@ -32,9 +35,11 @@ func (c Config) dialer(t *tls.Config) (dial, error) {
 	}, nil
 }
 
-// connect connects to a server. With TLS the server has to show a certificate for
-// the very address by which it is reached, which Sentinel or the cluster may have
-// named.
+// connect connects to a server, within the time of the request, and answerTime each for
+// the connection and the handshake. With TLS the server has to show a certificate for
+// the very address by which it is reached, which Sentinel or the cluster may have named.
+//
+// The context of a request is never cancelled, so only its deadline counts.
 func connect(ctx context.Context, network, addr string, t *tls.Config) (net.Conn, error) {
 	end, _ := ctx.Deadline()
 	plain, err := (&net.Dialer{Timeout: answerTime, Deadline: end}).Dial(network, addr)
@@ -66,7 +71,8 @@ func isAddress(text string) bool {
 	return len(text) <= 300 && !strings.ContainsFunc(text, blank)
 }
 
-// trust prepares TLS, if it is used: it trusts only the authority that was named.
+// trust prepares TLS, if it is used: version 1.2 or later, and trust in the authorities
+// of CA alone, or in the system's if that is nil.
 func (c Config) trust(t *tls.Config) error {
 	switch {
 	case t == nil && c.CA != nil:

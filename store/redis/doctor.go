@@ -15,17 +15,18 @@ import (
 	"cgisession/store"
 )
 
-// Examine implements [store.Operator].
+// Examine implements [store.Operator]. First come the findings about the servers. Only if
+// it is deep or a repair does it read the sessions, each with its data.
 func (s *Store) Examine(how store.Examination) []store.Finding {
-	found := s.examineServers()
+	findings := s.examineServers()
 	if how.Deep || how.Repair {
-		store.CheckSessions(&found, store.Sessions{
+		store.CheckSessions(&findings, store.Sessions{
 			Each:  func(visit store.Visit) error { return s.each(true, visit) },
 			Look:  s.Look,
 			Index: func(found *store.Session) error { return s.addUser(found.User, found.Handle) },
 		}, how.Repair)
 	}
-	return found
+	return findings
 }
 
 // atOnce is how many servers of a cluster are examined at once: one that does not
@@ -64,15 +65,17 @@ func (s *Store) examineServers() store.Findings {
 	return e.Findings
 }
 
-// examination collects what is found.
+// examination collects the findings about one server, or about all.
 type examination struct {
-	s *Store
+	s *Store // with the client of all
 	store.Findings
 }
 
 // ask asks a server something that its ACL may forbid to this user, which is no fault
-// of the server's. Then it returns false, and has added what cannot be examined.
-func (e *examination) ask(s *Store, about, command, shows string, send func(context.Context) error) (allowed bool, err error) {
+// of the server's. Then it returns false, and has added what cannot be examined. s has
+// the time for it; shows is what the command's answer is about.
+func (e *examination) ask(s *Store, about, command, shows string,
+	send func(context.Context) error) (allowed bool, err error) {
 	allowed = true
 	err = s.attempt(func(ctx context.Context, _ int) error {
 		err := send(ctx)
@@ -82,13 +85,14 @@ func (e *examination) ask(s *Store, about, command, shows string, send func(cont
 		return err
 	})
 	if err == nil && !allowed {
-		e.Say(store.Warning, about, "this user may not ask %s, so nothing is known of %s; allow it by +%s, or look there as another user",
+		e.Say(store.Warning, about, "this user may not ask %s, so nothing is known of %s; "+
+			"allow it by +%s, or look there as another user",
 			strings.ToUpper(command), shows, strings.ReplaceAll(command, " ", "|"))
 	}
 	return allowed, err
 }
 
-// server examines one server.
+// server examines one server. about begins its findings, where is its address.
 func (e *examination) server(about, where string, node redis.Cmdable) {
 	s := e.s
 	if s.node != nil {
@@ -112,13 +116,16 @@ func (e *examination) server(about, where string, node redis.Cmdable) {
 		e.setUp(about, facts)
 	}
 	if skew.Abs() > store.MaxSkew {
-		e.Say(store.Warning, part("clock", about), "the server's is %s off this machine's; timeouts go by the server's", skew.Round(time.Second))
+		e.Say(store.Warning, part("clock", about),
+			"the server's is %s off this machine's; timeouts go by the server's", skew.Round(time.Second))
 	}
 }
 
 // facts returns what a server says of itself, empty if that is not allowed, and how
-// far its clock is ahead of this machine's.
-func (e *examination) facts(s *Store, about string, node redis.Cmdable) (facts said, skew time.Duration, err error) {
+// far its clock is ahead of this machine's; negative: behind. The server read its clock
+// between the request and the answer; only a time outside of that is ahead or behind.
+func (e *examination) facts(s *Store, about string,
+	node redis.Cmdable) (facts said, skew time.Duration, err error) {
 	_, err = e.ask(s, about, "info", "its memory, persistence, replicas and role", func(ctx context.Context) error {
 		text, err := node.Info(ctx).Result()
 		facts = said(text)
@@ -130,7 +137,7 @@ func (e *examination) facts(s *Store, about string, node redis.Cmdable) (facts s
 	err = s.attempt(func(ctx context.Context, _ int) error {
 		asked := time.Now()
 		now, err := node.Time(ctx).Result()
-		skew = min(now.Sub(asked), 0) + max(time.Until(now), 0) // the answer may have been on its way for long
+		skew = min(now.Sub(asked), 0) + max(time.Until(now), 0)
 		return err
 	})
 	return facts, skew, err
@@ -139,12 +146,14 @@ func (e *examination) facts(s *Store, about string, node redis.Cmdable) (facts s
 // clusterState examines whether a server finds the cluster whole.
 func (e *examination) clusterState(s *Store, about string, node redis.Cmdable) error {
 	var text string
-	allowed, err := e.ask(s, about, "cluster info", "the state of the cluster", func(ctx context.Context) (err error) {
+	ask := func(ctx context.Context) (err error) {
 		text, err = node.ClusterInfo(ctx).Result()
 		return err
-	})
+	}
+	allowed, err := e.ask(s, about, "cluster info", "the state of the cluster", ask)
 	if facts := said(text); err == nil && allowed && facts.fact("cluster_state") != "ok" {
-		e.Say(store.Problem, about, "cluster_state is %s: it has %s of 16384 slots in order; see redis-cli --cluster check %s",
+		e.Say(store.Problem, about,
+			"cluster_state is %s: it has %s of 16384 slots in order; see redis-cli --cluster check %s",
 			facts.fact("cluster_state"), facts.fact("cluster_slots_ok"), s.where)
 	}
 	return err
@@ -156,23 +165,29 @@ func (e *examination) role(about string, facts said) {
 	case e.s.node != nil && facts.fact("role") == "slave" && facts.fact("master_link_status") != "up":
 		e.Say(store.Problem, about, "it is a replica that has lost its master")
 	case e.s.node == nil && facts.fact("role") != "master":
-		e.Say(store.Problem, about, "it is a %s, which takes no changes; name the master, or use redis+sentinel://", facts.fact("role"))
+		e.Say(store.Problem, about,
+			"it is a %s, which takes no changes; name the master, or use redis+sentinel://", facts.fact("role"))
 	}
 }
 
-// part returns what a finding about one part of a server is about.
+// part returns what a finding about one part of a server is about: for "server HOST:PORT"
+// the part's name with the same address.
 func part(name, about string) string { return name + strings.TrimPrefix(about, "server") }
 
-// setUp examines how a server is configured.
+// setUp examines how a server is configured: whether it may drop sessions in use, or go
+// back to an earlier state after a restart, and whether Durable can work.
 func (e *examination) setUp(about string, facts said) {
 	if policy := facts.fact("maxmemory_policy"); strings.HasPrefix(policy, "allkeys") {
-		e.Say(store.Warning, part("memory", about), "maxmemory-policy %s drops sessions in use, and parts of the index of users; noeviction refuses new ones instead", policy)
+		e.Say(store.Warning, part("memory", about), "maxmemory-policy %s drops sessions in use, "+
+			"and parts of the index of users; noeviction refuses new ones instead", policy)
 	}
 	if facts.fact("aof_enabled") == "0" {
-		e.Say(store.Warning, part("persistence", about), "appendonly is off: a restart of the server goes back to its last snapshot, and log-outs with it")
+		e.Say(store.Warning, part("persistence", about),
+			"appendonly is off: a restart of the server goes back to its last snapshot, and log-outs with it")
 	}
 	if e.s.opts.Durable && facts.fact("role") == "master" && facts.fact("connected_slaves") == "0" {
-		e.Say(store.Problem, part("durable", about), "--durable wants a replica to confirm each change, and there is none")
+		e.Say(store.Problem, part("durable", about),
+			"--durable wants a replica to confirm each change, and there is none")
 	}
 }
 
@@ -180,10 +195,11 @@ func (e *examination) setUp(about string, facts said) {
 // has lost. If this user may not ask for them, it returns the masters.
 func (e *examination) members() ([]string, error) {
 	var text string
-	allowed, err := e.ask(e.s, "server", "cluster nodes", "replicas and lost servers", func(ctx context.Context) (err error) {
+	ask := func(ctx context.Context) (err error) {
 		text, err = e.s.client.ClusterNodes(ctx).Result()
 		return err
-	})
+	}
+	allowed, err := e.ask(e.s, "server", "cluster nodes", "replicas and lost servers", ask)
 	if err != nil {
 		return nil, err
 	}
@@ -212,7 +228,7 @@ func (e *examination) members() ([]string, error) {
 // said is what a server says of itself: lines of name:value, as INFO returns.
 type said string
 
-// maxFact is how many bytes of a value are kept.
+// maxFact is how many bytes of a value are kept, since findings repeat it.
 const maxFact = 64
 
 // fact returns the value of a name, empty if there is none.

@@ -13,12 +13,14 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// errNotReplicated says that a change is on the master alone.
+// errNotReplicated says that a change is on the master alone, and would be lost with it.
+// A replica may only be slow, so the script is sent again, and finds its change made.
 var errNotReplicated = errors.New("the change is stored, but no replica confirmed it, as --durable wants")
 
-// replicated runs a script and waits until a replica has its change. WAIT counts
-// the changes of one connection, so both go over the same. The library's cluster
-// client cannot do that; where a server redirects the script, it is followed here.
+// replicated runs a script and waits until a replica has its change. WAIT answers for
+// the changes of its own connection (Redis command reference, WAIT), so both go over
+// the same. The library's cluster client cannot do that: where a server redirects the
+// script, up to maxRedirects times, that is followed here.
 func (s *Store) replicated(ctx context.Context, script script, handle string, args []any) (any, error) {
 	key := s.key(handle)
 	cluster, ok := s.client.(*redis.ClusterClient)
@@ -81,8 +83,11 @@ func waitTime(ctx context.Context) time.Duration {
 }
 
 // runAndWait sends a script and WAIT at once, and before them the command first, if
-// there is one.
-func runAndWait(ctx context.Context, node redis.Cmdable, script script, key string, args []any, first ...any) (any, error) {
+// there is one. The script is sent whole (EVAL), since WAIT follows before the server
+// could say that it does not know the script by its hash. It returns the script's reply,
+// or errNotReplicated.
+func runAndWait(ctx context.Context, node redis.Cmdable, script script, key string, args []any,
+	first ...any) (any, error) {
 	var ran, replicas *redis.Cmd
 	_, err := node.Pipelined(ctx, func(p redis.Pipeliner) error {
 		if len(first) > 0 {

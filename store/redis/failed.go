@@ -18,7 +18,7 @@ import (
 // which may hold a value.
 var errNoRedis error = answerError{"that is no answer of Redis; see whether the URL names the right server"}
 
-// answerError says what is wrong with an answer.
+// answerError says what is wrong with an answer, without a word of it.
 type answerError struct{ text string }
 
 func (e answerError) Error() string { return e.text }
@@ -28,7 +28,8 @@ type dialError struct{ error }
 
 func (e dialError) Unwrap() error { return e.error }
 
-// redisError makes an error one that the server gave, and that is final.
+// redisError makes an error one that the server gave, for the library, and that is final
+// for this package: failed repeats its text as it is.
 type redisError struct{ error }
 
 func (redisError) RedisError()     {}
@@ -39,8 +40,10 @@ func (s *Store) unavailable(err error) error {
 	return fmt.Errorf("redis %s: %w: %w", s.where, store.ErrUnavailable, err)
 }
 
-// failed returns the error of a request in words for an operator. The library's own
-// messages about answers are left out, since they repeat them.
+// failed returns the error of a request in words for an operator, as
+// [store.ErrUnavailable]. A message of the server is repeated, with advice. The library's
+// own messages about answers are not, since they hold the answer, and so perhaps a
+// secret: what is not known here is errNoRedis.
 func (s *Store) failed(err error) error {
 	var said redis.Error
 	var connecting dialError
@@ -73,8 +76,9 @@ func (s *Store) failed(err error) error {
 // maxSaid is how many bytes of a server's error are repeated.
 const maxSaid = 200
 
-// hint adds to a server's error what to do about it. The arguments of the request,
-// which some servers repeat, are left out.
+// hint adds to a server's error what to do about it. Its first word is its kind (Redis
+// serialization protocol specification). The arguments of the request, which some
+// servers repeat, are left out.
 func hint(said string) string {
 	said, _, _ = strings.Cut(said, ", with args")
 	said = strings.TrimSuffix(said[:min(len(said), maxSaid)], ".")

@@ -22,8 +22,9 @@ func (s *Store) field(handle, name string) (string, error) {
 	return text, err
 }
 
-// fields returns some fields of each session's hash. A field that is not there, or
-// whose key is no hash, is empty.
+// fields returns some fields of each session's hash, in one round trip: a list for each
+// handle, in the order of the names. A field that is not there, or whose key is no hash,
+// is empty.
 func (s *Store) fields(handles []string, names ...string) ([][]string, error) {
 	var asked []*redis.Cmd
 	err := s.attempt(func(ctx context.Context, _ int) error {
@@ -41,11 +42,11 @@ func (s *Store) fields(handles []string, names ...string) ([][]string, error) {
 		}
 		return nil
 	})
-	found := make([][]string, len(handles))
+	all := make([][]string, len(handles))
 	for i := range asked {
-		found[i] = texts(asked[i], len(names))
+		all[i] = texts(asked[i], len(names))
 	}
-	return found, err
+	return all, err
 }
 
 // doer sends any command: a client or a pipeline.
@@ -53,14 +54,14 @@ type doer interface {
 	Do(ctx context.Context, args ...any) *redis.Cmd
 }
 
-// hmget asks for fields of a hash. The library's own HMGet takes an integer for an
-// array of that length.
+// hmget asks for fields of a hash. The library's own HMGet is not used: it takes an
+// integer in place of an array for the length of one, and allocates that.
 func hmget(ctx context.Context, to doer, key string, names ...string) *redis.Cmd {
 	return to.Do(ctx, append([]any{"hmget", key}, anys(names)...)...)
 }
 
-// answered returns why there is no answer of n fields. That the key is of another
-// type is an answer.
+// answered returns why there is no answer of n fields: the server's error, or errNoRedis.
+// That the key is of another type is an answer.
 func answered(asked *redis.Cmd, n int) error {
 	switch list, err := asked.Slice(); {
 	case isWrongType(asked.Err()):
@@ -76,7 +77,7 @@ func answered(asked *redis.Cmd, n int) error {
 // isWrongType reports whether a server says that a key is of another type.
 func isWrongType(err error) bool { return err != nil && strings.HasPrefix(err.Error(), "WRONGTYPE") }
 
-// texts returns the n fields of an answer.
+// texts returns the n fields of an answer; those that are missing are empty.
 func texts(asked *redis.Cmd, n int) []string {
 	f := make([]string, n)
 	list, _ := asked.Slice()
@@ -86,6 +87,7 @@ func texts(asked *redis.Cmd, n int) []string {
 	return f
 }
 
+// anys returns texts as the arguments of a command.
 func anys(texts []string) []any {
 	all := make([]any, len(texts))
 	for i, text := range texts {

@@ -10,12 +10,19 @@ import (
 	"cgisession/store"
 )
 
-// A visitor does its work with the session at a handle, which it may create.
+// A visitor does one try of its work with the session at a handle, which it may create.
+// Its errors say how to go on; see follow.
 type visitor func(handle string, create bool) (*store.Session, error)
 
-// follow calls visit with the handle, then where tombstones lead from it. While
-// another process has the lock or was faster it tries again, until LockTimeout is
-// over. A session that a tombstone or a copy leads to is never created.
+// follow calls visit with the handle, and goes on by the error that visit returns:
+//
+//	movedError, pendingError  where the session is now, without creating it there
+//	errBusy, errConflict      at the first handle again, after a pause, until
+//	                          LockTimeout is over; then it returns store.ErrLocked
+//	errLockLost, errNoLock    the same handle again, if mayRetry allows it
+//	any other, or nil         not at all: it returns what visit returned
+//
+// After store.MaxHops tombstones it returns store.ErrNotFound.
 func (s *Store) follow(handle string, create bool, visit visitor) (*store.Session, error) {
 	first, mayCreate := handle, create
 	deadline := time.Now().Add(s.opts.LockTimeout)
@@ -29,7 +36,7 @@ func (s *Store) follow(handle string, create bool, visit visitor) (*store.Sessio
 			}
 			handle, create = at, false
 			continue
-		case err == errLost, err == errNoLock && create:
+		case err == errLockLost, err == errNoLock && create:
 			retry, err := s.mayRetry(handle, err)
 			if !retry {
 				return nil, err
@@ -39,7 +46,8 @@ func (s *Store) follow(handle string, create bool, visit visitor) (*store.Sessio
 			return found, err
 		case !time.Now().Before(deadline):
 			s.opts.LogEvent("lock timeout", handle)
-			return nil, fmt.Errorf("key %s: %w; if this request holds the lock, export CGISESSION_LOCK_TOKEN", s.key(handle), store.ErrLocked)
+			return nil, fmt.Errorf("key %s: %w; if this request holds the lock, export CGISESSION_LOCK_TOKEN",
+				s.key(handle), store.ErrLocked)
 		}
 		time.Sleep(min(pause(try, err), time.Until(deadline)))
 		s.budget.waited()
@@ -49,8 +57,8 @@ func (s *Store) follow(handle string, create bool, visit visitor) (*store.Sessio
 	return nil, store.ErrNotFound
 }
 
-// leads returns where to look for the session next, which err may say; empty: err
-// says something else, or settling a copy failed.
+// leads returns the handle to visit next, if err is a movedError or a pendingError. Else
+// it returns none, and err; or the error with which settling a copy failed.
 func (s *Store) leads(handle string, err error) (string, error) {
 	switch err := err.(type) {
 	case movedError:
@@ -65,8 +73,9 @@ func (s *Store) leads(handle string, err error) (string, error) {
 	return "", err
 }
 
-// pause returns how long to wait before the next try: longer each time, up to a
-// tenth of a second, and random, so that two that collided do not collide again.
+// pause returns how long to wait before the next try. It doubles from 1 ms to 64 ms, and
+// varies at random between half and three halves of that, so that two that collided do not collide
+// again. For a lock, which is held longer than a change takes, it begins at 4 ms.
 func pause(try int, err error) time.Duration {
 	most := time.Millisecond << min(try, 6)
 	if err == errBusy {

@@ -50,6 +50,8 @@ type guard struct {
 	failed   error  // stays
 }
 
+// guarded returns a guard of the connection. largest is its limit for the answers to one
+// request, in bytes.
 func guarded(c net.Conn, largest int64) *guard {
 	return &guard{Conn: c, largest: largest, bytes: largest, elements: maxElements}
 }
@@ -72,7 +74,8 @@ func (g *guard) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// scan checks the next bytes from the server.
+// scan checks the next bytes from the server. It keeps its place between calls, since a
+// read may end anywhere: in a header (line) or in a string (body).
 func (g *guard) scan(p []byte) error {
 	for len(p) > 0 {
 		if g.body > 0 {
@@ -105,7 +108,7 @@ func (g *guard) scan(p []byte) error {
 // kinds are the first bytes of RESP2's types: status, error, integer, string, array.
 var kinds = []byte("+-:$*")
 
-// header checks a whole line.
+// header checks a whole line. A string's body or an array's elements come after it.
 func (g *guard) header() error {
 	text, ok := bytes.CutSuffix(g.line[1:], []byte("\r\n"))
 	if !ok {
@@ -144,6 +147,7 @@ func (g *guard) take(n int64) error {
 	return nil
 }
 
+// tooLarge returns the error of an answer over the limit.
 func (g *guard) tooLarge() error {
 	return answerError{fmt.Sprintf("its answer is larger than --max-size allows, which is %d bytes in all", g.largest)}
 }

@@ -14,8 +14,9 @@ import (
 	"cgisession/store"
 )
 
-// Keys are listed by SCAN, which may name one twice while the server resizes its
-// table.
+// Keys are listed by SCAN, which blocks the server for one step at a time only. A key
+// that is there all the time is named at least once, and may be named twice while the
+// server resizes its table (Redis command reference, SCAN).
 
 const (
 	// scanAtOnce is how many keys the server looks at for one answer.
@@ -26,7 +27,8 @@ const (
 )
 
 // A position is how far a walk through the keys has come: the server, and its cursor
-// there. A cursor is valid for as long as the server runs.
+// there. A cursor is valid for as long as the server runs; after that, some keys may be
+// left out or named again. The zero value is the begin of all.
 type position struct {
 	node   string
 	cursor uint64
@@ -38,8 +40,9 @@ func (s *Store) eachKey(pattern string, visit func(keys []string) error) error {
 	return s.eachKeyFrom(position{}, pattern, func(keys []string, _ position) error { return visit(keys) })
 }
 
-// eachKeyFrom is eachKey from a position on. visit also gets the position where the keys
-// begin.
+// eachKeyFrom is eachKey from a position on. The servers come in the order of their
+// addresses, and those before the position's are left out. visit also gets the position
+// where the keys begin.
 func (s *Store) eachKeyFrom(from position, pattern string, visit func(keys []string, at position) error) error {
 	nodes, err := s.nodes()
 	if err != nil {
@@ -81,8 +84,10 @@ func (s *Store) nodes() (map[string]redis.Cmdable, error) {
 	return nodes, err
 }
 
-func (s *Store) eachKeyOf(node redis.Cmdable, at position, pattern string, visit func(keys []string, at position) error) error {
-	var seen circle
+// eachKeyOf is eachKeyFrom on one server. visit gets up to readAtOnce keys at a time.
+func (s *Store) eachKeyOf(node redis.Cmdable, at position, pattern string,
+	visit func(keys []string, at position) error) error {
+	var cursors circle
 	for {
 		s.budget.waited()
 		var keys []string
@@ -99,7 +104,7 @@ func (s *Store) eachKeyOf(node redis.Cmdable, at position, pattern string, visit
 		if err != nil || next == 0 {
 			return err
 		}
-		if seen.closes(next) {
+		if cursors.closes(next) {
 			return s.failed(errNoRedis)
 		}
 		at.cursor = next
@@ -124,7 +129,8 @@ func (c *circle) closes(cursor uint64) bool {
 	return false
 }
 
-// handleOf returns the handle of a key, and reports whether it has one.
+// handleOf returns the handle of a session's key, and reports whether the key is one:
+// another program may have keys that match the pattern.
 func (s *Store) handleOf(key string) (string, bool) {
 	handle := strings.TrimSuffix(strings.TrimPrefix(key, s.prefix+"{"), "}")
 	return handle, store.IsHandle(handle) && key == s.key(handle)

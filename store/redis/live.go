@@ -17,7 +17,10 @@ const (
 )
 
 // Live implements [store.Store]. Each round follows all tombstones by one step. Data
-// is not read, so a session with damaged data is listed all the same.
+// is not read, so a session with damaged data is listed all the same. It looks at all
+// handles, however many sessions are enough: a round trip costs more than a handle.
+//
+// If so many handles took half the time of a call, the error is [store.ErrTooMany].
 func (s *Store) Live(handles []string, _ int) ([]string, error) {
 	s.budget.begin()
 	l := live{s: s, at: make([]string, len(handles))}
@@ -46,8 +49,8 @@ func (s *Store) Live(handles []string, _ int) ([]string, error) {
 // live is the result of Live, as far as it is known.
 type live struct {
 	s      *Store
-	at     []string
-	failed error
+	at     []string // for each handle the one of its session now; empty: none
+	failed error    // of the first session that is corrupt
 }
 
 // A step is the index of a handle in the list, and where to look for its session.
@@ -83,7 +86,9 @@ func (l *live) round(steps []step) (moved []step, err error) {
 	return moved, nil
 }
 
-// End implements [store.Store].
+// End implements [store.Store]. The user is asked for first, to take the handle out of
+// the index afterwards; if the session gets another user in between, one handle too many
+// stays there until a sweep.
 func (s *Store) End(handle string) error {
 	s.budget.begin()
 	user, err := s.field(handle, "user")
@@ -94,7 +99,7 @@ func (s *Store) End(handle string) error {
 	if err != nil {
 		return err
 	}
-	if r.state() != stateLive {
+	if r.status() != statusLive {
 		return store.ErrNotFound
 	}
 	s.dropUser(user, handle)

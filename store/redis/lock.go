@@ -27,7 +27,8 @@ type lock struct {
 	besideLock string
 }
 
-// A token is random, in hex, and then the handle that it was taken on.
+// A token is 128 random bits in hex, and then the handle that it was taken on. The
+// processes that the lock is handed down to know it by CGISESSION_LOCK_TOKEN.
 const (
 	randomBytes = 16
 	tokenSize   = 2*randomBytes + store.HandleSize
@@ -49,8 +50,11 @@ func (l *lock) tokenAt(handle string) string {
 	return l.token
 }
 
-// Hold implements [store.Store]. A lock that this request was handed is renewed;
-// the process that took it first releases it.
+// Hold implements [store.Store]. A lock that this request was handed is renewed, and
+// stays with the process that took it first: Release does nothing then. A lock is on
+// the handle where the session is now, to which tombstones may have led.
+//
+// If an answer is lost, the same token is sent again, and hold.lua finds it there.
 func (s *Store) Hold(handle string, create bool) (store.Lock, error) {
 	s.budget.begin()
 	random := randomHex(randomBytes)
@@ -58,7 +62,7 @@ func (s *Store) Hold(handle string, create bool) (store.Lock, error) {
 	found, err := s.follow(handle, create, func(handle string, create bool) (*store.Session, error) {
 		token := random + handle
 		r, err := s.run(holdScript, handle, false, flag(create), token, flag(handle == s.lock.besideLock))
-		if err == nil && r.state() != stateLive {
+		if err == nil && r.status() != statusLive {
 			err = s.refused(r, handle)
 		}
 		if got = r.text(1); err == nil && !isHex(got, tokenSize) {
@@ -83,20 +87,21 @@ func (s *Store) Hold(handle string, create bool) (store.Lock, error) {
 	return lock, nil
 }
 
-// A lease is a lock that this process renews, at the handle where it is now.
+// A lease is a lock that this process renews, while its store does other work.
 type lease struct {
-	s      *Store
+	s      *Store // apart from the one that took the lock
 	mu     sync.Mutex
-	handle string
+	handle string // where the lock was last; a move takes it along
 }
 
+// run runs a script where the lock is now.
 func (l *lease) run(script script, args ...any) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.s.budget.begin()
 	found, err := l.s.follow(l.handle, false, func(handle string, _ bool) (*store.Session, error) {
 		r, err := l.s.run(script, handle, false, args...)
-		if err == nil && r.state() != stateLive {
+		if err == nil && r.status() != statusLive {
 			err = l.s.refused(r, handle)
 		}
 		return &store.Session{Handle: handle}, err
@@ -115,66 +120,73 @@ func (s *Store) apart() *Store {
 	return &other
 }
 
-// LockLost implements [store.Locker]. It asks the server, unless it knows already.
+// LockLost implements [store.Locker]. It asks the server, unless it knows already. A
+// server that does not answer counts as no loss.
 func (s *Store) LockLost() bool {
 	if s.lock.ended || s.lock.token == "" || s.opts.LockElsewhere {
 		return s.lock.ended
 	}
-	state, err := s.lockState()
-	s.lock.ended = err == nil && (state == stateEnded || state == stateGone)
+	now, err := s.lockStatus()
+	s.lock.ended = err == nil && (now == statusEnded || now == statusGone)
 	return s.lock.ended
 }
 
-// lockState returns the state of the lock that was handed down: live, lost, or its
-// session has ended, under the lock (ended) or after the lock was lost (gone).
-func (s *Store) lockState() (state, error) {
-	at, now := s.lock.handle(), stateGone
+// lockStatus returns how the lock that was handed down stands: live, lost, or its
+// session has ended, under the lock (ended) or after the lock was lost (gone). It
+// follows the session to its new handle. A token that is none counts as gone.
+func (s *Store) lockStatus() (status, error) {
+	at, now := s.lock.handle(), statusGone
 	if at == "" {
 		return now, nil
 	}
 	_, err := s.follow(at, false, func(handle string, _ bool) (*store.Session, error) {
 		r, err := s.run(whoseScript, handle, false)
-		if err == nil && r.state() == stateMoved {
+		if err == nil && r.status() == statusMoved {
 			err = s.refused(r, handle)
 		}
-		now = r.state()
+		now = r.status()
 		return nil, err
 	})
 	if errors.Is(err, store.ErrNotFound) { // too many moves
-		return stateGone, nil
+		return statusGone, nil
 	}
 	return now, err
 }
 
-// mayRetry reports whether to try a handle again that does not have the lock which
-// was handed down. It may if that lock's session has ended under it: then the token
-// counts as none here. It may also, to create a session beside the lock, if the
-// lock is still held, but not if that was lost.
+// mayRetry reports whether to try a handle again, after a script said there that the
+// lock which was handed down is lost (errLockLost) or is not on this handle (errNoLock).
+//
+// It is tried again in two cases. The locked session has ended under the lock: then the
+// token counts as none here (tokenDead). Or the lock is still held on its own session,
+// and one may be created here (besideLock). Each case occurs once, so this ends. In all
+// others the error is [store.ErrLockLost].
 func (s *Store) mayRetry(handle string, was error) (bool, error) {
 	l := &s.lock
 	if l.tokenDead || l.besideLock == handle || l.handle() == handle {
 		return false, s.lockLost(handle)
 	}
-	state, err := s.lockState()
+	now, err := s.lockStatus()
 	switch {
 	case err != nil:
 		return false, err
-	case state == stateEnded:
+	case now == statusEnded:
 		l.tokenDead, l.ended = true, true
 		return true, nil
-	case state == stateLive && was == errNoLock:
+	case now == statusLive && was == errNoLock:
 		l.besideLock = handle
 		return true, nil
 	}
 	return false, s.lockLost(handle)
 }
 
+// lockLost returns [store.ErrLockLost], and logs the loss the first time.
 func (s *Store) lockLost(handle string) error {
 	s.lock.tell.Do(func() { s.opts.LogEvent("lock lost", handle) })
 	return fmt.Errorf("key %s: %w", s.key(handle), store.ErrLockLost)
 }
 
-// CheckLock implements [store.Locker].
+// CheckLock implements [store.Locker]. It looks only at the token's form, without a
+// request to the server.
 func (s *Store) CheckLock() error {
 	switch {
 	case s.opts.LockFD != 0:

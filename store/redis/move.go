@@ -11,7 +11,11 @@ import (
 	"cgisession/store"
 )
 
-// Move implements [store.Store]; the package's comment has the steps.
+// Move implements [store.Store]; the package's comment has the steps. If it fails before
+// the second step, it takes back the first. If the answer to the second step was lost,
+// it takes back nothing, since the session may be at the new key by now.
+//
+// With Durable a move that no replica confirms is taken back: the error is errNotMoved.
 func (s *Store) Move(from, to string, grace time.Duration, change store.Change) (*store.Session, error) {
 	s.budget.begin()
 	m := move{s: s, to: to, id: newID(), rid: newID(), grace: grace, change: change}
@@ -29,13 +33,15 @@ func (s *Store) Move(from, to string, grace time.Duration, change store.Change) 
 	return store.MovedBefore(s, from, moved, err)
 }
 
+// errNotMoved is part of a [store.ErrUnavailable].
 var errNotMoved = errors.New("no replica confirmed the new id, as --durable wants; the session keeps the old one")
 
 // move is one call of Move, over all its tries.
 type move struct {
 	s       *Store
 	to      string
-	id, rid string
+	id      string // of the move, which marks the copy
+	rid     string // of the request, if it changes the session too
 	grace   time.Duration
 	until   int64 // Unix milliseconds when the grace ends; 0: there is none
 	change  store.Change
@@ -46,6 +52,8 @@ type move struct {
 	user    string // whose set in the index has the new handle
 }
 
+// try makes all three steps. It returns errConflict if another process changed the
+// session after it was read; the next try then writes the copy anew, from that version.
 func (m *move) try(from string) (*store.Session, error) {
 	s := m.s
 	found, now, err := s.read(from, "update", "")
@@ -54,7 +62,7 @@ func (m *move) try(from string) (*store.Session, error) {
 	}
 	was := *found
 	m.leaving = false
-	if err := m.run(found, now); err != nil {
+	if err := m.apply(found, now); err != nil {
 		s.restore(&was, now)
 		return nil, err
 	}
@@ -75,7 +83,7 @@ func (m *move) try(from string) (*store.Session, error) {
 		return nil, m.takeBack(&was, err)
 	case err != nil:
 		return nil, err
-	case r.state() != stateLive:
+	case r.status() != statusLive:
 		m.leaving = false
 		return nil, s.refused(r, from)
 	}
@@ -96,20 +104,22 @@ func (m *move) takeBack(was *store.Session, failed error) error {
 	s := m.s.apart()
 	r, err := s.run(backScript, was.Handle, false, m.to, was.Version, was.Created, was.Accessed.UnixMilli(),
 		was.User, string(was.Data), m.rids, store.FormatOldKeys(was.OldKeys))
-	if err != nil || r.state() != stateLive {
+	if err != nil || r.status() != statusLive {
 		return failed
 	}
 	r, err = s.run(undoScript, m.to, false, m.id)
-	if err == nil && r.state() != stateLive {
-		s.run(leaveScript, was.Handle, false, was.Version, m.to, m.until, keepMoved.Milliseconds(), int64(math.MaxInt64))
+	if err == nil && r.status() != statusLive {
+		s.run(leaveScript, was.Handle, false,
+			was.Version, m.to, m.until, keepMoved.Milliseconds(), int64(math.MaxInt64))
 		return failed
 	}
 	s.dropUser(was.User, m.to)
 	return s.unavailable(errNotMoved)
 }
 
-// run runs the change, and leaves the result in found.
-func (m *move) run(found *store.Session, now time.Time) error {
+// apply runs the change, and leaves the result in found. now is the server's time, from
+// which the grace is counted, since the scripts compare it with that.
+func (m *move) apply(found *store.Session, now time.Time) error {
 	m.until = 0
 	if m.grace > 0 {
 		m.until = now.Add(m.grace).UnixMilli() + 1 // now has whole ms only
@@ -123,8 +133,8 @@ func (m *move) run(found *store.Session, now time.Time) error {
 	return m.s.opts.CheckSize(was, found.Data)
 }
 
-// place makes the first step. The copy gets the request ids too, so that a request
-// whose answer was lost still finds its change there.
+// place makes the first step: it writes the copy of found. The copy gets the request ids
+// of was too, so that a request whose answer was lost still finds its change there.
 func (m *move) place(found, was *store.Session) error {
 	s := m.s
 	rids, err := s.field(was.Handle, "rids")
@@ -138,12 +148,12 @@ func (m *move) place(found, was *store.Session) error {
 	keep := m.grace.Milliseconds() + keepMoved.Milliseconds()
 	r, err := s.run(placeScript, m.to, true, m.id, keep, found.Version, found.Created,
 		found.User, string(found.Data), rids, was.Handle, store.FormatOldKeys(found.OldKeys))
-	m.placed = err == nil && r.state() == stateLive
+	m.placed = err == nil && r.status() == statusLive
 	switch {
 	case errors.Is(err, errNotReplicated):
 		m.placed = true
 		return s.unavailable(errNotMoved)
-	case err == nil && r.state() == stateTaken:
+	case err == nil && r.status() == statusTaken:
 		return fmt.Errorf("move: the new handle is taken")
 	case err == nil && !m.placed:
 		return s.failed(errNoRedis)
@@ -160,7 +170,7 @@ func (s *Store) settle(handle, from string) (at string, err error) {
 		return from, err
 	}
 	r, err := s.run(confirmScript, handle, true)
-	if err == nil && r.state() != stateLive { // the move was undone meanwhile
+	if err == nil && r.status() != statusLive { // the move was undone meanwhile
 		return from, nil
 	}
 	return handle, err
@@ -192,7 +202,7 @@ func (s *Store) endMoved(handle string) (last string, ended bool, err error) {
 			if handle == first {
 				return from, false, err
 			}
-			return handle, err == nil && r.state() == stateLive, err
+			return handle, err == nil && r.status() == statusLive, err
 		}
 		if _, err := s.run(forgetScript, handle, true, moved); err != nil {
 			return handle, false, err

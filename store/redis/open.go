@@ -17,7 +17,7 @@ import (
 	"cgisession/store"
 )
 
-// Config says where the sessions are.
+// Config says where the sessions are, and how to get there.
 type Config struct {
 	// URL has one of these forms, which go-redis reads:
 	//
@@ -26,8 +26,14 @@ type Config struct {
 	//	redis+cluster://HOST:PORT                                 the same, by one address
 	//	redis+sentinel://HOST:PORT?master_name=NAME[&addr=…]      one that Sentinel knows
 	//	unix://[USER[:PASSWORD]@]PATH[?db=DB]                     one on this machine
+	//
+	// Of its parameters count addr, db, client_name and, with Sentinel, master_name,
+	// username and password, which are the master's; the URL's own user and password
+	// are for the Sentinels then. What go-redis knows besides, such as pool_size or
+	// read_timeout, is accepted and has no effect. Any other parameter is an error, and
+	// so is skip_verify: certificates are always verified.
 	URL      string
-	Password string // in place of the URL's, unless empty
+	Password string // of the server, in place of the URL's, unless empty
 	CA       []byte // PEM; nil: the system's
 	Prefix   string // of all keys
 
@@ -47,21 +53,28 @@ func (silent) Printf(context.Context, string, ...any) {}
 // left out.
 const prefixDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:-"
 
-// Open returns the store. It does not connect yet.
+// Open returns the store. It does not connect yet, so the only error is that of a
+// configuration that cannot work, [store.ErrConfig]. It never holds the URL.
 func Open(c Config, opts store.Options) (*Store, error) {
 	redis.SetLogger(silent{})
 	if n := len(c.Prefix); n < 1 || n > 64 || strings.Trim(c.Prefix, prefixDigits) != "" {
 		return nil, fmt.Errorf("%w: --redis-prefix must be 1 to 64 characters A-Z a-z 0-9 _ . : -", store.ErrConfig)
 	}
 	c.largest = largestAnswer(opts)
-	s := &Store{prefix: c.Prefix, opts: opts, budget: &budget{once: c.Once}, lock: lock{token: opts.LockToken, tell: new(sync.Once)}}
-	if err := s.connect(c); err != nil {
+	s := &Store{
+		prefix: c.Prefix,
+		opts:   opts,
+		lock:   lock{token: opts.LockToken, tell: new(sync.Once)},
+		budget: &budget{once: c.Once},
+	}
+	if err := s.setClient(c); err != nil {
 		return nil, fmt.Errorf("%w: --redis-url: %w", store.ErrConfig, err)
 	}
 	return s, nil
 }
 
-// HasPassword reports whether the URL holds a password.
+// HasPassword reports whether the URL holds a password. A text that is no URL does if it
+// has an @: characters of a password that are not escaped make it none.
 func HasPassword(text string) bool {
 	u, err := url.Parse(text)
 	if err != nil {
@@ -73,12 +86,15 @@ func HasPassword(text string) bool {
 
 // The errors of a URL. The library's own would repeat it, and with it the password.
 var (
-	errURL    = errors.New("no URL such as redis://HOST:PORT/0, rediss://…, redis+sentinel://HOST:PORT?master_name=NAME or redis+cluster://HOST:PORT")
-	errEscape = errors.New("its password has characters that end it; write / ? # @ as %2F %3F %23 %40, or use --redis-password-file")
+	errURL = errors.New("no URL such as redis://HOST:PORT/0, rediss://…, " +
+		"redis+sentinel://HOST:PORT?master_name=NAME or redis+cluster://HOST:PORT")
+	errEscape = errors.New("its password has characters that end it; " +
+		"write / ? # @ as %2F %3F %23 %40, or use --redis-password-file")
 )
 
-// connect makes the client that the URL asks for.
-func (s *Store) connect(c Config) error {
+// setClient sets the client that the URL asks for, what messages call the server, and,
+// for a cluster, node.
+func (s *Store) setClient(c Config) error {
 	u, err := url.Parse(c.URL)
 	if strings.Contains(c.URL, "@") && (err != nil || u.User == nil) {
 		return errEscape // else a part of it would be taken for the host
@@ -115,9 +131,11 @@ func (s *Store) connect(c Config) error {
 // while it moves slots.
 const maxRedirects = 8
 
-// options returns the options of every client. This package itself limits times and
-// repeats requests, and checks answers in RESP2. Of the URL's parameters only those
-// count that name a user, a database or the client.
+// options returns the options of every client: of a server, a cluster, a server of a
+// cluster, and a Sentinel. This package itself limits times and repeats requests
+// (attempt), and its guard checks answers in RESP2, so the library must not do these.
+// Nor does it send what a short call has no use for: its own name and version, and the
+// wish to be told of maintenance.
 func (c Config) options(connect dial, user, password string, addrs ...string) *redis.UniversalOptions {
 	return &redis.UniversalOptions{
 		Addrs: addrs, Username: user, Password: password, Dialer: connect,
@@ -131,7 +149,8 @@ func (c Config) options(connect dial, user, password string, addrs ...string) *r
 	}
 }
 
-// single returns the client of one server.
+// single returns the client of one server. The library takes an address that begins
+// with a slash for the path of a socket.
 func (c Config) single(text string) (redis.UniversalClient, error) {
 	u, err := redis.ParseURL(text)
 	if err != nil {
@@ -168,7 +187,8 @@ func (c Config) cluster(text string) (redis.UniversalClient, func(addr string) *
 	return redis.NewClusterClient(all), node, nil
 }
 
-// newNode returns the client of one server of a cluster.
+// newNode returns the client of one server of a cluster, with a check of the maps that
+// it sends.
 func newNode(o *redis.Options) *redis.Client {
 	node := redis.NewClient(o)
 	node.AddHook(mapCheck{})

@@ -14,18 +14,27 @@ import (
 // comes with it has only the version that the change made.
 var errLanded = errors.New("the change is stored already")
 
-// read asks for the session, and also returns the server's time. With
-// store.ErrTooLarge comes the session without its data.
+// read asks for the session, and also returns the server's time. how is what read.lua
+// does besides:
+//
+//	snapshot  asks for no lock
+//	peek      nothing
+//	touch     marks the access
+//	update    marks the access, and ends a session that is past its limits
+//
+// rid is the id of the update that the session is read for, else empty. If that is
+// stored already, the error is errLanded. With store.ErrTooLarge comes the session
+// without its data; any other error comes without a session.
 func (s *Store) read(handle, how, rid string) (*store.Session, time.Time, error) {
 	r, err := s.run(readScript, handle, false, fmt.Sprint(how, " ", s.opts.MaxRead()), rid)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	switch r.state() {
-	case stateLive, stateOversize:
-	case stateCorrupt:
+	switch r.status() {
+	case statusLive, statusOversize:
+	case statusCorrupt:
 		return nil, time.Time{}, s.corrupt(handle, how)
-	case stateLanded:
+	case statusLanded:
 		if rid == "" {
 			return nil, time.Time{}, s.failed(errNoRedis)
 		}
@@ -34,8 +43,8 @@ func (s *Store) read(handle, how, rid string) (*store.Session, time.Time, error)
 		return nil, time.UnixMilli(r.int(1)), s.refused(r, handle)
 	}
 	now := time.UnixMilli(r.int(1))
-	found := s.session(handle, r.uint(2), r.int(3), time.UnixMilli(r.int(4)), r.text(5), nil)
-	if r.state() == stateOversize {
+	found := s.newSession(handle, r.uint(2), r.int(3), time.UnixMilli(r.int(4)), r.text(5), nil)
+	if r.status() == statusOversize {
 		found.Size = r.int(6)
 		return found, now, s.tooLarge(found)
 	}
@@ -54,15 +63,18 @@ func (s *Store) read(handle, how, rid string) (*store.Session, time.Time, error)
 
 // tooLarge returns the error of a session whose data are not read.
 func (s *Store) tooLarge(found *store.Session) error {
-	return fmt.Errorf("key %s: data of %d bytes: %w allows; raise that, or destroy the session", s.key(found.Handle), found.Size, store.ErrTooLarge)
+	return fmt.Errorf("key %s: data of %d bytes: %w allows; raise that, or destroy the session",
+		s.key(found.Handle), found.Size, store.ErrTooLarge)
 }
 
-// corrupt returns the error for a key that another program wrote. Under
-// --invalidate-corrupt that counts as an expired session, and an update removes it.
+// corrupt logs a key that another program wrote, and returns the error for it, which is
+// [store.ErrCorrupt]. Under --invalidate-corrupt it is [store.ErrInvalidated]: the key
+// counts as an expired session, and an update removes it.
 func (s *Store) corrupt(handle, how string) error {
 	s.opts.LogEvent("corrupt", handle)
 	if !s.opts.InvalidateCorrupt {
-		return foreignError{s.key(handle), "it holds no session, but what another program wrote; delete it, or set --invalidate-corrupt"}
+		return foreignError{s.key(handle),
+			"it holds no session, but what another program wrote; delete it, or set --invalidate-corrupt"}
 	}
 	if how == "update" {
 		if _, err := s.run(purgeScript, handle, false); err != nil {

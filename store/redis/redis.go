@@ -3,12 +3,41 @@
 // Package redis keeps sessions in Redis or Valkey: in one server, in one that
 // Sentinel watches, or in a cluster.
 //
-// A session is one hash, at the key PREFIX{<handle>}, with the fields version,
-// created (Unix seconds), accessed (Unix milliseconds), user, data and old (text
-// of [store.FormatOldKeys]). Each change is one script on the server, and takes
-// effect only over the version that it was made from. If another version is
-// stored by then, the change is made again, from that one. So no update is lost,
-// and between calls no lock is needed.
+// # Keys
+//
+// PREFIX is Config.Prefix. The braces are a hash tag: a cluster chooses the server of
+// a key by what stands in them (Redis cluster specification).
+//
+//	PREFIX{<handle>}          hash: a session, or what is in place of one
+//	PREFIXusers:{<user key>}  set of handles: the index of users, see users.go
+//	PREFIXswept               hash: the last sweep, see sweep.go
+//
+// The fields of a session's hash are text:
+//
+//	version    number of saves, from 1
+//	created    Unix seconds
+//	accessed   Unix milliseconds by the server's clock
+//	user       name of the user who logged in; empty: nobody
+//	data       JSON object; never empty
+//	old        keys of former ids, as store.FormatOldKeys writes them
+//	rids       ids of the requests that made the last 16 versions, the newest first
+//
+//	lock       token of the lock; not there: nobody has it
+//	leased     Unix milliseconds at which the lock ends unless it is renewed
+//	ended      1: the session has ended, and only its lock is left
+//
+//	moved      tombstone: the new handle. It has only until and lock besides
+//	until      tombstone: Unix milliseconds at which the grace is over; 0: no grace
+//	pending    copy of a move that is not confirmed: the id of the move
+//	from       the same: the old handle
+//
+// The server itself removes a key when the timeout or the lifetime is over (PEXPIRE).
+//
+// # Changes
+//
+// Each change is one script on the server, and takes effect only over the version
+// that it was made from. If another version is stored by then, the change is made
+// again, from that one. So no update is lost, and between calls no lock is needed.
 //
 // # Lost answers
 //
@@ -17,6 +46,9 @@
 // versions. A change has landed if its id is among them. It has not if its id is
 // missing and no more versions came after it than ids are kept. Beyond that
 // nobody can tell, and the call fails and says so.
+//
+// Every other request may be made twice without harm: a script that finds its work
+// done says so, and a set or a hash of counts is the same afterwards.
 //
 // # Moves
 //
@@ -59,7 +91,6 @@
 package redis
 
 import (
-	"cmp"
 	"errors"
 	"time"
 
@@ -91,23 +122,30 @@ const (
 	movingTime = time.Minute
 )
 
-// Store is a [store.Backend] whose sessions are in Redis.
+// Store is a [store.Backend] whose sessions are in Redis. All methods return
+// [store.ErrUnavailable], with the server and the reason, if no server can do what was
+// asked in time. A store is used by one goroutine; only a lease that it returned may be
+// renewed and released by another.
 type Store struct {
 	client redis.UniversalClient
-	prefix string
-	where  string // the server, for messages
+	prefix string // of all keys
+	where  string // the server, for messages: host and port, or a socket's path
 	opts   store.Options
 	lock   lock
 	budget *budget
-	node   func(addr string) *redis.Client // makes a client of one server of a cluster; nil: no cluster
+
+	// node makes a client of one server of a cluster; nil: it is no cluster.
+	node func(addr string) *redis.Client
 }
 
 // Close closes the connections.
 func (s *Store) Close() error { return s.client.Close() }
 
+// key returns the key of the session with this handle.
 func (s *Store) key(handle string) string { return s.prefix + "{" + handle + "}" }
 
-// Read implements [store.Store].
+// Read implements [store.Store]. A Touch by a server that takes no changes succeeds; its
+// access is not marked, which is logged.
 func (s *Store) Read(handle string, how store.Reading) (*store.Session, error) {
 	words := map[store.Reading]string{store.Touch: "touch", store.Peek: "peek", store.Snapshot: "snapshot"}
 	s.budget.begin()
@@ -122,18 +160,13 @@ func (s *Store) Update(handle string, create bool, change store.Change) (*store.
 	s.budget.begin()
 	u := update{s: s, rid: newID(), change: change}
 	found, err := s.follow(handle, create, u.try)
-	if create && u.at != handle && errors.Is(err, store.ErrNotFound) { // old handles of a session that has ended
-		found = &store.Session{Handle: u.at, Data: store.Empty}
-		var failed error
-		if u.outcome, failed = change(found); failed != nil || u.outcome != store.Remove {
-			return nil, cmp.Or(failed, err)
-		}
-		err = nil
+	if create && u.at != handle && errors.Is(err, store.ErrNotFound) {
+		found, err = u.tryEnded(err)
 	}
 	if err != nil || u.outcome != store.Remove || found.Version > 0 && found.Handle == handle {
 		return found, err
 	}
-	last, ended, err := s.endMoved(handle)
+	last, ended, err := s.endMoved(handle) // what moves left on the way
 	if found.Version == 0 {
 		found.Handle = last
 	}
@@ -147,7 +180,8 @@ func (s *Store) Update(handle string, create bool, change store.Change) (*store.
 // faster.
 func (s *Store) Repeats() bool { return true }
 
-func (s *Store) session(handle string, version uint64, created int64, accessed time.Time,
+// newSession returns a session of this store. created is in Unix seconds.
+func (s *Store) newSession(handle string, version uint64, created int64, accessed time.Time,
 	user string, data store.Data) *store.Session {
 	return &store.Session{
 		Handle: handle, Version: version, Created: created, Accessed: accessed,

@@ -3,6 +3,7 @@
 package redis
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -14,7 +15,7 @@ import (
 // update is one call of Update, over all its tries.
 type update struct {
 	s       *Store
-	rid     string
+	rid     string // id of the request; the same for all tries
 	change  store.Change
 	at      string        // the handle of the last try
 	outcome store.Outcome // of the last change
@@ -22,11 +23,12 @@ type update struct {
 	// Of the last save whose answer may have been lost:
 	sent *store.Session // nil: there was none
 	was  store.Session  // the session it was made from
-	wipe bool
+	wipe bool           // the outcome was Wipe
 }
 
-// try reads the session, has it changed and stores it, if no other process
-// stored it meanwhile.
+// try reads the session, has it changed and stores it. It returns errConflict if
+// another process stored it meanwhile; follow then tries again. A change that fails, or
+// whose data are too large, leaves no mark of an access.
 func (u *update) try(handle string, create bool) (*store.Session, error) {
 	s := u.s
 	u.at = handle
@@ -37,7 +39,7 @@ func (u *update) try(handle string, create bool) (*store.Session, error) {
 	case err == errLanded: // nothing was sent
 		return nil, s.failed(errNoRedis)
 	case create && (err == store.ErrNotFound || err == errNoLock && s.lock.besideLock == handle):
-		found = s.session(handle, 0, now.Unix(), now, "", store.Empty)
+		found = s.newSession(handle, 0, now.Unix(), now, "", store.Empty)
 	case errors.Is(err, store.ErrTooLarge):
 		u.change = u.change.Unread(err)
 	case err != nil:
@@ -63,6 +65,18 @@ func (u *update) try(handle string, create bool) (*store.Session, error) {
 	return found, s.save(found, &was, u.rid, u.wipe)
 }
 
+// tryEnded runs the change where tombstones lead to a session that has ended: there is
+// nothing to change, but Remove is to end the tombstones. For any other outcome it
+// returns none.
+func (u *update) tryEnded(none error) (*store.Session, error) {
+	found := &store.Session{Handle: u.at, Data: store.Empty}
+	var err error
+	if u.outcome, err = u.change(found); err != nil || u.outcome != store.Remove {
+		return nil, cmp.Or(err, none)
+	}
+	return found, nil
+}
+
 // landed returns the session that an earlier try stored. It is saved once more,
 // which changes nothing, but is confirmed by a replica under --durable.
 func (u *update) landed(handle string, version uint64) (*store.Session, error) {
@@ -75,8 +89,11 @@ func (u *update) landed(handle string, version uint64) (*store.Session, error) {
 	return u.sent, err
 }
 
-// save stores the session in place of the version was; a wipe on a full server
-// too. The index of users gets the handle before the session gets the user.
+// save stores the session in place of the version was, and sets its new version. A
+// wipe is stored even by a server whose memory is full.
+//
+// The index of users gets the handle before the session gets the user, and loses it
+// after, so that it always finds the user's sessions; one handle too many does no harm.
 func (s *Store) save(found, was *store.Session, rid string, wipe bool) error {
 	if found.User != was.User {
 		if err := s.addUser(found.User, found.Handle); err != nil {
@@ -89,8 +106,8 @@ func (s *Store) save(found, was *store.Session, rid string, wipe bool) error {
 	if err != nil {
 		return err
 	}
-	switch r.state() {
-	case stateLive, stateLanded:
+	switch r.status() {
+	case statusLive, statusLanded:
 		found.Version, found.Size = r.uint(1), int64(len(found.Data))
 		if found.User == was.User {
 			return nil
@@ -104,14 +121,16 @@ func (s *Store) save(found, was *store.Session, rid string, wipe bool) error {
 	return s.refused(r, found.Handle)
 }
 
-// remove ends the session if it is still of this version.
+// remove ends the session if it is still of this version; else it returns errConflict.
+// That there is no session by now is success: the answer to an earlier try may have
+// been lost.
 func (s *Store) remove(was *store.Session) error {
 	r, err := s.run(removeScript, was.Handle, true, was.Version)
 	if err != nil {
 		return err
 	}
-	switch r.state() {
-	case stateLive, stateMissing, stateEnded, stateNoLock, stateExpired: // an answer may have been lost
+	switch r.status() {
+	case statusLive, statusMissing, statusEnded, statusNoLock, statusExpired:
 		s.dropUser(was.User, was.Handle)
 		return nil
 	}
@@ -129,6 +148,7 @@ func (s *Store) restore(was *store.Session, marked time.Time) {
 // newID returns the id of a request: 64 random bits in hex.
 func newID() string { return randomHex(ridSize / 2) }
 
+// randomHex returns this many random bytes in hex.
 func randomHex(bytes int) string {
 	b := make([]byte, bytes)
 	rand.Read(b)

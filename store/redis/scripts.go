@@ -16,11 +16,15 @@ import (
 var lua embed.FS
 
 // A script is a file in lua, whose first lines say what it does and which arguments
-// it takes. It is built when it is first used: the library hashes its text, and a call
-// of the program uses few.
+// it takes. The server runs it as one atomic step. It is sent by its hash (EVALSHA), and
+// whole if the server does not know it yet.
+//
+// It is built when it is first used: the library hashes its text, and a call of the
+// program uses few.
 type script func() *redis.Script
 
 var (
+	// The session. save and remove ask for a version, end asks for nothing.
 	readScript    = onSession("read")
 	restoreScript = onSession("restore")
 	saveScript    = onSession("save")
@@ -28,6 +32,7 @@ var (
 	endScript     = onSession("end")
 	purgeScript   = bare("purge")
 
+	// A move: its three steps, and what takes them back or removes what they left.
 	placeScript     = onSession("place")
 	leaveScript     = onSession("leave")
 	confirmScript   = onSession("confirm")
@@ -36,11 +41,13 @@ var (
 	forgetScript    = onSession("forget")
 	abandonedScript = onSession("abandoned")
 
+	// The lock.
 	holdScript    = onSession("hold")
 	renewScript   = onSession("renew")
 	releaseScript = onSession("release")
 	whoseScript   = onSession("whose")
 
+	// The sweep.
 	foreignScript = onSession("foreign")
 	sweptScript   = bare("swept")
 )
@@ -59,6 +66,7 @@ func bare(name string) script {
 	return sync.OnceValue(func() *redis.Script { return redis.NewScript(source(name)) })
 }
 
+// source returns the text of a file in lua.
 func source(name string) string {
 	text, err := lua.ReadFile("lua/" + name + ".lua")
 	if err != nil {
@@ -67,7 +75,7 @@ func source(name string) string {
 	return string(text)
 }
 
-// retryFlag is a placeholder argument: 1 on a retry, else 0.
+// retryFlag is a placeholder argument of run: 1 on a retry, else 0.
 type retryFlag struct{}
 
 // flag encodes a boolean for a script.
@@ -78,14 +86,18 @@ func flag(on bool) int {
 	return 0
 }
 
-// run runs a script on the session's key. With Durable, one that changes the
-// session succeeds only once a replica has the change.
+// run runs a script on the session's key, and returns its reply; see refused for those
+// that are no success. args come after the four arguments that all scripts have
+// (lua/prelude.lua). With Durable, a script that changes the session succeeds only once
+// a replica has the change; else the error is errNotReplicated.
 func (s *Store) run(script script, handle string, changes bool, args ...any) (reply, error) {
 	lifetime := int64(-1)
 	if s.opts.Lifetime > 0 {
 		lifetime = int64(s.opts.Lifetime / time.Second)
 	}
-	all := append([]any{s.lock.tokenAt(handle), flag(s.opts.LockElsewhere), s.opts.Timeout.Milliseconds(), lifetime}, args...)
+	all := append([]any{
+		s.lock.tokenAt(handle), flag(s.opts.LockElsewhere), s.opts.Timeout.Milliseconds(), lifetime,
+	}, args...)
 	var r reply
 	err := s.attempt(func(ctx context.Context, try int) (err error) {
 		sent := make([]any, len(all))

@@ -14,8 +14,9 @@ import (
 // sentinel returns the client of the server that Sentinel names as the master. The
 // URL's own user and password are for Sentinel.
 //
-// The library's own client for this crashes if a Sentinel's answer has no address.
-// It also listens for the next fail-over, which most calls do not live to see.
+// Each new connection asks the Sentinels anew, so after a fail-over it goes to the new
+// master. The library's own client for this crashes if a Sentinel's answer has no
+// address. It also listens for the next fail-over, which most calls do not live to see.
 func (c Config) sentinel(text string) (redis.UniversalClient, error) {
 	u, err := redis.ParseFailoverURL(text)
 	if err != nil {
@@ -41,11 +42,13 @@ func (c Config) sentinel(text string) (redis.UniversalClient, error) {
 		return connect(ctx, network, addr)
 	}
 	o := c.options(toMaster, u.Username, cmp.Or(c.Password, u.Password))
-	o.DB = u.DB
+	o.DB, o.ClientName = u.DB, u.ClientName
 	return redis.NewClient(o.Simple()), nil
 }
 
-// firstOf asks all Sentinels at once, and returns the first answer.
+// firstOf asks all Sentinels at once, and returns the first answer; if none answers, the
+// error of the last. Those that are slower are left to end by themselves, within the
+// time of the request.
 func firstOf(ctx context.Context, sentinels []string,
 	ask func(ctx context.Context, addr string) (string, error)) (master string, err error) {
 	type answer struct {
@@ -69,10 +72,12 @@ func firstOf(ctx context.Context, sentinels []string,
 	return "", err
 }
 
-// errNoMaster says that Sentinel knows no master of the name.
+// errNoMaster says that Sentinel knows no master of the name. It is final: the same
+// Sentinel would answer so again.
 var errNoMaster = redisError{errors.New("no master has this master_name; see SENTINEL MASTERS")}
 
-// askSentinel asks one Sentinel for the address of the master.
+// askSentinel asks one Sentinel for the address of the master, HOST:PORT. Its answer is
+// a list of the two, or null (Redis documentation, Sentinel client specification).
 func askSentinel(ctx context.Context, client *redis.Client, master string) (string, error) {
 	at, err := client.Do(ctx, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", master).StringSlice()
 	switch {

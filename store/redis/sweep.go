@@ -15,8 +15,11 @@ import (
 
 // Sweep implements [store.Operator]. Sessions that are stored with limits are ended by
 // the server. A sweep ends those that were stored without, removes what another
-// program wrote in their place, and removes ended sessions from the index of users.
-// It goes on where the last one stopped early.
+// program wrote in their place and the copies of moves that were not made, and then
+// removes ended sessions from the index of users.
+//
+// It goes on where the last one stopped early. With DryRun it begins at the first key,
+// changes nothing, and leaves out the index.
 func (s *Store) Sweep(ctx context.Context, how store.Sweep) (store.Swept, error) {
 	w := sweep{s: s, how: how, ctx: ctx, until: time.Now().Add(how.MaxTime)}
 	last, err := s.sweptBefore()
@@ -49,6 +52,8 @@ func (s *Store) Sweep(ctx context.Context, how store.Sweep) (store.Swept, error)
 	return w.done, err
 }
 
+// errStop ends a walk through the keys early: MaxTime or MaxDelete is reached, or the
+// context is done. It is no error of the sweep.
 var errStop = errors.New("stop")
 
 // sweep is a sweep under way.
@@ -78,6 +83,7 @@ func (w *sweep) turn(at position) error {
 	return nil
 }
 
+// sessions sweeps the sessions at these keys.
 func (w *sweep) sessions(keys []string, at position) error {
 	if err := w.turn(at); err != nil {
 		return err
@@ -89,7 +95,7 @@ func (w *sweep) sessions(keys []string, at position) error {
 	return err
 }
 
-// session removes a session that is due, and counts it.
+// session removes a session that is due, and counts it as Removed, Kept or Busy.
 func (w *sweep) session(found *store.Session, state store.State, _ error) error {
 	if state == unlisted {
 		return w.dropCopy(found)
@@ -116,8 +122,8 @@ func (w *sweep) session(found *store.Session, state store.State, _ error) error 
 	return nil
 }
 
-// dropCopy removes the copy of a move that was not made. Of what is unlisted only
-// copies have a version.
+// dropCopy removes the copy of a move that was not made, if it is older than
+// movingTime. Of what is unlisted only copies have a version. It is not counted.
 func (w *sweep) dropCopy(found *store.Session) error {
 	if w.how.DryRun || found.Version == 0 {
 		return nil
@@ -127,8 +133,9 @@ func (w *sweep) dropCopy(found *store.Session) error {
 	return err
 }
 
-// remove removes what is too old, unless it was used meanwhile, and returns where it
-// is counted.
+// remove removes what is too old, unless it was used or locked meanwhile, and returns
+// where it is counted. The script decides by what is there then: for a session it is
+// that of an update, which ends a session past its limits.
 func (w *sweep) remove(found *store.Session, state store.State) (*int64, error) {
 	s := w.s
 	if w.how.DryRun {
@@ -146,9 +153,9 @@ func (w *sweep) remove(found *store.Session, state store.State) (*int64, error) 
 	switch {
 	case err != nil:
 		return nil, err
-	case r.state() == stateBusy:
+	case r.status() == statusBusy:
 		return &w.done.Busy, nil
-	case r.state() != stateExpired:
+	case r.status() != statusExpired:
 		return &w.done.Kept, nil
 	}
 	s.dropUser(found.User, found.Handle)
@@ -156,8 +163,14 @@ func (w *sweep) remove(found *store.Session, state store.State) (*int64, error) 
 	return &w.done.Removed, nil
 }
 
-// The last sweep is described in a hash at the key PREFIXswept. If that is lost, the
-// next sweep begins at the first key.
+// sweptKey returns the key of the hash that describes the last sweep:
+//
+//	ended          Unix seconds by the clock of the machine that swept
+//	seen, removed  counts
+//	node, cursor   the position where the next sweep goes on
+//	users          1: that is in the index of users
+//
+// If it is lost, the next sweep begins at the first key.
 func (s *Store) sweptKey() string { return s.prefix + "swept" }
 
 // swept is what that hash holds.
@@ -174,7 +187,7 @@ func (w *sweep) remember() error {
 		answer, err := sweptScript().Run(ctx, s.client, []string{s.sweptKey()},
 			"ended", time.Now().Unix(), "seen", w.done.Seen, "removed", w.done.Removed,
 			"node", w.at.node, "cursor", w.at.cursor, "users", w.inUsers).StringSlice()
-		if err == nil && !slices.Equal(answer, []string{string(stateLive)}) {
+		if err == nil && !slices.Equal(answer, []string{string(statusLive)}) {
 			err = errNoRedis
 		}
 		return err

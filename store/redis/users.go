@@ -14,14 +14,15 @@ import (
 	"cgisession/store"
 )
 
-// The index of users is a set of handles for each user, at the key
-// PREFIXusers:{<user>}, where <user> is [store.UserKey]. It only finds sessions;
-// whose they are, the sessions say.
+// usersKey returns the key of a user's set in the index of users. The set has the handles
+// of the user's sessions, and may have others: the index only finds sessions; whose they
+// are, the sessions say. The server removes a set with its last member.
 func (s *Store) usersKey(user string) string {
 	return s.prefix + "users:{" + store.UserKey("", user) + "}"
 }
 
-// addUser adds the handle to the user's set.
+// addUser adds the handle to the user's set; without a user it does nothing. The error is
+// [store.ErrCorrupt] if the key of the set holds something else.
 func (s *Store) addUser(user, handle string) error {
 	if user == "" {
 		return nil
@@ -36,7 +37,8 @@ func (s *Store) addUser(user, handle string) error {
 // of the index is no set.
 func ofIndex(key string, err error) error {
 	if err != nil && strings.Contains(err.Error(), "WRONGTYPE") { // failed has wrapped it
-		return foreignError{key, "it belongs to the index of users, but holds what another program wrote; delete it, and run doctor --repair"}
+		return foreignError{key, "it belongs to the index of users, but holds what another program wrote; " +
+			"delete it, and run doctor --repair"}
 	}
 	return err
 }
@@ -51,7 +53,7 @@ func (s *Store) dropUser(user, handle string) {
 	})
 }
 
-// UserHandles implements [store.Operator].
+// UserHandles implements [store.Operator]. Like SSCAN it may name a handle twice.
 func (s *Store) UserHandles(user string, visit func(handle string) error) error {
 	return s.eachMember(s.usersKey(user), func(members []string) error {
 		for _, handle := range members {
@@ -68,7 +70,7 @@ func (s *Store) UserHandles(user string, visit func(handle string) error) error 
 
 // eachMember calls visit with the members of a set of the index, some at a time.
 func (s *Store) eachMember(key string, visit func(members []string) error) error {
-	var seen circle
+	var cursors circle
 	for cursor := uint64(0); ; {
 		s.budget.waited()
 		var members []string
@@ -82,13 +84,14 @@ func (s *Store) eachMember(key string, visit func(members []string) error) error
 		if err != nil || cursor == 0 {
 			return err
 		}
-		if seen.closes(cursor) {
+		if cursors.closes(cursor) {
 			return s.failed(errNoRedis)
 		}
 	}
 }
 
-// users removes the handles of ended sessions from these keys of the index.
+// users removes the handles of ended sessions from these keys of the index. A key that
+// another program wrote is left alone.
 func (w *sweep) users(keys []string, at position) error {
 	if err := w.turn(at); err != nil {
 		return err
@@ -121,10 +124,11 @@ func (s *Store) mendUsers(key string, members []string) error {
 	if len(born) == 0 {
 		return err
 	}
-	return cmp.Or(s.attempt(func(ctx context.Context, _ int) error { return s.client.SAdd(ctx, key, anys(born)...).Err() }), err)
+	putBack := func(ctx context.Context, _ int) error { return s.client.SAdd(ctx, key, anys(born)...).Err() }
+	return cmp.Or(s.attempt(putBack), err)
 }
 
-// absent returns the handles that lead to no key.
+// absent returns those of the handles that lead to no key, in one round trip.
 func (s *Store) absent(handles []string) ([]string, error) {
 	var exists []*redis.IntCmd
 	err := s.attempt(func(ctx context.Context, _ int) error {

@@ -9,7 +9,8 @@ import (
 	"cgisession/store"
 )
 
-// What operators see of the sessions as a whole.
+// What operators see of the sessions as a whole. No lock is taken and no access is
+// marked. A walk may name a session twice, and leave out one that comes or moves meanwhile.
 
 // Each implements [store.Operator]. It leaves out the data.
 func (s *Store) Each(visit store.Visit) error { return s.each(false, visit) }
@@ -21,7 +22,7 @@ func (s *Store) each(data bool, visit store.Visit) error {
 	})
 }
 
-// Look implements [store.Operator].
+// Look implements [store.Operator]. It reads the data too.
 func (s *Store) Look(handle string, visit store.Visit) error {
 	none := true
 	err := s.visitKeys([]string{s.key(handle)}, true, func(found *store.Session, state store.State, wrong error) error {
@@ -34,29 +35,30 @@ func (s *Store) Look(handle string, visit store.Visit) error {
 	return err
 }
 
-// Find implements [store.Operator].
+// Find implements [store.Operator]. For less than a whole handle it walks through all
+// keys, since a server keeps them in no order.
 func (s *Store) Find(prefix string) (string, error) {
 	if len(prefix) == store.HandleSize {
 		return prefix, s.exists(prefix)
 	}
-	found := ""
+	match := ""
 	err := s.eachKey(s.prefix+"{"+prefix+"*}", func(keys []string) error {
 		for _, key := range keys {
 			handle, ok := s.handleOf(key)
 			switch {
-			case !ok || handle == found:
-			case found != "":
+			case !ok || handle == match:
+			case match != "":
 				return store.ErrAmbiguous
 			default:
-				found = handle
+				match = handle
 			}
 		}
 		return nil
 	})
-	if err == nil && found == "" {
+	if err == nil && match == "" {
 		err = store.ErrNotFound
 	}
-	return found, err
+	return match, err
 }
 
 // exists returns ErrNotFound where nothing is at the handle.
@@ -73,10 +75,11 @@ func (s *Store) exists(handle string) error {
 	return err
 }
 
-// Count implements [store.Operator].
+// Count implements [store.Operator]. It has no Space: memory is the server's.
 func (s *Store) Count() (*store.Count, error) {
-	c, now := store.NewCount(store.Live, store.Idle, store.Old, store.Moving, store.Moved, store.Over, store.Unused,
-		store.Corrupt, store.Oversize), time.Now()
+	now := time.Now()
+	c := store.NewCount(store.Live, store.Idle, store.Old, store.Moving, store.Moved, store.Over, store.Unused,
+		store.Corrupt, store.Oversize)
 	err := s.Each(func(found *store.Session, state store.State, _ error) error {
 		c.Add(found, state, now)
 		return nil
@@ -84,8 +87,8 @@ func (s *Store) Count() (*store.Count, error) {
 	return c, err
 }
 
-// visitKeys reads the sessions at the keys, and calls visit with each. The data of only
-// one are in memory at a time.
+// visitKeys calls visit with the sessions at the keys, in their order, and with their data
+// if these are asked for. The data of only one are in memory at a time.
 func (s *Store) visitKeys(keys []string, data bool, visit store.Visit) error {
 	return s.visitAll(keys, data, func(found *store.Session, state store.State, wrong error) error {
 		if state == unlisted {
@@ -95,19 +98,20 @@ func (s *Store) visitKeys(keys []string, data bool, visit store.Visit) error {
 	})
 }
 
-// visitAll is visitKeys, and also visits what is unlisted.
+// visitAll is visitKeys, and also visits what is unlisted. Keys that are no session's are
+// left out.
 func (s *Store) visitAll(keys []string, data bool, visit store.Visit) error {
 	s.budget.waited()
 	asked, now, err := s.ask(keys)
 	if err != nil {
 		return err
 	}
-	for i, a := range asked {
+	for i, g := range asked {
 		handle, ok := s.handleOf(keys[i])
 		if !ok {
 			continue
 		}
-		found, state, wrong := s.stateOf(handle, a, now)
+		found, state, wrong := s.stateOf(handle, g, now)
 		if found == nil {
 			continue
 		}

@@ -1,5 +1,6 @@
--- Takes back the second step of a move, at the old key. It begins with DEL, so
--- that a full server gives back what it had.
+-- Takes back the second step of a move, at the old key: the session is there again, as
+-- it was, under the caller's lock if it had one. conflict: no tombstone leads to this
+-- handle any more. It begins with DEL, so that a full server takes the rest.
 local to = ARGV[5] -- the new handle
 local was, made, used = ARGV[6], ARGV[7], ARGV[8] -- version; created, s; accessed, ms
 local name, data, ids, old = ARGV[9], ARGV[10], ARGV[11], ARGV[12]

@@ -1,5 +1,5 @@
--- Ends the session whoever has the lock, and nothing but a session: a tombstone
--- has no version.
+-- Ends the session, also if another process has the lock. What is no session stays: a
+-- tombstone and a lock have no version.
 if foreign then return {'corrupt'} end
 if not f[1] then
 	stir()

@@ -1,4 +1,6 @@
--- Makes the second step of a move and the commit, at the old key: a tombstone.
+-- Makes the second step of a move and the commit, at the old key: a tombstone, which
+-- keeps the caller's lock so that its lease finds the new key. If it is there already,
+-- the answer to an earlier request was lost.
 local expected = tonumber(ARGV[5]) -- version
 local to = ARGV[6]                 -- the new handle
 local ends = tonumber(ARGV[7])     -- when the grace is over, Unix ms; 0: there is none
@@ -9,7 +11,7 @@ if moved and moved == to then
 	stir()
 	return {'live'}
 end
-local s = state(false)
+local s = status(false)
 if s ~= 'live' then return refused(s) end
 if version ~= expected then return {'conflict'} end
 if now > latest then return {'late'} end

@@ -1,4 +1,5 @@
--- Makes the first step of a move, at the new key: a copy that is pending.
+-- Makes the first step of a move, at the new key: a copy that is pending. It has the
+-- caller's lock, too. A copy of the same move is written anew.
 local id = ARGV[5]    -- of the move
 local keep = ARGV[6]  -- how long the copy lasts unless the move is made, ms
 local new, made, name, data, ids = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11] -- version; created, s

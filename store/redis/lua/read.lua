@@ -1,9 +1,16 @@
--- Reads the session. The first argument is two: a server says NOAUTH only to a
--- request of at most ten words.
+-- Reads the session. touch and update mark the access; update ends a session past its
+-- limits, and finds a change that was stored before.
+--
+-- The reply after live: now in Unix ms, version, created, accessed before this access,
+-- user, data, a word if the access could not be marked, old keys. After oversize the
+-- size stands in place of the data.
+--
+-- The first argument is two, since a server says NOAUTH only to a request of at most ten
+-- words, and else drops the connection.
 local how, most = string.match(ARGV[5], '^(%a+) (%d+)$') -- snapshot, peek, touch or update; the most bytes of data
 local rid = ARGV[6] -- of the change that an update belongs to; empty: none
 
-local s = state(how == 'snapshot')
+local s = status(how == 'snapshot')
 if s == 'moved' or s == 'pending' then return refused(s) end
 if how == 'update' then
 	local at = landed(rid)

@@ -1,4 +1,5 @@
--- Renews the caller's lock.
+-- Renews the caller's lock, and keeps the key for as long. It begins with HDEL, so that
+-- a full server takes it. After a move the tombstone leads to the lock.
 if moved and lock == token then return {'moved', moved} end
 if not mine then return {'lost'} end
 redis.call('HDEL', key, 'leased')

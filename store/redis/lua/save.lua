@@ -1,4 +1,5 @@
--- Stores the session as its next version.
+-- Stores the session as its next version, and replies with that. conflict: another
+-- version than expected is there. Sent again, it finds its own request id (landed).
 --
 -- A token alone creates nothing: its lock may be lost, and another process may
 -- have ended the session since. That the lock is held on another session, the
@@ -13,7 +14,7 @@ local beside = ARGV[11] == '1'     -- the caller's lock is held on another sessi
 local old = ARGV[12]               -- the old keys
 local wipe = ARGV[13] == '1'       -- a full server stores it too, if it is no larger than before
 
-local s = state(false)
+local s = status(false)
 local at = landed(rid)
 if at then
 	stir()

@@ -15,21 +15,21 @@ import (
 	"cgisession/store"
 )
 
-// seen is what one round trip, for many keys, says of a key. No lock is taken, and
-// no access is marked.
-type seen struct {
-	fields *redis.Cmd // seenFields
-	size   *redis.IntCmd
+// A glance is what one round trip, for many keys, says of a key. It takes no lock and
+// marks no access, and leaves out the data.
+type glance struct {
+	fields *redis.Cmd    // glanceFields; WRONGTYPE: the key is no hash
+	size   *redis.IntCmd // bytes of the data; 0: there are none
 
 	// Of a pending copy:
 	copy     bool // the second step of its move was not made
 	replaced bool // and never will be: the session at the old key is gone
 }
 
-var seenFields = []string{"version", "created", "accessed",
+var glanceFields = []string{"version", "created", "accessed",
 	"user", "moved", "until", "lock", "leased", "ended", "pending", "from"}
 
-// The indexes of fields in seenFields.
+// The indexes of fields in glanceFields; version, created and accessed are the first.
 const (
 	userField = iota + 3
 	movedField
@@ -41,19 +41,24 @@ const (
 	fromField
 )
 
-func (a seen) text() []string { return texts(a.fields, len(seenFields)) }
+// text returns the fields, in the order of glanceFields.
+func (g glance) text() []string { return texts(g.fields, len(glanceFields)) }
 
-// ask asks for what is at the keys in one round trip, and for the server's time. If
+// ask returns a glance at each of the keys, and the server's time, in one round trip. If
 // there are pending copies, which is seldom, another round trip tells whether they
 // are the sessions by now.
-func (s *Store) ask(keys []string) (asked []seen, now time.Time, err error) {
+//
+// In a cluster the library parts the request among the servers, and the time is that of
+// one of them.
+func (s *Store) ask(keys []string) (asked []glance, now time.Time, err error) {
 	err = s.attempt(func(ctx context.Context, _ int) error {
 		asked = nil
 		var clock *redis.TimeCmd
 		s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 			clock = p.Time(ctx)
 			for _, key := range keys {
-				asked = append(asked, seen{fields: hmget(ctx, p, key, seenFields...), size: p.HStrLen(ctx, key, "data")})
+				fields := hmget(ctx, p, key, glanceFields...)
+				asked = append(asked, glance{fields: fields, size: p.HStrLen(ctx, key, "data")})
 			}
 			return nil
 		})
@@ -66,39 +71,40 @@ func (s *Store) ask(keys []string) (asked []seen, now time.Time, err error) {
 	return asked, now, err
 }
 
-// firstFailed returns the first error of an answer; that a key is of another type is
-// none.
-func firstFailed(clock *redis.TimeCmd, asked []seen) error {
+// firstFailed returns the first error of an answer. That a key is of another type is
+// no error, but what is known of that key.
+func firstFailed(clock *redis.TimeCmd, asked []glance) error {
 	if err := clock.Err(); err != nil {
 		return err
 	}
-	for _, a := range asked {
-		size := a.size.Err()
+	for _, g := range asked {
+		size := g.size.Err()
 		if isWrongType(size) {
 			size = nil
 		}
-		if err := cmp.Or(answered(a.fields, len(seenFields)), size); err != nil {
+		if err := cmp.Or(answered(g.fields, len(glanceFields)), size); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// askSources looks at the old keys of pending copies.
-func (s *Store) askSources(keys []string, asked []seen) error {
+// askSources asks for the old keys of pending copies, to set copy and replaced. A copy
+// is the session if a tombstone at the old key leads to it: the second step was made.
+func (s *Store) askSources(keys []string, asked []glance) error {
 	var at []int
 	var sources []string
-	for i, a := range asked {
-		if f := a.text(); f[pendingField] != "" && store.IsHandle(f[fromField]) {
+	for i, g := range asked {
+		if f := g.text(); f[pendingField] != "" && store.IsHandle(f[fromField]) {
 			at, sources = append(at, i), append(sources, f[fromField])
 		}
 	}
 	if len(at) == 0 {
 		return nil
 	}
-	found, err := s.fields(sources, "version", "moved")
+	atSource, err := s.fields(sources, "version", "moved")
 	for n, i := range at {
-		version, moved := found[n][0], found[n][1]
+		version, moved := atSource[n][0], atSource[n][1]
 		asked[i].copy = moved == "" || s.key(moved) != keys[i]
 		asked[i].replaced = version == ""
 	}
@@ -111,18 +117,19 @@ var errForeign = errors.New("it holds no session, but what another program wrote
 // a copy whose move was not made, the lock on a session that has ended.
 const unlisted store.State = ""
 
-// stateOf returns what was seen at a key as a session with its state; nil: nothing is
-// there.
-func (s *Store) stateOf(handle string, a seen, now time.Time) (*store.Session, store.State, error) {
+// stateOf returns the session that a glance shows, without its data, and its state; a nil
+// session: nothing is there. now is the server's time. The error says what is wrong with
+// a session that is Corrupt or Oversize.
+func (s *Store) stateOf(handle string, g glance, now time.Time) (*store.Session, store.State, error) {
 	found := &store.Session{Handle: handle, Path: s.key(handle)}
-	if a.fields.Err() != nil {
+	if g.fields.Err() != nil {
 		return found, store.Corrupt, errForeign
 	}
-	f := a.text()
+	f := g.text()
 	if f[movedField] != "" {
 		return found, stateOfTombstone(f[untilField], now), nil
 	}
-	if strings.Join(f[:lockField], "") == "" && a.size.Val() == 0 {
+	if strings.Join(f[:lockField], "") == "" && g.size.Val() == 0 {
 		return s.stateOfLock(found, f)
 	}
 	var bad [3]error
@@ -130,13 +137,13 @@ func (s *Store) stateOf(handle string, a seen, now time.Time) (*store.Session, s
 	found.Version, bad[0] = strconv.ParseUint(f[0], 10, 64)
 	found.Created, bad[1] = strconv.ParseInt(f[1], 10, 64)
 	accessed, bad[2] = strconv.ParseInt(f[2], 10, 64)
-	found.Accessed, found.User, found.Size = time.UnixMilli(accessed), f[userField], a.size.Val()
+	found.Accessed, found.User, found.Size = time.UnixMilli(accessed), f[userField], g.size.Val()
 	switch {
 	case errors.Join(bad[:]...) != nil || found.Size == 0:
 		return found, store.Corrupt, errForeign
-	case a.copy && (a.replaced || now.Sub(found.Accessed) > movingTime):
+	case g.copy && (g.replaced || now.Sub(found.Accessed) > movingTime):
 		return found, unlisted, nil
-	case a.copy:
+	case g.copy:
 		return found, store.Moving, nil
 	}
 	state := s.opts.State(found, now)
