@@ -9,8 +9,11 @@ import (
 	"cgisession/store"
 )
 
+// absence uses a handle that never had a session.
 func absence(t *testing.T, b suite) { b.gone(t, handle()) }
 
+// create tests what the change of a new session gets, and that create leaves a session
+// that exists as it is.
 func create(t *testing.T, b suite) {
 	h := handle()
 	before := time.Now()
@@ -59,6 +62,8 @@ func createAbandoned(t *testing.T, b suite) {
 	}
 }
 
+// outcomes tests what is stored after each outcome, and that the session can be changed,
+// ended and created again afterwards.
 func outcomes(t *testing.T, b suite) {
 	for _, tt := range []struct {
 		outcome store.Outcome
@@ -101,6 +106,7 @@ func outcomes(t *testing.T, b suite) {
 	}
 }
 
+// outcomesOfNew creates a session with Wipe; it is stored as with Save.
 func outcomesOfNew(t *testing.T, b suite) {
 	h := handle()
 	s, err := b.Update(h, true, func(s *store.Session) (store.Outcome, error) {
@@ -113,6 +119,8 @@ func outcomesOfNew(t *testing.T, b suite) {
 	b.holds(t, h, 1, `{"a":1}`)
 }
 
+// failedChange returns an error from the change, with each outcome: nothing is stored, and
+// the access is not marked.
 func failedChange(t *testing.T, b suite) {
 	h := b.begin(t, `{"a":1}`)
 	b.Age(t, h, time.Hour, 2*time.Hour)
@@ -137,6 +145,8 @@ func failedChange(t *testing.T, b suite) {
 	}
 }
 
+// dataKeepsText stores JSON that a decoder would alter, or that looks like a record or a
+// format: it is returned byte for byte.
 func dataKeepsText(t *testing.T, b suite) {
 	for _, data := range []string{
 		`{}`,
@@ -155,6 +165,7 @@ func dataKeepsText(t *testing.T, b suite) {
 	}
 }
 
+// accessed tests which calls mark the access, and that each returns the access before it.
 func accessed(t *testing.T, b suite) {
 	h := b.begin(t, `{}`)
 	to := handle()
@@ -190,6 +201,7 @@ func accessed(t *testing.T, b suite) {
 	}
 }
 
+// created tests that the time of creation stays the same through every call.
 func created(t *testing.T, b suite) {
 	h := b.begin(t, `{}`)
 	b.Age(t, h, time.Hour, 2*time.Hour)

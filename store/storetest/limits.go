@@ -8,11 +8,13 @@ import (
 	"cgisession/store"
 )
 
+// timeout tests Options.Timeout, which counts from the last access.
 func timeout(t *testing.T, b suite) {
 	expiry(t, b, store.Options{MaxSize: maxSize, LockTimeout: patience, Timeout: time.Hour},
 		func(h string, d time.Duration) { b.Age(t, h, d, d) })
 }
 
+// lifetime tests Options.Lifetime, which counts from the creation.
 func lifetime(t *testing.T, b suite) {
 	expiry(t, b, store.Options{MaxSize: maxSize, LockTimeout: patience, Lifetime: time.Hour},
 		func(h string, d time.Duration) { b.Age(t, h, 0, d) })
@@ -89,6 +91,8 @@ func futureTimes(t *testing.T, b suite) {
 	}
 }
 
+// maxSizes stores data of exactly MaxSize, and one byte more, which is ErrTooLarge and
+// leaves the session as it is.
 func maxSizes(t *testing.T, b suite) {
 	h := b.begin(t, sized(maxSize))
 	b.holds(t, h, 1, sized(maxSize))

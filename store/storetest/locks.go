@@ -295,6 +295,7 @@ func descriptors(t *testing.T, b suite) {
 	}
 }
 
+// second returns the error of a call that also returns a session.
 func second(_ *store.Session, err error) error { return err }
 
 // liveOfHeld tests that Live finds a locked session without a wait.

@@ -10,6 +10,7 @@ import (
 	"cgisession/store"
 )
 
+// move moves a session without a grace. The old handle is free at once.
 func move(t *testing.T, b suite) {
 	h, to := b.begin(t, `{"a":1}`), handle()
 	s, err := b.Move(h, to, 0, nil)
@@ -89,6 +90,8 @@ func moveChange(t *testing.T, b suite) {
 	}
 }
 
+// moveOfExpired has a session end by its timeout during the grace of its old handle: by
+// either handle it is past its limits, and then gone.
 func moveOfExpired(t *testing.T, b suite) {
 	limited := b.Open(t, store.Options{MaxSize: maxSize, LockTimeout: patience, Timeout: time.Hour})
 	h, to := b.begin(t, `{"a":1}`), handle()
@@ -107,6 +110,8 @@ func moveOfExpired(t *testing.T, b suite) {
 	b.gone(t, h)
 }
 
+// grace uses a session by its new handle and by the old one, in turn. Both reach the same
+// session, and every call returns the new handle.
 func grace(t *testing.T, b suite) {
 	h, to := b.begin(t, `{"a":1}`), handle()
 	s, err := b.Move(h, to, never, nil)
@@ -214,6 +219,7 @@ func graceThenNone(t *testing.T, b suite) {
 	b.gone(t, second)
 }
 
+// graceRemove ends a session by each of its two handles: both are free then.
 func graceRemove(t *testing.T, b suite) {
 	for _, byOld := range []bool{true, false} {
 		h, to := b.begin(t, `{"a":1}`), handle()

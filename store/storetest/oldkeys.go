@@ -16,6 +16,7 @@ func keep(key string) store.Change {
 	}
 }
 
+// keysOf returns the old keys of a session as a text to compare, "[KEY KEY …]".
 func keysOf(s *store.Session) string {
 	keys := []string{}
 	for _, old := range s.OldKeys {

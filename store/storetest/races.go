@@ -91,6 +91,7 @@ func together(t *testing.T, b suite, n int, run func(i int, s store.Backend)) {
 	wg.Wait()
 }
 
+// counter has several goroutines count in one session, through two stores. No count is lost.
 func counter(t *testing.T, b suite) {
 	const workers, each = 16, 25
 	h := b.begin(t, `{}`)

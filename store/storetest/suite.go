@@ -129,6 +129,7 @@ type suite struct {
 	Setup
 }
 
+// handle returns the handle of a new random id.
 func handle() string { return store.Handle("storetest", store.NewID()) }
 
 // set returns a change that stores data.

@@ -1,6 +1,8 @@
 //go:build redis && linux
 
-// Package redistest runs real servers for tests, on free ports of the loopback.
+// Package redistest runs real servers for tests, on free ports of the loopback: one
+// server, a replica, a Sentinel or a cluster. They end with the test, or with its
+// process. Where redis-server or redis-sentinel is not installed, the test is skipped.
 package redistest
 
 import (
@@ -24,22 +26,26 @@ import (
 type Server struct {
 	Host    string
 	Port    int
-	Dir     string
+	Dir     string   // its working directory, with its log
 	Flags   []string // of redis-cli, to reach it
-	command []string
+	command []string // the program and its arguments
 	process *exec.Cmd
 }
 
 // Start runs redis-server with these settings, "--name value…", until the test
-// ends. Where there is none the test is skipped.
+// ends, and waits until it answers. The first settings keep nothing on the disk and have
+// a replica follow without delay; later ones override them.
 func Start(t testing.TB, settings ...string) *Server {
 	t.Helper()
 	port := cmdtest.FreePort(t)
-	return start(t, "redis-server", &Server{Port: port}, append([]string{
-		"--port", strconv.Itoa(port), "--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"}, settings...))
+	first := []string{
+		"--port", strconv.Itoa(port), "--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0",
+	}
+	return start(t, "redis-server", &Server{Port: port}, append(first, settings...))
 }
 
-// StartSentinel runs redis-sentinel with a configuration.
+// StartSentinel runs redis-sentinel with a configuration, a directive a line. With
+// tls-replication it listens with TLS only.
 func StartSentinel(t testing.TB, lines ...string) *Server {
 	t.Helper()
 	port := cmdtest.FreePort(t)
@@ -56,6 +62,9 @@ func StartSentinel(t testing.TB, lines ...string) *Server {
 	return start(t, "redis-sentinel", &Server{Port: port, Flags: flags}, nil, file)
 }
 
+// start runs a server: the program, the arguments first, and then settings. It learns from
+// the settings how redis-cli reaches the server. After a test that failed it logs the end
+// of the server's log.
 func start(t testing.TB, program string, s *Server, settings []string, first ...string) *Server {
 	t.Helper()
 	path, err := exec.LookPath(program)
@@ -63,7 +72,8 @@ func start(t testing.TB, program string, s *Server, settings []string, first ...
 		t.Skipf("%s is not installed", program)
 	}
 	s.Host, s.Dir = "127.0.0.1", t.TempDir()
-	s.command = append(append([]string{path}, first...), "--bind", "127.0.0.1", "--dir", s.Dir, "--logfile", filepath.Join(s.Dir, "log"))
+	s.command = append([]string{path}, first...)
+	s.command = append(s.command, "--bind", s.Host, "--dir", s.Dir, "--logfile", filepath.Join(s.Dir, "log"))
 	s.command = append(s.command, settings...)
 	for i, word := range settings {
 		switch {
@@ -112,7 +122,7 @@ func (s *Server) Launch(t testing.TB) {
 	})
 }
 
-// Kill ends the process at once.
+// Kill ends the process at once, as a crash does (SIGKILL).
 func (s *Server) Kill() {
 	s.process.Process.Kill()
 	s.process.Wait()
@@ -127,10 +137,16 @@ func (s *Server) Addr() string { return s.Host + ":" + strconv.Itoa(s.Port) }
 // URL returns the server's URL.
 func (s *Server) URL() string { return "redis://" + s.Addr() }
 
+// cli returns the arguments of redis-cli for a command of this server.
+func (s *Server) cli(args ...string) []string {
+	return slices.Concat([]string{"-h", s.Host, "-p", strconv.Itoa(s.Port)}, s.Flags, args)
+}
+
+// try runs a command by redis-cli, and returns all that it prints.
 func (s *Server) try(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), cmdtest.Patience)
 	defer cancel()
-	c := exec.CommandContext(ctx, "redis-cli", append(append([]string{"-h", s.Host, "-p", strconv.Itoa(s.Port)}, s.Flags...), args...)...)
+	c := exec.CommandContext(ctx, "redis-cli", s.cli(args...)...)
 	var out bytes.Buffer
 	c.Stdout, c.Stderr = &out, &out
 	err := c.Run()
@@ -160,14 +176,15 @@ func (s *Server) Calls(t testing.TB) map[string]int {
 	return calls
 }
 
-// Monitor does something, and returns the first words of what clients ask of the
-// servers meanwhile, in lower case. What scripts do on a server is left out.
+// Monitor calls do, and returns the commands that clients send to the servers meanwhile,
+// without arguments and in lower case: server by server, in the order of each. What
+// scripts do on a server is left out, and so are PING, INFO and CLIENT.
 func Monitor(t testing.TB, servers []*Server, do func()) (words []string) {
 	t.Helper()
 	outputs := make([]*lines, len(servers))
 	for i, s := range servers {
 		outputs[i] = new(lines)
-		c := exec.Command("redis-cli", append([]string{"-h", s.Host, "-p", strconv.Itoa(s.Port)}, append(s.Flags, "monitor")...)...)
+		c := exec.Command("redis-cli", s.cli("monitor")...)
 		c.Stdout = outputs[i]
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
@@ -185,8 +202,9 @@ func Monitor(t testing.TB, servers []*Server, do func()) (words []string) {
 		for _, line := range outputs[i].all() { // TIME [DATABASE CLIENT] "WORD" …
 			who, said, ok := strings.Cut(line, "] \"")
 			word, rest, _ := strings.Cut(said, "\"")
-			own := strings.Contains(rest, "the end") || slices.Contains([]string{"ping", "info", "client"}, strings.ToLower(word))
-			if word = strings.ToLower(word); ok && !own && !strings.HasSuffix(who, " lua") {
+			word = strings.ToLower(word)
+			own := strings.Contains(rest, "the end") || slices.Contains([]string{"ping", "info", "client"}, word)
+			if ok && !own && !strings.HasSuffix(who, " lua") {
 				words = append(words, word)
 			}
 		}
@@ -200,6 +218,7 @@ type lines struct {
 	text []byte
 }
 
+// Write implements [io.Writer].
 func (l *lines) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -207,18 +226,21 @@ func (l *lines) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// all returns the lines.
 func (l *lines) all() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return strings.Split(string(l.text), "\n")
 }
 
+// count returns how often they hold a text.
 func (l *lines) count(part string) int { return strings.Count(strings.Join(l.all(), "\n"), part) }
 
 // Replica runs a replica of a server, and waits until it follows.
 func Replica(t testing.TB, master *Server, settings ...string) *Server {
 	t.Helper()
-	replica := Start(t, append([]string{"--replicaof", "127.0.0.1 " + strconv.Itoa(master.Port), "--repl-ping-replica-period", "1"}, settings...)...)
+	follow := []string{"--replicaof", "127.0.0.1 " + strconv.Itoa(master.Port), "--repl-ping-replica-period", "1"}
+	replica := Start(t, append(follow, settings...)...)
 	Linked(t, replica)
 	return replica
 }
@@ -258,7 +280,8 @@ func ClusterWithReplicas(t testing.TB) []*Server {
 	return nodes[:3]
 }
 
-// ClusterSettings are those of a server of a cluster.
+// ClusterSettings returns the settings of a server of a cluster. A server that does not
+// answer for 5 seconds counts as failed.
 func ClusterSettings() []string {
 	return []string{"--cluster-enabled", "yes", "--cluster-node-timeout", "5000"}
 }
