@@ -121,9 +121,16 @@ func (s *Store) attempt(send func(ctx context.Context, try int) error) error {
 		return s.failed(cmp.Or(before, context.DeadlineExceeded))
 	}
 	watch := startStopwatch(left)
+	var unconfirmed error // what an earlier try learned: errNotReplicated
 	for try := 0; ; try++ {
 		err := send(watch, try)
 		spent := watch.lap()
+		switch {
+		case errors.Is(err, errNotReplicated):
+			unconfirmed = err
+		case err != nil && unanswered(err):
+			err = cmp.Or(unconfirmed, err) // says more than that an answer was late
+		}
 		if err == nil {
 			s.budget.spend(spent, nil)
 			return nil
