@@ -16,11 +16,11 @@ type visitor func(handle string, create bool) (*store.Session, error)
 
 // follow calls visit with the handle, and goes on by the error that visit returns:
 //
-//	movedError, pendingError  where the session is now, without creating it there
-//	errBusy, errConflict      at the first handle again, after a pause, until
-//	                          LockTimeout is over; then it returns store.ErrLocked
-//	errLockLost, errNoLock    the same handle again, if mayRetry allows it
-//	any other, or nil         not at all: it returns what visit returned
+//	store.MovedError, pendingError  where the session is now, without creating it there
+//	errBusy, errConflict            at the first handle again, after a pause, until
+//	                                LockTimeout is over; then it returns store.ErrLocked
+//	errLockLost, errNoLock          at the same handle again, if mayRetry allows it
+//	any other, or nil               not at all: it returns what visit returned
 //
 // After store.MaxHops tombstones it returns store.ErrNotFound.
 func (s *Store) follow(handle string, create bool, visit visitor) (*store.Session, error) {
@@ -57,12 +57,13 @@ func (s *Store) follow(handle string, create bool, visit visitor) (*store.Sessio
 	return nil, store.ErrNotFound
 }
 
-// leads returns the handle to visit next, if err is a movedError or a pendingError. Else
-// it returns none, and err; or the error with which settling a copy failed.
+// leads returns the handle to visit next, if err is a [store.MovedError] or a
+// pendingError. Else it returns none, and err; or the error with which settling a copy
+// failed.
 func (s *Store) leads(handle string, err error) (string, error) {
 	switch err := err.(type) {
-	case movedError:
-		return err.to, nil
+	case store.MovedError:
+		return err.To, nil
 	case pendingError:
 		at, failed := s.settle(handle, err.from)
 		if failed != nil {

@@ -21,7 +21,7 @@ func (s *Store) Move(from, to string, grace time.Duration, change store.Change) 
 	m := move{s: s, to: to, id: newID(), rid: newID(), grace: grace, change: change}
 	moved, err := s.follow(from, false, func(from string, _ bool) (*store.Session, error) {
 		found, err := m.try(from)
-		if _, before := err.(movedError); before {
+		if _, before := err.(store.MovedError); before {
 			err = store.ErrMoved
 		}
 		return found, err

@@ -161,7 +161,8 @@ func (s *Store) Update(handle string, create bool, change store.Change) (*store.
 	u := update{s: s, rid: newID(), change: change}
 	found, err := s.follow(handle, create, u.try)
 	if create && u.at != handle && errors.Is(err, store.ErrNotFound) {
-		found, err = u.tryEnded(err)
+		found, err = store.ChangeEnded(u.at, change)
+		u.outcome = store.Remove // unless it is an error
 	}
 	if err != nil || u.outcome != store.Remove || found.Version > 0 && found.Handle == handle {
 		return found, err

@@ -77,11 +77,6 @@ type foreignError struct{ key, text string }
 func (e foreignError) Error() string        { return "key " + e.key + ": " + e.text }
 func (e foreignError) Is(target error) bool { return target == store.ErrCorrupt }
 
-// movedError says that a tombstone is there, which leads to this handle.
-type movedError struct{ to string }
-
-func (e movedError) Error() string { return "moved to " + e.to }
-
 // pendingError says that a pending copy is there, and where it was copied from.
 type pendingError struct{ from string }
 
@@ -105,7 +100,7 @@ func (s *Store) refused(r reply, handle string) error {
 		case r.status() == statusPending:
 			return pendingError{at}
 		default:
-			return movedError{at}
+			return store.MovedError{To: at}
 		}
 	case statusExpired:
 		return store.ErrInvalidated

@@ -3,7 +3,6 @@
 package redis
 
 import (
-	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -63,18 +62,6 @@ func (u *update) try(handle string, create bool) (*store.Session, error) {
 	}
 	u.sent, u.was, u.wipe = found, was, outcome == store.Wipe
 	return found, s.save(found, &was, u.rid, u.wipe)
-}
-
-// tryEnded runs the change where tombstones lead to a session that has ended: there is
-// nothing to change, but Remove is to end the tombstones. For any other outcome it
-// returns none.
-func (u *update) tryEnded(none error) (*store.Session, error) {
-	found := &store.Session{Handle: u.at, Data: store.Empty}
-	var err error
-	if u.outcome, err = u.change(found); err != nil || u.outcome != store.Remove {
-		return nil, cmp.Or(err, none)
-	}
-	return found, nil
 }
 
 // landed returns the session that an earlier try stored. It is saved once more,
