@@ -123,13 +123,9 @@ func (c *call) hold() (held store.Lock, err error) {
 // locking calls take with the handle of the request's session, to lock it. create
 // reports whether take may lock a session that is not stored yet.
 func (c *call) locking(take func(handle string, create bool) error) error {
-	who, err := c.identify()
-	if err != nil {
-		return err
-	}
-	err = c.reach(who, func(handle string) error { return take(handle, who.mayCreate(c.store)) })
+	who, err := c.reach(func(who claim, rule rule) error { return take(c.handle(who.id), rule.own) })
 	if absent(err) {
-		err = who.absence(c.store)
+		err = c.rule(who).refusal
 	}
 	return err
 }

@@ -32,14 +32,14 @@ func regenerateCommand(c *call) *cli.Command {
 // records the user's name if it is given.
 func (c *call) regenerate(grace time.Duration, user string) (*result, error) {
 	return c.do(policy{create: createMissing, renew: true}, func(who claim, create bool) (*result, error) {
-		switch who.origin {
-		case originFresh:
+		switch {
+		case who.origin == originFresh:
 			r, err := c.update(policy{}, setUser(user))(who, create)
 			if err == nil {
 				c.cookies().endOthers("", r.session.Handle)
 			}
 			return r, err
-		case originLazy: // store it first, so that its lock moves along
+		case rules[who.origin].promised: // store it first, so that its lock moves along
 			if r, err := c.update(policy{}, saveNew)(who, create); err != nil {
 				return r, err
 			}

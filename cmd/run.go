@@ -63,8 +63,5 @@ func (c *call) holdLoaded(r *result) (store.Lock, error) {
 			release(held.Lease)
 		}
 	}
-	if absent(err) {
-		err = rules[originFresh].absent
-	}
-	return held, err
+	return held, goneIfAbsent(err)
 }

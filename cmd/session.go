@@ -31,56 +31,49 @@ type call struct {
 
 // A rule says what follows from the origin of a claim. rules has one for each.
 type rule struct {
-	own    bool  // a session may be created under the claim's id; else it gets a new one
-	absent error // what a change returns if the session is absent and none is created
-	reused bool  // the id may lead to another session once this one has ended
-	logged bool  // an id without a session is logged
-	bound  bool  // the variables that an earlier call exported belong to the session
+	own      bool  // a session may be created under the claim's id; else it gets a new one
+	promised bool  // the id was given out, though perhaps no session is stored yet
+	refusal  error // what a change returns if the session is absent and none is created
+	reused   bool  // the script may give the id to another session once this one has ended
+	logged   bool  // an id without a session is logged
+	bound    bool  // the variables that an earlier call exported belong to the session
+
+	over bool // the id is not followed, and no session takes the place of its own
 }
 
 // rules is the table of origins.
 var rules = [...]rule{
 	// The request has no cookie, or none that counts.
-	originNone: {absent: errNo},
+	originNone: {refusal: errNo},
 
 	// A client may claim any id, also one that it planted in another's browser. So
 	// no session is created under it (session fixation).
-	originClient: {absent: errNo, logged: true},
+	originClient: {refusal: errNo, logged: true},
 
-	// The script names its sessions itself. It may use a name again for the next one.
-	originAdopted: {own: true, absent: errNo, reused: true},
+	// The script names its sessions itself.
+	originAdopted: {own: true, refusal: errNo, reused: true},
 
 	// An earlier call of this request loaded the session, or ended it. If it is
 	// absent now, no other session may get the script's changes.
-	originRequest: {absent: errGone, bound: true},
+	originRequest: {refusal: errGone, bound: true},
 
 	// load --lazy gave out the id, so it is absent until the first change.
-	originLazy: {own: true, absent: errNo, bound: true},
+	originLazy: {own: true, promised: true, refusal: errNo, bound: true},
 
 	// The session was created by this call. If it is absent, another process ended it
 	// since.
-	originFresh: {own: true, absent: errGone},
+	originFresh: {own: true, refusal: errGone},
 }
 
-// lockLost reports whether the session that this request locked has ended. That changes
-// the table for every id from before this call: an absent session is gone, none is
-// created under the id, and a reused id is not followed, since it may lead to another
-// session by now. Only load and run go on then, with a new session under a new id.
-func (who claim) lockLost(s store.Locker) bool { return who.origin != originFresh && s.LockLost() }
-
-// mayCreate reports whether a session may be created under the claim's id.
-func (who claim) mayCreate(s store.Locker) bool { return rules[who.origin].own && !who.lockLost(s) }
-
-// mayFollow reports whether the id can only lead to the session that is meant.
-func (who claim) mayFollow(s store.Locker) bool { return !rules[who.origin].reused || !who.lockLost(s) }
-
-// absence returns the error for a change of an absent session: errNo or errGone.
-func (who claim) absence(s store.Locker) error {
-	err := rules[who.origin].absent
-	if err == errNo && who.lockLost(s) {
-		err = errGone
+// rule returns what follows from the claim now. Once the session that this request
+// locked has ended, an absent session is gone, and none is created under its id. An id
+// that the script reuses may lead to another session by then, so it leads to none.
+func (c *call) rule(who claim) rule {
+	r := rules[who.origin]
+	if r.refusal == errNo && c.store.LockLost() {
+		r.own, r.refusal, r.over = false, errGone, r.reused
 	}
-	return err
+	return r
 }
 
 // A policy says when a verb creates a session, and what else it does besides its step.
@@ -103,20 +96,18 @@ const (
 )
 
 // atOnce reports whether the step itself creates the claimed session if it is absent.
-func (p policy) atOnce(who claim) bool {
-	return !p.lazy && (p.create >= createMissing || p.create == createPromised && who.origin == originLazy)
+func (p policy) atOnce(r rule) bool {
+	return r.own && !p.lazy && (p.create >= createMissing || p.create == createPromised && r.promised)
 }
 
 // successor returns the claim of the session to create in place of an absent one, or
-// the error to return if none is created. err is what the absence means.
-func (p policy) successor(who claim, err error) (claim, error) {
-	rule := rules[who.origin]
+// the rule's refusal if none is created.
+func (p policy) successor(who claim, r rule) (claim, error) {
+	gone := r.refusal == errGone
 	switch {
-	case err == errGone && (p.create < createAnother || rule.reused):
-		return claim{}, errGone
-	case p.create < createMissing:
-		return claim{}, errNo
-	case err == errGone, !rule.own, p.renew:
+	case p.create < createMissing, gone && p.create < createAnother, r.over:
+		return claim{}, r.refusal
+	case gone, !r.own, p.renew:
 		return newClaim(), nil
 	}
 	return who, nil
@@ -146,43 +137,41 @@ func (c *call) change(p policy, change store.Change) (*result, error) {
 // do runs a verb that changes the session, from the cookie to the answer:
 // HTTP_COOKIE → id → handle → lock → load → change → save → Set-Cookie.
 func (c *call) do(p policy, work step) (r *result, err error) {
-	who, err := c.identify()
-	if err != nil {
-		return nil, err
-	}
-	err = c.reach(who, func(handle string) (err error) {
+	who, err := c.reach(func(who claim, rule rule) (err error) {
 		if p.snapshot {
-			if r, err = c.read(who, p, handle); !absent(err) {
+			if r, err = c.read(who, p); !absent(err) {
 				return err
 			}
 		}
-		if !who.mayFollow(c.store) {
-			return errGone
-		}
-		r, err = work(who, p.atOnce(who) && who.mayCreate(c.store))
+		r, err = work(who, p.atOnce(rule))
 		return err
 	})
 	if !absent(err) {
 		return r, err
 	}
 	ended := errors.Is(err, store.ErrInvalidated)
-	if who, err = p.successor(who, who.absence(c.store)); err != nil {
+	// The rule is asked again, since the locked session may have ended meanwhile.
+	if who, err = p.successor(who, c.rule(who)); err != nil {
 		return nil, err
 	}
 	return c.begin(who, p, ended, work)
 }
 
-// reach calls work with the handle of the claimed session, and returns its error. If
-// the session is absent, it logs that; a claim without an id is ErrNotFound.
-func (c *call) reach(who claim, work func(handle string) error) error {
-	err := store.ErrNotFound
-	if who.id != "" {
-		err = work(c.handle(who.id))
+// reach finds the request's claim, calls work if it leads to a session, and returns
+// work's error. If the session is absent, it logs that; a claim that leads to none is
+// ErrNotFound.
+func (c *call) reach(work func(who claim, rule rule) error) (who claim, err error) {
+	if who, err = c.identify(); err != nil {
+		return who, err
+	}
+	rule := c.rule(who)
+	if err = store.ErrNotFound; who.id != "" && !rule.over {
+		err = work(who, rule)
 	}
 	if absent(err) {
 		c.logAbsent(who, err)
 	}
-	return err
+	return who, err
 }
 
 // begin creates the session or, for load --lazy, only promises it. ended means that it
@@ -190,8 +179,9 @@ func (c *call) reach(who claim, work func(handle string) error) error {
 func (c *call) begin(who claim, p policy, ended bool, work step) (r *result, err error) {
 	if p.lazy {
 		r = c.promise(who)
-	} else if r, err = work(who, who.mayCreate(c.store)); absent(err) {
-		err = rules[originFresh].absent
+	} else {
+		r, err = work(who, c.rule(who).own)
+		err = goneIfAbsent(err)
 	}
 	if r != nil {
 		r.wasInvalidated = r.wasInvalidated || ended
@@ -210,15 +200,15 @@ func (c *call) promise(who claim) *result {
 // update returns the step of most verbs, which changes or creates the session.
 func (c *call) update(p policy, change store.Change) step {
 	return func(who claim, create bool) (*result, error) {
-		absent := false
+		before := uint64(0) // version
 		s, err := c.store.Update(c.handle(who.id), create, func(s *store.Session) (store.Outcome, error) {
-			absent = s.Version == 0
+			before = s.Version
 			return change(s)
 		})
 		if err != nil {
 			return nil, err
 		}
-		created := absent && s.Version > 0
+		created := before == 0 && s.Version > 0
 		if created {
 			c.log("created", s.Handle)
 		}
@@ -229,8 +219,8 @@ func (c *call) update(p policy, change store.Change) step {
 }
 
 // read returns the session for load --no-lock.
-func (c *call) read(who claim, p policy, handle string) (*result, error) {
-	s, err := c.store.Read(handle, store.Snapshot)
+func (c *call) read(who claim, p policy) (*result, error) {
+	s, err := c.store.Read(c.handle(who.id), store.Snapshot)
 	if err != nil {
 		return nil, err
 	}
@@ -241,13 +231,9 @@ func (c *call) read(who claim, p policy, handle string) (*result, error) {
 // view runs a verb that only reads the session. It creates nothing; without a
 // session it returns errNo, whatever the claim's origin.
 func (c *call) view(reading store.Reading) (*result, error) {
-	who, err := c.identify()
-	if err != nil {
-		return nil, err
-	}
 	var s *store.Session
-	err = c.reach(who, func(handle string) (err error) {
-		s, err = c.store.Read(handle, reading)
+	who, err := c.reach(func(who claim, _ rule) (err error) {
+		s, err = c.store.Read(c.handle(who.id), reading)
 		return err
 	})
 	switch {
@@ -262,6 +248,15 @@ func (c *call) view(reading store.Reading) (*result, error) {
 // absent reports whether err means that there is no session to work on.
 func absent(err error) bool {
 	return errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrInvalidated)
+}
+
+// goneIfAbsent returns err, or errGone if a session is absent that this call has found
+// or created before: another process ended it since.
+func goneIfAbsent(err error) error {
+	if absent(err) {
+		return errGone
+	}
+	return err
 }
 
 // token returns the token by which a client claims the session id.

@@ -21,9 +21,9 @@ func TestRemovedAtOnce(t *testing.T) {
 	}
 }
 
-// A lock may get lost while a step runs. Then load, which creates a session in place of
-// one that is gone, does not do so under a name of the script's, nor under another id
-// than the script wanted.
+// The locked session may end while a step runs. Then load, which creates a session in
+// place of one that is gone, does not do so under a name of the script's, nor under
+// another id than the script wanted.
 func TestSuccessorOfGone(t *testing.T) {
 	for _, row := range []struct {
 		origin origin
@@ -35,9 +35,16 @@ func TestSuccessorOfGone(t *testing.T) {
 		{originRequest, nil},
 		{originLazy, nil},
 	} {
-		next, err := policy{create: createAnother}.successor(claim{id: "an-id-from-before", origin: row.origin}, errGone)
+		who := claim{id: "an-id-from-before", origin: row.origin}
+		c := call{store: endedLock{}}
+		next, err := policy{create: createAnother}.successor(who, c.rule(who))
 		if err != row.want || err == nil && next.origin != originFresh {
 			t.Errorf("origin %d: %+v, %v; want %v", row.origin, next, err, row.want)
 		}
 	}
 }
+
+// endedLock is a store whose locked session has ended.
+type endedLock struct{ store.Backend }
+
+func (endedLock) LockLost() bool { return true }
