@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -112,41 +111,6 @@ func (k *child) runClosed(held store.Lock, warn func(error)) error {
 		unix.CloseOnExec(held.FD)
 	}
 	return k.wait(held.Lease, warn)
-}
-
-// renewing calls do, renews the lease meanwhile, and then releases it. If the lock is
-// lost, it calls warn once, and the store refuses further changes by do.
-func renewing(lease *store.Lease, warn func(error), do func() error) error {
-	stop := make(chan struct{})
-	var renewal sync.WaitGroup
-	renewal.Go(func() {
-		tick := time.NewTicker(lease.Every)
-		defer tick.Stop()
-		for {
-			select {
-			case <-stop:
-				return
-			case <-tick.C:
-			}
-			if err := lease.Renew(); errors.Is(err, store.ErrLockLost) || errors.Is(err, store.ErrNotFound) {
-				warn(err)
-				return
-			}
-		}
-	})
-	err := do()
-	close(stop)
-	renewal.Wait()
-	release(lease)
-	return err
-}
-
-// release ends a lease. If that fails, the lease runs out, since it is not renewed.
-// nil stands for a lock on a descriptor, which ends with the program.
-func release(lease *store.Lease) {
-	if lease != nil {
-		lease.Release()
-	}
 }
 
 // run runs the command, as a shell script if the system does not know its format.

@@ -96,7 +96,7 @@ func (l limited) of(bound bool) limited {
 func aged(t *testing.T, created, accessed time.Duration) request {
 	t.Helper()
 	r := in(t.TempDir())
-	f := file.Open(file.Config{Dir: r.Dir+"/sessions"}, store.Options{MaxSize: 1 << 20})
+	f := file.Open(file.Config{Dir: r.Dir + "/sessions"}, store.Options{MaxSize: 1 << 20})
 	defer f.Close()
 	_, err := f.Update(store.Handle("cgisession_id", cmdtest.Visitor), true, func(s *store.Session) (store.Outcome, error) {
 		s.Created -= int64(created / time.Second)

@@ -3,6 +3,8 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -42,44 +44,6 @@ func lockCommand(c *call) *cli.Command {
 			&closeInChild))
 }
 
-func unlockCommand(c *call) *cli.Command {
-	var fd int
-	return c.sessionCommand("unlock", "--fd N", "release the lock on the shell's descriptor N",
-		func(args []string) error {
-			if err := noArguments(args); err != nil {
-				return err
-			}
-			if fd == 0 {
-				return usagef("--fd N missing")
-			}
-			who, err := c.identify()
-			if err != nil {
-				return err
-			}
-			handle := ""
-			if who.id != "" {
-				handle = c.handle(who.id)
-			}
-			return c.descriptorsOnly(c.store.UnlockFD(handle, fd))
-		}, fdFlag("fd", fdUsage, &fd))
-}
-
-func lockPathCommand(c *call) *cli.Command {
-	return c.sessionCommand("lock-path", "", "print the path of the session's file, for the shell to open and lock",
-		func(args []string) error {
-			if err := noArguments(args); err != nil {
-				return err
-			}
-			return c.locking(func(handle string, create bool) error {
-				path, err := c.store.LockPath(handle, create)
-				if err == nil {
-					c.stdout.print(path + "\n")
-				}
-				return c.descriptorsOnly(err)
-			})
-		})
-}
-
 const fdUsage = "descriptor `N`, opened by: p=$(cgisession lock-path) && exec N<\"$p\""
 
 // fdFlag returns an option whose value is a descriptor that the caller opened.
@@ -113,21 +77,11 @@ func (c *call) descriptorsOnly(err error) error {
 
 // hold takes the lock of the request's session, and returns it still held.
 func (c *call) hold() (held store.Lock, err error) {
-	err = c.locking(func(handle string, create bool) (err error) {
-		held, err = c.store.Hold(handle, create)
-		return err
+	_, err = c.do(policy{create: createOwn}, func(who claim, create bool) (_ *result, err error) {
+		held, err = c.store.Hold(c.handle(who.id), create)
+		return nil, err
 	})
 	return held, err
-}
-
-// locking calls take with the handle of the request's session, to lock it. create
-// reports whether take may lock a session that is not stored yet.
-func (c *call) locking(take func(handle string, create bool) error) error {
-	who, err := c.reach(func(who claim, rule rule) error { return take(c.handle(who.id), rule.own) })
-	if absent(err) {
-		err = c.rule(who).refusal
-	}
-	return err
 }
 
 // underLock calls do, which must make its change once only. If the store may repeat a
@@ -146,4 +100,39 @@ func (c *call) underLock(do func() error) error {
 // warn prints an error that does not end the call.
 func (c *call) warn(err error) {
 	fmt.Fprintf(c.stderr, "cgisession: %s\n", c.secrets.printable(err.Error()))
+}
+
+// renewing calls do, renews the lease meanwhile, and then releases it. If the lock is
+// lost, it calls warn once, and the store refuses further changes by do.
+func renewing(lease *store.Lease, warn func(error), do func() error) error {
+	stop := make(chan struct{})
+	var renewal sync.WaitGroup
+	renewal.Go(func() {
+		tick := time.NewTicker(lease.Every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+			}
+			if err := lease.Renew(); errors.Is(err, store.ErrLockLost) || errors.Is(err, store.ErrNotFound) {
+				warn(err)
+				return
+			}
+		}
+	})
+	err := do()
+	close(stop)
+	renewal.Wait()
+	release(lease)
+	return err
+}
+
+// release ends a lease. If that fails, the lease runs out, since it is not renewed.
+// nil stands for a lock on a descriptor, which ends with the program.
+func release(lease *store.Lease) {
+	if lease != nil {
+		lease.Release()
+	}
 }

@@ -91,13 +91,14 @@ type creation int
 const (
 	createNever    creation = iota
 	createPromised          // if load --lazy gave out the id
+	createOwn               // if it can have the id of the claim
 	createMissing           // if there is none
 	createAnother           // also in place of one that is gone
 )
 
 // atOnce reports whether the step itself creates the claimed session if it is absent.
 func (p policy) atOnce(r rule) bool {
-	return r.own && !p.lazy && (p.create >= createMissing || p.create == createPromised && r.promised)
+	return r.own && !p.lazy && (p.create >= createOwn || p.create == createPromised && r.promised)
 }
 
 // successor returns the claim of the session to create in place of an absent one, or
@@ -134,7 +135,7 @@ func (c *call) change(p policy, change store.Change) (*result, error) {
 	return c.do(p, c.update(p, change))
 }
 
-// do runs a verb that changes the session, from the cookie to the answer:
+// do runs a verb that changes or locks the session, from the cookie to the answer:
 // HTTP_COOKIE → id → handle → lock → load → change → save → Set-Cookie.
 func (c *call) do(p policy, work step) (r *result, err error) {
 	who, err := c.reach(func(who claim, rule rule) (err error) {
