@@ -10,15 +10,15 @@
 // Each verb has a file of its own. What the verbs share:
 //
 //   - the command line and other input: line.go, command.go, options.go, token.go,
-//     keys.go, input.go;
-//   - the request: request.go, served.go, claim.go, and session.go,
+//     keys.go, input.go, safefile.go;
+//   - the request: opening.go, request.go, served.go, claim.go, and session.go,
 //     which has the whole of it, from the cookie to the answer;
 //   - commands that are run: child.go, interpreter.go, run_env.go, descriptor.go;
 //   - what is printed: output.go, export.go, shell.go, json.go, message.go, log.go,
 //     exit.go;
 //   - the stores: redis.go, or noredis.go in a build without it;
 //   - operators: owner.go, user.go;
-//   - what differs between Linux and other systems: kin_*.go, sys_*.go.
+//   - what differs between Linux and other systems: kin.go, kin_*.go, sys_*.go.
 //
 // The library urfave/cli describes the verbs and their flags, and prints the help.
 // The command line is parsed by line.go instead, because the library

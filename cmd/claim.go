@@ -3,8 +3,6 @@ package cmd
 // This file finds out which session the request refers to.
 
 import (
-	"errors"
-	"slices"
 	"strings"
 
 	"cgisession/cgi"
@@ -186,40 +184,6 @@ func (t tokens) handles(claims []claim) (handles []string) {
 	return handles
 }
 
-// endOthers ends the sessions that the tokens lead to, and reports whether it ended
-// any. It leaves out the session that was at the handle from and is at kept now. So
-// after a log-in no other cookie, planted or left over, competes with the session's
-// own. The session has its new id by then, and the client must get that id. So
-// endOthers waits for no lock, and only logs an error.
-func (t tokens) endOthers(from, kept string) (ended bool) {
-	claims, _ := t.claims()
-	others := slices.DeleteFunc(t.handles(claims), func(handle string) bool { return handle == from || handle == kept })
-	if len(others) == 0 {
-		return false
-	}
-	at, err := t.store.Live(others, len(others))
-	if err != nil {
-		t.log("other sessions not found: "+err.Error(), others[0])
-	}
-	slices.Sort(at)
-	for _, handle := range slices.Compact(at) {
-		if handle == "" || handle == kept {
-			continue
-		}
-		switch err := t.store.End(handle); {
-		case err == nil:
-			t.log("removed", handle)
-			ended = true
-		case !absent(err):
-			t.log("not ended: "+err.Error(), handle)
-			if errors.Is(err, store.ErrUnavailable) { // the next would not be ended either
-				return ended
-			}
-		}
-	}
-	return ended
-}
-
 // maxLogged bounds how many lines of one kind a request's tokens add to the log.
 const maxLogged = 8
 
@@ -228,13 +192,4 @@ func (t tokens) logSome(event string, handles []string) {
 	for _, handle := range handles[:min(len(handles), maxLogged)] {
 		t.log(event, handle)
 	}
-}
-
-// variants returns the header lines that delete the cookies that made this request
-// ambiguous, as far as this program can know them.
-func (c *call) variants() []string {
-	if !c.ambiguous || !c.useCookies {
-		return nil
-	}
-	return cookie.Variants(c.cookieName, c.attributes(c.env.HTTPS), c.env.ServerName, c.env.ScriptName)
 }

@@ -1,17 +1,9 @@
 package cmd
 
-// This file builds the verbs' commands, and prepares what they need: options,
-// environment, store and keys.
+// This file builds the verbs' commands.
 
 import (
-	"fmt"
-	"os"
-	"strings"
-
 	"github.com/urfave/cli/v2"
-
-	"cgisession/store"
-	"cgisession/store/file"
 )
 
 // An action runs a verb with its arguments.
@@ -93,68 +85,6 @@ func (c *call) operatorCommand(name, arguments, usage string, run action, flags 
 		}
 		return run(args)
 	})
-}
-
-// operate opens the store for an operator, as the owner of the data directory if root
-// calls. CGISESSION_LOCK_FD may hold the lock of any session.
-func (c *call) operate() error {
-	c.anyLock, c.asOwner = true, true
-	return c.openStore()
-}
-
-// prepare reads the environment, opens the store and reads the request.
-func (c *call) prepare() (err error) {
-	if err = file.CheckDescriptors(); err != nil {
-		return fmt.Errorf("descriptors: %w", err)
-	}
-	if err = c.openStore(); err != nil {
-		return err
-	}
-	if err = c.readRequest(); err != nil {
-		return err
-	}
-	return c.store.CheckLock()
-}
-
-// readRequest checks the options that name the request's session and its cookie, and
-// reads the keys.
-func (c *call) readRequest() (err error) {
-	if err = c.id.check("id"); err != nil {
-		return err
-	}
-	if c.adoptID != "" && !store.ValidID(c.adoptID) {
-		return usagef("--adopt-id must be %d to %d characters A-Z a-z 0-9 _ -", store.MinID, store.MaxID)
-	}
-	if c.keys, err = readKeys(c.secretFile, os.LookupEnv); err != nil {
-		return err
-	}
-	if err = c.checkCookie(); err != nil {
-		return err
-	}
-	c.logInherited()
-	return nil
-}
-
-// openStore reads the environment and opens the store. An operator's verb opens it
-// as the owner of the data directory.
-func (c *call) openStore() (err error) {
-	if c.badVariable != nil {
-		return c.badVariable
-	}
-	if err = c.readEnvironment(); err != nil {
-		return err
-	}
-	if err = c.becomeOwner(); err == nil {
-		c.store, err = c.open(c.env, c.log)
-	}
-	return err
-}
-
-// checkCookie returns an error if browsers would drop a cookie with these options. It
-// runs before anything is changed, and tries the longest id.
-func (c *call) checkCookie() error {
-	sample := &result{token: c.token(strings.Repeat("a", store.MaxID))}
-	return c.addCookie(sample, true)
 }
 
 // noArguments returns an error if there are arguments. Its message does not repeat

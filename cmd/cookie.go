@@ -1,8 +1,12 @@
 package cmd
 
 import (
+	"strings"
+	"time"
+
 	"github.com/urfave/cli/v2"
 
+	"cgisession/cookie"
 	"cgisession/store"
 )
 
@@ -18,4 +22,55 @@ func cookieCommand(c *call) *cli.Command {
 			}
 			return r, c.addCookie(r, true)
 		})
+}
+
+// checkCookie returns an error if browsers would drop a cookie with these options. It
+// runs before anything is changed, and tries the longest id.
+func (c *call) checkCookie() error {
+	sample := &result{token: c.token(strings.Repeat("a", store.MaxID))}
+	return c.addCookie(sample, true)
+}
+
+// refreshes reports whether the client gets its cookie again: signed by a newer key,
+// or with a later expiry date.
+func (o *options) refreshes(who claim, p policy) bool {
+	return who.resign || p.slide && !rules[who.origin].bound && o.cookie.Expires.Persistent()
+}
+
+// addCookie adds the header line for the session's cookie, if it is due. A client
+// that used an id in its grace gets none: another answer brings it the cookie of the
+// new id, and this one would overwrite that.
+func (c *call) addCookie(r *result, due bool) error {
+	inGrace := r.session != nil && r.session.Handle != c.handle(r.id)
+	if !due || !c.useCookies || inGrace {
+		return nil
+	}
+	line, err := cookie.Set(c.cookieName, r.token, c.attributes(c.env.HTTPS), time.Now())
+	if err != nil {
+		return usageError{err}
+	}
+	r.headers = append(append(r.headers, c.variants()...), line)
+	return nil
+}
+
+// variants returns the header lines that delete the cookies that made this request
+// ambiguous, as far as this program can know them.
+func (c *call) variants() []string {
+	if !c.ambiguous || !c.useCookies {
+		return nil
+	}
+	return cookie.Variants(c.cookieName, c.attributes(c.env.HTTPS), c.env.ServerName, c.env.ScriptName)
+}
+
+// dropCookie returns a result without a session, whose header line makes the browser
+// drop the cookie.
+func (c *call) dropCookie() (*result, error) {
+	if !c.useCookies {
+		return &result{}, nil
+	}
+	line, err := cookie.Delete(c.cookieName, c.attributes(c.env.HTTPS))
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return &result{headers: append(c.variants(), line)}, nil
 }

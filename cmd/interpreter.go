@@ -219,25 +219,6 @@ func splitString(word string) (text string, ok bool) {
 	return strings.TrimPrefix(text, "="), ok
 }
 
-// splitLine splits the first argument at blanks if it begins with run and a blank:
-// then it is the rest of a "#!" line, which Linux passes as one argument (execve(2)).
-// rest is the number of arguments after it: the script's path and the script's
-// arguments, which may come from a client. rest is -1 if the first argument is not
-// from such a line.
-func splitLine(args []string) (words []string, rest int) {
-	if len(args) < 2 || !strings.HasPrefix(args[1], "run ") && !strings.HasPrefix(args[1], "run\t") {
-		return args, -1
-	}
-	line := strings.FieldsFunc(args[1], func(r rune) bool { return strings.ContainsRune(blanks, r) })
-	return slices.Concat(args[:1], line, args[2:]), len(args) - 2
-}
-
-// errNoCommandInLine is the error for a "#!" line without COMMAND. If such a line
-// were allowed, an option without its value would take the script's path as the
-// value, and a client's words would become COMMAND.
-var errNoCommandInLine = usagef("COMMAND missing in the #! line: write it there, " +
-	"as in #!/usr/local/bin/cgisession run sh")
-
 // firstBytes returns the first 256 bytes of a program, as many as the kernel reads
 // (execve(2)). It returns "" if the program may be executed but not read.
 func firstBytes(path string) string {
@@ -249,4 +230,18 @@ func firstBytes(path string) string {
 	var text [256]byte
 	n, _ := unix.Read(fd, text[:])
 	return string(text[:max(n, 0)])
+}
+
+// isOwn reports whether the file at path is this program. known is false if stat(2)
+// fails for one of the two.
+func isOwn(path string) (own, known bool) {
+	file, err := os.Stat(path)
+	if err != nil {
+		return false, false
+	}
+	if path, err = os.Executable(); err != nil {
+		return false, false
+	}
+	program, err := os.Stat(path)
+	return err == nil && os.SameFile(file, program), err == nil
 }

@@ -2,10 +2,10 @@ package cmd
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
-	"cgisession/cookie"
 	"cgisession/store"
 )
 
@@ -44,15 +44,36 @@ func (c *call) endSession() (bool, error) {
 	return true, nil
 }
 
-// dropCookie returns a result without a session, whose header line makes the browser
-// drop the cookie.
-func (c *call) dropCookie() (*result, error) {
-	if !c.useCookies {
-		return &result{}, nil
+// endOthers ends the sessions that the tokens lead to, and reports whether it ended
+// any. It leaves out the session that was at the handle from and is at kept now. So
+// after a log-in no other cookie, planted or left over, competes with the session's
+// own. The session has its new id by then, and the client must get that id. So
+// endOthers waits for no lock, and only logs an error.
+func (t tokens) endOthers(from, kept string) (ended bool) {
+	claims, _ := t.claims()
+	others := slices.DeleteFunc(t.handles(claims), func(handle string) bool { return handle == from || handle == kept })
+	if len(others) == 0 {
+		return false
 	}
-	line, err := cookie.Delete(c.cookieName, c.attributes(c.env.HTTPS))
+	at, err := t.store.Live(others, len(others))
 	if err != nil {
-		return nil, usageError{err}
+		t.log("other sessions not found: "+err.Error(), others[0])
 	}
-	return &result{headers: append(c.variants(), line)}, nil
+	slices.Sort(at)
+	for _, handle := range slices.Compact(at) {
+		if handle == "" || handle == kept {
+			continue
+		}
+		switch err := t.store.End(handle); {
+		case err == nil:
+			t.log("removed", handle)
+			ended = true
+		case !absent(err):
+			t.log("not ended: "+err.Error(), handle)
+			if errors.Is(err, store.ErrUnavailable) { // the next would not be ended either
+				return ended
+			}
+		}
+	}
+	return ended
 }

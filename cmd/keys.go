@@ -1,14 +1,9 @@
 package cmd
 
-// This file reads the keys that sign ids, and other files that must be safe.
+// This file reads the keys that sign ids.
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"os"
-
-	"golang.org/x/sys/unix"
 
 	"cgisession/cookie"
 	"cgisession/store"
@@ -40,9 +35,6 @@ func readKeys(file string, lookup func(string) (string, bool)) (cookie.Keys, err
 	return keys, nil
 }
 
-// maxKeyFile bounds a key file, in bytes.
-const maxKeyFile = 64 << 10
-
 func readKeyFile(file string) (cookie.Keys, error) {
 	text, err := readSecretFile(file)
 	if err != nil {
@@ -50,45 +42,3 @@ func readKeyFile(file string) (cookie.Keys, error) {
 	}
 	return cookie.ParseKeys(text)
 }
-
-// readSecretFile reads a file that no user but this one and root can read or write.
-func readSecretFile(file string) ([]byte, error) {
-	return readRegular(file, unix.O_NOFOLLOW, maxKeyFile, func(st *unix.Stat_t) error {
-		switch {
-		case !trusted(st):
-			return fmt.Errorf("belongs to user %d; it must be root's or the caller's", st.Uid)
-		case st.Mode&0o077 != 0:
-			return fmt.Errorf("mode %#o lets other users read it; chmod 600 it, and make a new key", st.Mode&0o777)
-		}
-		return nil
-	})
-}
-
-// readRegular reads a regular file of at most limit bytes, unless check returns an
-// error for it. It refuses a FIFO without waiting for a writer (O_NONBLOCK, open(2)).
-func readRegular(file string, flags, limit int, check func(*unix.Stat_t) error) ([]byte, error) {
-	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK|flags, 0)
-	if err != nil {
-		return nil, withoutPath(err)
-	}
-	defer f.Close()
-	var st unix.Stat_t
-	err = unix.Fstat(int(f.Fd()), &st)
-	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
-		err = errors.New("not a regular file")
-	}
-	if err == nil {
-		err = check(&st)
-	}
-	if err != nil {
-		return nil, err
-	}
-	text, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
-	if len(text) > limit {
-		return nil, fmt.Errorf("larger than %d bytes", limit)
-	}
-	return text, withoutPath(err)
-}
-
-// trusted reports whether the file belongs to this user or to root.
-func trusted(st *unix.Stat_t) bool { return st.Uid == 0 || int(st.Uid) == os.Geteuid() }

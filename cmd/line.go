@@ -168,3 +168,22 @@ func (g givenFlag) turn(f *cli.BoolFlag) error {
 	}
 	return boolean(f.Destination).Set(g.value)
 }
+
+// splitLine splits the first argument at blanks if it begins with run and a blank:
+// then it is the rest of a "#!" line, which Linux passes as one argument (execve(2)).
+// rest is the number of arguments after it: the script's path and the script's
+// arguments, which may come from a client. rest is -1 if the first argument is not
+// from such a line.
+func splitLine(args []string) (words []string, rest int) {
+	if len(args) < 2 || !strings.HasPrefix(args[1], "run ") && !strings.HasPrefix(args[1], "run\t") {
+		return args, -1
+	}
+	line := strings.FieldsFunc(args[1], func(r rune) bool { return strings.ContainsRune(blanks, r) })
+	return slices.Concat(args[:1], line, args[2:]), len(args) - 2
+}
+
+// errNoCommandInLine is the error for a "#!" line without COMMAND. If such a line
+// were allowed, an option without its value would take the script's path as the
+// value, and a client's words would become COMMAND.
+var errNoCommandInLine = usagef("COMMAND missing in the #! line: write it there, " +
+	"as in #!/usr/local/bin/cgisession run sh")

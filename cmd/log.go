@@ -1,15 +1,12 @@
 package cmd
 
-// This file appends to the log file. That file must be safe: only this user and root
-// can have created it, and the directories and symbolic links of its path. No call
-// waits for the log's reader.
+// This file appends to the log file, which must be safe (safefile.go). No call waits
+// for the log's reader.
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -106,30 +103,6 @@ func openLog(file string) (fd int, err error) {
 	return checked(fd, checkLog)
 }
 
-// openat opens a file that is not a symbolic link. It repeats openat(2) after a
-// signal.
-func openat(dir int, name string, flags int, mode uint32) (fd int, err error) {
-	for err = unix.EINTR; err == unix.EINTR; {
-		fd, err = unix.Openat(dir, name, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
-	}
-	return fd, err
-}
-
-// checked returns the descriptor, or closes it if check returns an error for the
-// file.
-func checked(fd int, check func(st *unix.Stat_t) error) (int, error) {
-	var st unix.Stat_t
-	err := unix.Fstat(fd, &st)
-	if err == nil {
-		err = check(&st)
-	}
-	if err != nil {
-		unix.Close(fd)
-		return -1, err
-	}
-	return fd, nil
-}
-
 // checkLog returns an error for a file that belongs to another user or that others
 // can write to. A device may be writable for all, as /dev/null is.
 func checkLog(st *unix.Stat_t) error {
@@ -146,98 +119,4 @@ func checkLog(st *unix.Stat_t) error {
 		return fmt.Errorf("%w: has %d hard links; remove the others", store.ErrUnsafe, st.Nlink)
 	}
 	return nil
-}
-
-// A walk resolves a path, one name at a time. It refuses a directory or a symbolic
-// link that another user could have put there to lead it elsewhere.
-type walk struct {
-	dir   int      // descriptor of the directory reached so far
-	ahead []string // the names that are left
-	links int      // how many symbolic links were followed
-}
-
-// maxLinks bounds how many symbolic links a walk follows, as Linux does
-// (path_resolution(7)).
-const maxLinks = 40
-
-// openParent opens the directory of the path's last name, and returns that name.
-func openParent(path string) (dir int, last string, err error) {
-	w := walk{dir: -1}
-	err = w.prepend(path)
-	for err == nil && len(w.ahead) > 1 {
-		name := w.ahead[0]
-		w.ahead = w.ahead[1:]
-		if name != "" {
-			err = w.step(name)
-		}
-	}
-	if err != nil {
-		unix.Close(w.dir)
-		return -1, "", err
-	}
-	return w.dir, cmp.Or(w.ahead[0], "."), nil
-}
-
-// prepend puts a path before the names that are left. It enters the directory that
-// the path starts from, if that is not the one reached so far.
-func (w *walk) prepend(path string) error {
-	w.ahead = append(strings.Split(path, "/"), w.ahead...)
-	switch {
-	case strings.HasPrefix(path, "/"):
-		return w.enter(unix.AT_FDCWD, "/")
-	case w.dir < 0:
-		return w.enter(unix.AT_FDCWD, ".")
-	}
-	return nil
-}
-
-// enter opens a directory, checks it, and makes it the one reached.
-func (w *walk) enter(at int, name string) error {
-	fd, err := openat(at, name, searchOnly|unix.O_DIRECTORY, 0)
-	if err == nil {
-		fd, err = checked(fd, func(st *unix.Stat_t) error { return checkDirectory(st, name) })
-	}
-	if err == nil {
-		unix.Close(w.dir)
-		w.dir = fd
-	}
-	return err
-}
-
-// checkDirectory returns an error for a directory in which another user could rename
-// files that are not that user's own. With the sticky bit, as in /tmp, nobody can
-// (unlink(2)).
-func checkDirectory(st *unix.Stat_t, name string) error {
-	switch {
-	case !trusted(st):
-		return fmt.Errorf("%w: directory %s belongs to user %d; it must be root's or the caller's",
-			store.ErrUnsafe, name, st.Uid)
-	case st.Mode&0o022 != 0 && st.Mode&unix.S_ISVTX == 0:
-		return fmt.Errorf("%w: mode %#o of directory %s lets other users write to it; chmod go-w it",
-			store.ErrUnsafe, st.Mode&0o777, name)
-	}
-	return nil
-}
-
-// step enters the directory of this name, or follows the symbolic link of this name.
-func (w *walk) step(name string) error {
-	err := w.enter(w.dir, name)
-	var st unix.Stat_t
-	if err == nil || errors.Is(err, store.ErrUnsafe) ||
-		unix.Fstatat(w.dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || st.Mode&unix.S_IFMT != unix.S_IFLNK {
-		return err
-	}
-	if !trusted(&st) {
-		return fmt.Errorf("%w: symbolic link %s belongs to user %d; it must be root's or the caller's",
-			store.ErrUnsafe, name, st.Uid)
-	}
-	if w.links++; w.links > maxLinks {
-		return unix.ELOOP
-	}
-	link := make([]byte, unix.PathMax)
-	n, err := unix.Readlinkat(w.dir, name, link)
-	if err != nil {
-		return err
-	}
-	return w.prepend(string(link[:n]))
 }

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"cgisession/cgi"
 	"cgisession/store"
 )
@@ -93,24 +91,3 @@ func (e *requestEnv) lockSettings(held store.Lock) []setting {
 }
 
 func lockSetting(held store.Lock) setting { return setting{held.Name, held.Value} }
-
-// logInherited logs that another request's variables are ignored.
-func (c *call) logInherited() {
-	if c.inherited == nil {
-		return
-	}
-	handle := ""
-	if id := os.Getenv("CGISESSION_ID"); store.ValidID(id) {
-		handle = c.handle(id)
-	}
-	c.log("ignored the variables of another request", handle)
-}
-
-// groupKin is kin where /proc does not show ancestors. It returns cgi.Group if
-// process pid is in the process group of this one.
-func groupKin(pid int) cgi.Kin {
-	if group, err := unix.Getpgid(pid); err == nil && pid != 0 && group == unix.Getpgrp() {
-		return cgi.Group
-	}
-	return cgi.NoKin
-}

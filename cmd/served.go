@@ -50,17 +50,3 @@ func calledByScript(script cgi.Script) bool {
 	}
 	return request && query && name
 }
-
-// isOwn reports whether the file at path is this program. known is false if stat(2)
-// fails for one of the two.
-func isOwn(path string) (own, known bool) {
-	file, err := os.Stat(path)
-	if err != nil {
-		return false, false
-	}
-	if path, err = os.Executable(); err != nil {
-		return false, false
-	}
-	program, err := os.Stat(path)
-	return err == nil && os.SameFile(file, program), err == nil
-}

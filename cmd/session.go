@@ -280,28 +280,6 @@ func (c *call) result(who claim, s *store.Session) *result {
 	return r
 }
 
-// refreshes reports whether the client gets its cookie again: signed by a newer key,
-// or with a later expiry date.
-func (o *options) refreshes(who claim, p policy) bool {
-	return who.resign || p.slide && !rules[who.origin].bound && o.cookie.Expires.Persistent()
-}
-
-// addCookie adds the header line for the session's cookie, if it is due. A client
-// that used an id in its grace gets none: another answer brings it the cookie of the
-// new id, and this one would overwrite that.
-func (c *call) addCookie(r *result, due bool) error {
-	inGrace := r.session != nil && r.session.Handle != c.handle(r.id)
-	if !due || !c.useCookies || inGrace {
-		return nil
-	}
-	line, err := cookie.Set(c.cookieName, r.token, c.attributes(c.env.HTTPS), time.Now())
-	if err != nil {
-		return usageError{err}
-	}
-	r.headers = append(append(r.headers, c.variants()...), line)
-	return nil
-}
-
 // logAbsent logs why the claimed session is absent, if the client or its limits are
 // the reason.
 func (c *call) logAbsent(who claim, err error) {

@@ -1,0 +1,79 @@
+package cmd
+
+// This file opens what a verb works on: the environment, the store, the request's
+// options and the keys.
+
+import (
+	"fmt"
+	"os"
+
+	"cgisession/store"
+	"cgisession/store/file"
+)
+
+// operate opens the store for an operator, as the owner of the data directory if root
+// calls. CGISESSION_LOCK_FD may hold the lock of any session.
+func (c *call) operate() error {
+	c.anyLock, c.asOwner = true, true
+	return c.openStore()
+}
+
+// prepare reads the environment, opens the store and reads the request.
+func (c *call) prepare() (err error) {
+	if err = file.CheckDescriptors(); err != nil {
+		return fmt.Errorf("descriptors: %w", err)
+	}
+	if err = c.openStore(); err != nil {
+		return err
+	}
+	if err = c.readRequest(); err != nil {
+		return err
+	}
+	return c.store.CheckLock()
+}
+
+// readRequest checks the options that name the request's session and its cookie, and
+// reads the keys.
+func (c *call) readRequest() (err error) {
+	if err = c.id.check("id"); err != nil {
+		return err
+	}
+	if c.adoptID != "" && !store.ValidID(c.adoptID) {
+		return usagef("--adopt-id must be %d to %d characters A-Z a-z 0-9 _ -", store.MinID, store.MaxID)
+	}
+	if c.keys, err = readKeys(c.secretFile, os.LookupEnv); err != nil {
+		return err
+	}
+	if err = c.checkCookie(); err != nil {
+		return err
+	}
+	c.logInherited()
+	return nil
+}
+
+// openStore reads the environment and opens the store. An operator's verb opens it
+// as the owner of the data directory.
+func (c *call) openStore() (err error) {
+	if c.badVariable != nil {
+		return c.badVariable
+	}
+	if err = c.readEnvironment(); err != nil {
+		return err
+	}
+	if err = c.becomeOwner(); err == nil {
+		c.store, err = c.open(c.env, c.log)
+	}
+	return err
+}
+
+// logInherited logs that another request's variables are ignored.
+func (c *call) logInherited() {
+	if c.inherited == nil {
+		return
+	}
+	handle := ""
+	if id := os.Getenv("CGISESSION_ID"); store.ValidID(id) {
+		handle = c.handle(id)
+	}
+	c.log("ignored the variables of another request", handle)
+}
