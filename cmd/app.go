@@ -50,7 +50,7 @@ var Version = "devel"
 // name first.
 func Run(args []string) (code int) {
 	var out output
-	c := &call{options: defaults(), stdin: os.Stdin, stdout: &out, stderr: stderr()}
+	c := &call{options: defaults(), stdout: &out, messages: messages{stderr: stderr()}}
 	defer func() {
 		if p := recover(); p != nil {
 			code = c.report("", fmt.Errorf("%w: %v", errInternal, p))
@@ -62,7 +62,7 @@ func Run(args []string) (code int) {
 		return c.report("", fmt.Errorf("called by a web server as a CGI script, "+
 			"or with the query string as arguments: %w: move it out of the script directory", store.ErrConfig))
 	}
-	name, err := c.run(args)
+	name, err := run(c, args)
 	if err == nil {
 		err = out.flush()
 	}
@@ -109,14 +109,14 @@ func verbs() []verb {
 }
 
 // run finds the verb, runs it, and returns its name for messages.
-func (c *call) run(args []string) (string, error) {
+func run(c *call, args []string) (string, error) {
 	args, rest := splitLine(args)
 	leading, err := leadingFlags(args)
 	if err != nil {
 		return "", err
 	}
 	if len(leading.others) == 0 {
-		return "", c.runNone(leading)
+		return "", runNone(c, leading)
 	}
 	v, ok := findVerb(leading.others[0])
 	if !ok {
@@ -128,7 +128,7 @@ func (c *call) run(args []string) (string, error) {
 	case err != nil:
 		return v.name, err
 	case p.help:
-		return v.name, c.app(command).Run([]string{args[0], v.name, "--help"})
+		return v.name, app(c, command).Run([]string{args[0], v.name, "--help"})
 	case len(p.others) <= rest:
 		return v.name, errNoCommandInLine
 	}
@@ -154,12 +154,12 @@ func findVerb(name string) (verb, bool) {
 }
 
 // runNone runs a call without a verb: it prints the help or the version, or fails.
-func (c *call) runNone(p parsedArgs) error {
+func runNone(c *call, p parsedArgs) error {
 	switch {
 	case p.help:
-		return c.app(c.commands()...).Run([]string{"cgisession", "--help"})
+		return app(c, commands(c)...).Run([]string{"cgisession", "--help"})
 	case p.has(cli.VersionFlag):
-		return c.app().Run([]string{"cgisession", "--version"})
+		return app(c).Run([]string{"cgisession", "--version"})
 	}
 	return usagef("no verb; cgisession --help lists them")
 }
@@ -167,14 +167,14 @@ func (c *call) runNone(p parsedArgs) error {
 // allFlags returns the flags of all verbs. Each says whether it takes a value.
 func allFlags() []cli.Flag {
 	flags := []cli.Flag{cli.VersionFlag}
-	for _, command := range (&call{stdout: new(output)}).commands() {
+	for _, command := range commands(&call{stdout: new(output)}) {
 		flags = append(flags, command.Flags...)
 	}
 	return flags
 }
 
 // app returns the library's App, which prints the help or the version.
-func (c *call) app(commands ...*cli.Command) *cli.App {
+func app(c *call, commands ...*cli.Command) *cli.App {
 	return &cli.App{
 		Name:            "cgisession",
 		Usage:           "sessions for CGI scripts",
@@ -190,7 +190,7 @@ func (c *call) app(commands ...*cli.Command) *cli.App {
 }
 
 // commands returns the commands of all verbs, for the help.
-func (c *call) commands() []*cli.Command {
+func commands(c *call) []*cli.Command {
 	var all []*cli.Command
 	for _, v := range verbs() {
 		all = append(all, v.command(c))

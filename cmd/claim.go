@@ -3,8 +3,6 @@ package cmd
 // This file finds out which session the request refers to.
 
 import (
-	"strings"
-
 	"cgisession/cgi"
 	"cgisession/cookie"
 	"cgisession/store"
@@ -65,21 +63,17 @@ func requestClaim(earlier cgi.Request) (claim, error) {
 	return claim{id: earlier.ID, origin: originRequest}, nil
 }
 
-// handle returns the handle of the session id.
-func (o *options) handle(id string) string { return store.Handle(o.cookieName, id) }
-
 // tokens are the tokens that a client sent, and what is needed to verify them and to
 // find their sessions.
 type tokens struct {
-	sent       []string
-	cookieName string
-	keys       cookie.Keys // nil: ids are not signed
-	store      store.Store
-	log        func(event, handle string)
+	naming
+	sent  []string
+	store store.Store
+	log   func(event, handle string)
 }
 
 func (c *call) tokens(sent []string) tokens {
-	return tokens{sent, c.cookieName, c.keys, c.store, c.log}
+	return tokens{c.naming, sent, c.store, c.log}
 }
 
 // cookies returns the tokens in the request's cookies.
@@ -88,24 +82,6 @@ func (c *call) cookies() tokens {
 		return c.tokens(nil)
 	}
 	return c.tokens(cookie.Values(c.env.Cookie, c.cookieName))
-}
-
-func (t tokens) handle(id string) string { return store.Handle(t.cookieName, id) }
-
-// verify returns the claim that a token makes, and reports whether it counts: its
-// signature is valid, and its id is well formed. The claim has an id in any case, for
-// the log.
-func (t tokens) verify(token string) (claim, bool) {
-	who := claim{id: token, origin: originClient}
-	if t.keys == nil {
-		return who, store.ValidID(token)
-	}
-	id, newest, ok := t.keys.Verify(t.cookieName, token)
-	if !ok {
-		id, _, _ = strings.Cut(token, ".")
-	}
-	who.id, who.resign = id, !newest
-	return who, ok && store.ValidID(id)
 }
 
 // choose returns the claim of the client's tokens. It does not look up a single

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"strconv"
@@ -28,7 +29,7 @@ func cleanupCommand(c *call) *cli.Command {
 				return usagef("--timeout missing: say how long a session may be idle")
 			}
 			if term.IsTerminal(unix.Stderr) {
-				sweep.Progress = c.showProgress
+				sweep.Progress = showProgress(c.stderr)
 			}
 			ctx, stop := untilTerminated()
 			defer stop()
@@ -59,8 +60,11 @@ func untilTerminated() (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(context.Background(), signals...)
 }
 
-func (c *call) showProgress(s store.Swept) {
-	fmt.Fprintf(c.stderr, "\rseen %d, removed %d\x1b[K", s.Seen, s.Removed)
+// showProgress returns a function that overwrites the terminal's line with the counts.
+func showProgress(terminal io.Writer) func(store.Swept) {
+	return func(s store.Swept) {
+		fmt.Fprintf(terminal, "\rseen %d, removed %d\x1b[K", s.Seen, s.Removed)
+	}
 }
 
 // printSwept prints the result of a sweep, as a line or as JSON.

@@ -5,7 +5,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"cgisession/cookie"
 	"cgisession/store"
 )
 
@@ -40,17 +39,4 @@ func csrfCommand(c *call) *cli.Command {
 			return nil
 		}, check.flags("check", "exit 0 if `TOKEN` is one of this session's, else 1",
 			"the same, with the token read from descriptor `N`, where other users cannot see it; 0: standard input")...)
-}
-
-// csrfKey returns the key for tokens of the session with this id.
-func (c *call) csrfKey(id string) string { return cookie.CSRFKey(c.cookieName, id) }
-
-// csrfKeys returns the keys under which a token is valid: that of the request's id,
-// and those of the session's older ids that are still in their grace.
-func (c *call) csrfKeys(r *result) []string {
-	keys := []string{c.csrfKey(r.id)}
-	for _, old := range r.session.OldKeys {
-		keys = append(keys, old.Key)
-	}
-	return keys
 }

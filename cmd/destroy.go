@@ -30,63 +30,66 @@ func destroyCommand(c *call) *cli.Command {
 		if err := c.operate(); err != nil {
 			return err
 		}
+		d := destroyed{c: c, ended: make(map[string]bool)}
+		var err error
 		if user == "" {
-			return c.destroyAll(handles, json)
+			err = d.endAll(handles)
+		} else {
+			err = d.endUser(user, exceptCurrent)
 		}
-		return c.destroyUser(user, exceptCurrent, json)
-	})
-}
-
-// destroyAll ends the sessions with these handles, corrupt ones too. Once all are
-// tried, it returns an error if one is absent or could not be ended.
-func (c *call) destroyAll(handles []string, json bool) error {
-	d := destroyed{c: c, ended: make(map[string]bool)}
-	var present []string
-	for _, arg := range handles {
-		handle, err := c.findHandle(arg)
-		switch {
-		case errors.Is(err, store.ErrNotFound):
-			d.absent = append(d.absent, arg)
-		case err != nil:
-			return err
-		default:
-			present = append(present, handle)
-		}
-	}
-	for _, handle := range present {
-		d.endOne(handle)
-	}
-	return d.answer(json)
-}
-
-// destroyUser ends the user's sessions. Once all are tried, it returns an error if
-// one could not be ended.
-func (c *call) destroyUser(user string, exceptCurrent, json bool) error {
-	current := ""
-	if exceptCurrent {
-		if err := c.readRequest(); err != nil {
-			return err
-		}
-		r, err := c.view(store.Snapshot)
 		if err != nil {
 			return err
 		}
-		current = r.session.Handle
-	}
-	u := userSessions{user: user, except: current, known: make(map[string]bool)}
-	u.c, u.ended = c, make(map[string]bool)
-	if err := u.destroy(); err != nil {
-		u.failed = err
-	}
-	return u.answer(json)
+		return d.answer(json)
+	})
 }
 
 // destroyed is the outcome of destroy.
 type destroyed struct {
-	c      *call
-	ended  map[string]bool // by handle
-	absent []string        // arguments without a session
-	failed error           // the last error of a session that was not ended
+	c       *call
+	ended   map[string]bool // by handle
+	unknown []string        // arguments without a session
+	failed  error           // the last error of a session that was not ended
+}
+
+// endAll ends the sessions with these handles, corrupt ones too. A handle that does
+// not name one session is an error before any is ended.
+func (d *destroyed) endAll(handles []string) error {
+	var known []string
+	for _, arg := range handles {
+		handle, err := findHandle(d.c.store, arg)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			d.unknown = append(d.unknown, arg)
+		case err != nil:
+			return err
+		default:
+			known = append(known, handle)
+		}
+	}
+	for _, handle := range known {
+		d.endOne(handle)
+	}
+	return nil
+}
+
+// endUser ends the user's sessions.
+func (d *destroyed) endUser(user string, exceptCurrent bool) error {
+	u := userSessions{destroyed: d, user: user, known: make(map[string]bool)}
+	if exceptCurrent {
+		if err := d.c.readRequest(); err != nil {
+			return err
+		}
+		r, err := d.c.view(store.Snapshot)
+		if err != nil {
+			return err
+		}
+		u.except = r.session.Handle
+	}
+	if err := u.destroy(); err != nil {
+		d.failed = err
+	}
+	return nil
 }
 
 // endOne ends the session at the handle, whatever its user.
@@ -100,7 +103,7 @@ func (d *destroyed) endOne(handle string) {
 	case s.Version > 0:
 		d.addEnded(s.Handle)
 	case !d.ended[s.Handle]: // it may be an old handle of a session that ended just now
-		d.absent = append(d.absent, handle)
+		d.unknown = append(d.unknown, handle)
 	}
 }
 
@@ -113,8 +116,8 @@ func (d *destroyed) addEnded(handle string) {
 // answer prints how many sessions were ended. If some were not, it returns d as the
 // error: the count is in the message then, and stdout stays empty.
 func (d *destroyed) answer(json bool) error {
-	if d.failed == nil && len(d.absent) == 0 {
-		d.c.printEnded(len(d.ended), json)
+	if d.failed == nil && len(d.unknown) == 0 {
+		printEnded(d.c.stdout, len(d.ended), json)
 		return nil
 	}
 	return d
@@ -122,7 +125,7 @@ func (d *destroyed) answer(json bool) error {
 
 func (d *destroyed) Error() string {
 	text := fmt.Sprintf("ended %d", len(d.ended))
-	for _, handle := range d.absent {
+	for _, handle := range d.unknown {
 		text += "; no session " + handle
 	}
 	if d.failed != nil {
@@ -142,7 +145,7 @@ func (d *destroyed) Unwrap() error {
 
 // userSessions are a user's sessions while they are being ended.
 type userSessions struct {
-	destroyed
+	*destroyed
 	user, except string
 	known        map[string]bool // handles tried so far; true: the session was not ended
 }
@@ -215,12 +218,12 @@ func (u *userSessions) isOther(handle string, err error) bool {
 	return other
 }
 
-func (c *call) printEnded(n int, json bool) {
+func printEnded(out *output, n int, json bool) {
 	if !json {
-		fmt.Fprintf(c.stdout, "ended %d\n", n)
+		fmt.Fprintf(out, "ended %d\n", n)
 		return
 	}
 	var o object
 	o.int("ended", int64(n))
-	c.stdout.printJSON(o.end())
+	out.printJSON(o.end())
 }

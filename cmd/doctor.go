@@ -33,7 +33,7 @@ func doctorCommand(c *call) *cli.Command {
 				findings.Say(store.Warning, "timeout",
 					"none: a session lives until cleanup removes it; set --timeout, and run cleanup with the same")
 			}
-			return c.printFindings(findings, json)
+			return printFindings(c.stdout, &c.secrets, findings, json)
 		},
 		append(c.cookieFlags(),
 			switchFlag("deep", "also read every session", &examination.Deep),
@@ -75,25 +75,25 @@ func (c *call) examineCookies(findings *store.Findings) {
 
 // printFindings prints the findings. If one of them is a problem, it returns
 // errProblems; the findings are printed all the same.
-func (c *call) printFindings(findings []store.Finding, json bool) error {
+func printFindings(out *output, secrets *secrets, findings []store.Finding, json bool) error {
 	var problem error
 	for _, f := range findings {
 		if f.Level == store.Problem {
 			problem = errProblems
 		}
-		text := c.secrets.hide(f.Text)
+		text := secrets.hide(f.Text)
 		if json {
 			var line object
 			line.string("level", string(f.Level))
 			line.string("about", f.About)
 			line.string("text", text)
-			c.stdout.printJSON(line.end())
+			out.printJSON(line.end())
 			continue
 		}
-		fmt.Fprintf(c.stdout, "%-8s %s: %s\n", f.Level, f.About, c.secrets.printable(text))
+		fmt.Fprintf(out, "%-8s %s: %s\n", f.Level, f.About, secrets.printable(text))
 	}
 	if problem != nil {
-		c.stdout.flush()
+		out.flush()
 	}
 	return problem
 }

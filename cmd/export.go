@@ -47,13 +47,13 @@ func oneOrEmpty(on bool) string {
 // json returns the object that load --json prints. Its member env has the variables
 // that the script must set for its later calls in the request. Variables of another
 // request are in it with an empty value, which counts as unset.
-func (c *call) json(r *result, request setting) []byte {
+func (e *requestEnv) json(r *result, request setting) []byte {
 	var env object
 	exports := append(r.exports(), request)
 	for _, s := range exports {
 		env.string(s.name, s.value)
 	}
-	for _, name := range c.inheritedBeside(exports) {
+	for _, name := range e.inheritedBeside(exports) {
 		env.string(name, "")
 	}
 	var o object

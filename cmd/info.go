@@ -33,26 +33,26 @@ func infoCommand(c *call) *cli.Command {
 
 // info returns the JSON object that info prints. Times are Unix seconds; timeout and
 // lifetime are seconds, or null for none.
-func (c *call) info(r *result, showID bool) []byte {
-	var o object
+func (o *options) info(r *result, showID bool) []byte {
+	var info object
 	if showID {
-		o.string("id", r.id)
-		o.string("token", r.token)
+		info.string("id", r.id)
+		info.string("token", r.token)
 	}
-	o.bool("is_new", r.isNew)
-	o.bool("was_invalidated", r.wasInvalidated)
-	o.int("version", int64(r.session.Version))
-	o.int("created", r.session.Created)
-	o.int("accessed", r.accessed)
-	o.raw("timeout", seconds(c.timeout))
-	o.raw("lifetime", seconds(c.lifetime))
-	o.string("key", c.cookieName)
-	o.bool("secret", c.keys != nil)
-	o.string("user", r.session.User)
-	o.string("handle", r.session.Handle)
-	o.string("path", r.session.Path)
-	o.int("size", r.session.Size)
-	return o.end()
+	info.bool("is_new", r.isNew)
+	info.bool("was_invalidated", r.wasInvalidated)
+	info.int("version", int64(r.session.Version))
+	info.int("created", r.session.Created)
+	info.int("accessed", r.accessed)
+	info.raw("timeout", seconds(o.timeout))
+	info.raw("lifetime", seconds(o.lifetime))
+	info.string("key", o.cookieName)
+	info.bool("secret", o.keys != nil)
+	info.string("user", r.session.User)
+	info.string("handle", r.session.Handle)
+	info.string("path", r.session.Path)
+	info.int("size", r.session.Size)
+	return info.end()
 }
 
 // seconds returns a duration as a JSON number, or null for none.

@@ -23,11 +23,11 @@ func readLimited(r io.Reader, limit int) ([]byte, error) {
 
 // readData reads the JSON object on standard input. Call it before a lock is taken:
 // the input may be slow.
-func (c *call) readData() (store.Data, error) {
-	if c.id.onStdin() {
+func (o *options) readData() (store.Data, error) {
+	if o.id.onStdin() {
 		return nil, usagef("--id-fd 0: standard input holds the data; give the token on another descriptor")
 	}
-	text, err := readLimited(c.stdin, c.maxSize)
+	text, err := readLimited(os.Stdin, o.maxSize)
 	if err != nil {
 		return nil, fmt.Errorf("standard input: %w", err)
 	}
@@ -39,13 +39,13 @@ func (c *call) readData() (store.Data, error) {
 }
 
 // readValueFile reads the file of KEY@=FILE. Its last line feed is part of the value.
-func (c *call) readValueFile(path string) (string, error) {
+func (o *options) readValueFile(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", fmt.Errorf("file %s: %w", path, withoutPath(err))
 	}
 	defer f.Close()
-	text, err := readLimited(f, c.maxSize)
+	text, err := readLimited(f, o.maxSize)
 	if err != nil {
 		return "", fmt.Errorf("file %s: %w", path, err)
 	}

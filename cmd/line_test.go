@@ -263,7 +263,7 @@ func TestSplit(t *testing.T) {
 }
 
 func wholeGrammar() grammar {
-	return grammar{allFlags(), verbs(), (&call{stdout: new(output)}).commands()}
+	return grammar{allFlags(), verbs(), commands(&call{stdout: new(output)})}
 }
 
 // checkSplit splits a line and wants what is true of any line. It returns the parts,
@@ -433,7 +433,7 @@ func BenchmarkLine(b *testing.B) {
 			for b.Loop() {
 				some := *command // the library adds its help flag to it
 				some.Flags = command.Flags[:n:n]
-				if err := c.app(&some).Run(args); err != nil {
+				if err := app(c, &some).Run(args); err != nil {
 					b.Fatal(err)
 				}
 			}

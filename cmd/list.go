@@ -24,7 +24,7 @@ func listCommand(c *call) *cli.Command {
 				return c.stdout.stream()
 			}
 			if user != "" {
-				return c.eachOfUser(user, visit)
+				return eachOfUser(c.store, user, visit)
 			}
 			return c.store.Each(visit)
 		}, userFlag(&user, "list the sessions of user `NAME` only"), jsonFlag(&json))

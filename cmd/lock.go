@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -67,10 +66,10 @@ func (c *call) lockFD(fd int, args []string) error {
 }
 
 // descriptorsOnly explains an error of a store whose locks are not on descriptors.
-func (c *call) descriptorsOnly(err error) error {
+func (o *options) descriptorsOnly(err error) error {
 	if errors.Is(err, store.ErrUnsupported) {
 		return usagef("with --type %s a session is no file, and has no descriptor; use lock COMMAND or run --lock",
-			c.storeType)
+			o.storeType)
 	}
 	return err
 }
@@ -95,11 +94,6 @@ func (c *call) underLock(do func() error) error {
 		return err
 	}
 	return renewing(held.Lease, c.warn, do)
-}
-
-// warn prints an error that does not end the call.
-func (c *call) warn(err error) {
-	fmt.Fprintf(c.stderr, "cgisession: %s\n", c.secrets.printable(err.Error()))
 }
 
 // renewing calls do, renews the lease meanwhile, and then releases it. If the lock is

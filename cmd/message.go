@@ -5,6 +5,7 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,16 +21,27 @@ import (
 	"cgisession/store"
 )
 
+// messages says where messages go.
+type messages struct {
+	stderr  io.Writer
+	secrets secrets // what no message may hold
+}
+
 // report prints on stderr what went wrong, in one line, and returns the exit code.
-func (c *call) report(verb string, err error) int {
+func (m *messages) report(verb string, err error) int {
 	code := exitCode(err)
 	if err != nil && !silent(err) {
 		if verb != "" {
 			verb += ": "
 		}
-		fmt.Fprintf(c.stderr, "cgisession: %s%s\n", verb, c.secrets.printable(err.Error()))
+		fmt.Fprintf(m.stderr, "cgisession: %s%s\n", verb, m.secrets.printable(err.Error()))
 	}
 	return code
+}
+
+// warn prints an error that does not end the call.
+func (m *messages) warn(err error) {
+	fmt.Fprintf(m.stderr, "cgisession: %s\n", m.secrets.printable(err.Error()))
 }
 
 // silent reports whether err is an answer that only the exit code gives.

@@ -60,7 +60,7 @@ func (c *call) openStore() (err error) {
 	if err = c.readEnvironment(); err != nil {
 		return err
 	}
-	if err = c.becomeOwner(); err == nil {
+	if err = c.becomeOwner(c.env); err == nil {
 		c.store, err = c.open(c.env, c.log)
 	}
 	return err

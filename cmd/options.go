@@ -21,8 +21,8 @@ import (
 // options are what flags and environment variables set. storeFlags and cookieFlags
 // bind each.
 type options struct {
+	naming
 	dataDir, storeType string
-	cookieName         string
 	id                 clientToken // perhaps an empty one
 	adoptID            string
 	useCookies         bool
@@ -49,7 +49,7 @@ func defaults() options {
 	return options{
 		storeType:   "file",
 		redis:       redisOptions{prefix: "cgisession:"},
-		cookieName:  "cgisession_id",
+		naming:      naming{cookieName: "cgisession_id"},
 		useCookies:  true,
 		cookie:      cookie.Attributes{Path: "/", HTTPOnly: true},
 		secure:      "auto",

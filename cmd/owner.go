@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cgisession/cgi"
 	"cgisession/store"
 )
 
@@ -21,19 +22,19 @@ import (
 // operator's verb and before any other file is opened. The owner, or an intruder in
 // the owner's account, may have planted a file there: it is opened with the owner's
 // rights only. Sessions in Redis have no owner.
-func (c *call) becomeOwner() error {
-	if !c.asOwner || c.storeType == "redis" {
+func (o *options) becomeOwner(env cgi.Env) error {
+	if !o.asOwner || o.storeType == "redis" {
 		return nil
 	}
-	c.dataDir = c.directory(c.env) // the default depends on the user
+	o.dataDir = o.directory(env) // the default depends on the user
 	var st unix.Stat_t
-	if os.Geteuid() != 0 || unix.Lstat(c.dataDir, &st) != nil || st.Uid == 0 {
+	if os.Geteuid() != 0 || unix.Lstat(o.dataDir, &st) != nil || st.Uid == 0 {
 		return nil
 	}
 	err := become(int(st.Uid), int(st.Gid))
 	if err != nil {
 		err = fmt.Errorf("data directory %s: %w: root cannot become its owner, user %d: %w; "+
-			"call this as that user, with runuser -u USER -- cgisession", c.dataDir, store.ErrUnsafe, st.Uid, err)
+			"call this as that user, with runuser -u USER -- cgisession", o.dataDir, store.ErrUnsafe, st.Uid, err)
 	}
 	return err
 }

@@ -28,7 +28,7 @@ func parsePrefix(text string) (string, error) {
 // outerVariables returns the variables with the prefix that an outer run --env set in
 // this request. Any other variable with the prefix is an error: COMMAND would take it
 // for the session's.
-func (c *call) outerVariables(prefix string) ([]string, error) {
+func (e *requestEnv) outerVariables(prefix string) ([]string, error) {
 	if prefix == "" {
 		return nil, nil
 	}
@@ -36,8 +36,8 @@ func (c *call) outerVariables(prefix string) ([]string, error) {
 	for _, variable := range os.Environ() {
 		name, _, _ := strings.Cut(variable, "=")
 		switch {
-		case !strings.HasPrefix(name, prefix), slices.Contains(c.inherited, name):
-		case !slices.Contains(c.env.DataVariables, name):
+		case !strings.HasPrefix(name, prefix), slices.Contains(e.inherited, name):
+		case !slices.Contains(e.env.DataVariables, name):
 			return nil, usagef("--env %s: variable %s is set already; unset it, or choose another PREFIX", prefix, name)
 		default:
 			outer = append(outer, name)
@@ -49,10 +49,10 @@ func (c *call) outerVariables(prefix string) ([]string, error) {
 // dataVariables returns a variable for each top-level string, number or boolean whose
 // key can be part of a name, and CGISESSION_ENV, which lists all variables that
 // run --env has set. Those of an outer run with the same prefix are replaced.
-func (c *call) dataVariables(prefix string, data store.Data, outer []string) []setting {
+func (e *requestEnv) dataVariables(prefix string, data store.Data, outer []string) []setting {
 	var settings []setting
 	isOuter := func(name string) bool { return slices.Contains(outer, name) }
-	names := slices.DeleteFunc(slices.Clone(c.env.DataVariables), isOuter)
+	names := slices.DeleteFunc(slices.Clone(e.env.DataVariables), isOuter)
 	for key, v := range data.Members() {
 		variable := prefix + key
 		if isScalar(v) && cgi.IsShellName(variable) && !cgi.IsReserved(variable) {

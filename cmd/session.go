@@ -5,11 +5,9 @@ package cmd
 
 import (
 	"errors"
-	"io"
 	"sync"
 	"time"
 
-	"cgisession/cookie"
 	"cgisession/store"
 )
 
@@ -17,14 +15,10 @@ import (
 type call struct {
 	options
 	requestEnv
-	keys   cookie.Keys // nil: ids are not signed
 	store  store.Backend
-	stdin  io.Reader
 	stdout *output // help and answers; written out when all went well
-	stderr io.Writer
-
+	messages
 	logFailed sync.Once // a failing log is reported once
-	secrets   secrets   // what no message may hold
 
 	ambiguous bool // the request's cookies lead to several sessions
 }
@@ -258,14 +252,6 @@ func goneIfAbsent(err error) error {
 		return errGone
 	}
 	return err
-}
-
-// token returns the token by which a client claims the session id.
-func (c *call) token(id string) string {
-	if c.keys == nil {
-		return id
-	}
-	return c.keys.Sign(c.cookieName, id)
 }
 
 // result returns the session, with what an earlier call's variables say about it.

@@ -19,7 +19,7 @@ func setCommand(c *call) *cli.Command {
 			if text {
 				parse = parsePairs
 			}
-			edits, err := parse(args)
+			assignments, err := parse(args)
 			if err != nil {
 				return nil, err
 			}
@@ -32,23 +32,23 @@ func setCommand(c *call) *cli.Command {
 					return nil, err
 				}
 				merge := func(d store.Data) (store.Data, error) { return d.Merge(patch), nil }
-				edits = append([]edit{merge}, edits...)
+				assignments = append([]assignment{merge}, assignments...)
 			}
-			return c.change(policy{create: createMissing}, editAll(edits))
+			return c.change(policy{create: createMissing}, assignAll(assignments))
 		},
 		switchFlag("stdin", "first merge the JSON object on standard input (RFC 7396); also if there is no assignment",
 			&stdin),
 		textFlag(&text, 0, "all arguments after it are keys and values, taken literally; a KEY is no JSON Pointer"))
 }
 
-// An edit is one step of a change to the data.
-type edit func(store.Data) (store.Data, error)
+// An assignment changes the data as one argument of set says, or its standard input.
+type assignment func(store.Data) (store.Data, error)
 
-// editAll returns the change that makes all edits, or none if one fails.
-func editAll(edits []edit) store.Change {
+// assignAll returns the change that makes all assignments, or none if one fails.
+func assignAll(assignments []assignment) store.Change {
 	return func(s *store.Session) (store.Outcome, error) {
-		for _, e := range edits {
-			data, err := e(s.Data)
+		for _, assign := range assignments {
+			data, err := assign(s.Data)
 			if err != nil {
 				return store.Keep, err
 			}
@@ -60,8 +60,8 @@ func editAll(edits []edit) store.Change {
 
 // parseAssignments parses the arguments of set. The key ends at the first "=". A ":"
 // before that means JSON, a "@" a file, and ":@" a file of JSON.
-func (c *call) parseAssignments(args []string) ([]edit, error) {
-	var edits []edit
+func (o *options) parseAssignments(args []string) ([]assignment, error) {
+	var assignments []assignment
 	for i, arg := range args {
 		key, text, ok := strings.Cut(arg, "=")
 		if !ok {
@@ -70,7 +70,7 @@ func (c *call) parseAssignments(args []string) ([]edit, error) {
 		key, isFile := strings.CutSuffix(key, "@")
 		key, isJSON := strings.CutSuffix(key, ":")
 		if isFile {
-			content, err := c.readValueFile(text)
+			content, err := o.readValueFile(text)
 			if err != nil {
 				return nil, err
 			}
@@ -80,18 +80,18 @@ func (c *call) parseAssignments(args []string) ([]edit, error) {
 		if err != nil {
 			return nil, fmt.Errorf("key %q: %w", short(key), err)
 		}
-		edits = append(edits, func(d store.Data) (store.Data, error) { return d.Set(key, v) })
+		assignments = append(assignments, func(d store.Data) (store.Data, error) { return d.Set(key, v) })
 	}
-	return edits, nil
+	return assignments, nil
 }
 
 // parsePairs parses the arguments of set --text: KEY VALUE KEY VALUE and so on. A
 // client may have sent any of them, so no message repeats one.
-func parsePairs(args []string) ([]edit, error) {
+func parsePairs(args []string) ([]assignment, error) {
 	if len(args) == 0 || len(args)%2 != 0 {
 		return nil, usagef("%d arguments; after --text write KEY VALUE, each in its own argument", len(args))
 	}
-	var edits []edit
+	var assignments []assignment
 	for i := 0; i < len(args); i += 2 {
 		if _, err := store.StringValue(args[i]); err != nil {
 			return nil, fmt.Errorf("key %d: %w", i/2+1, err)
@@ -101,9 +101,9 @@ func parsePairs(args []string) ([]edit, error) {
 		if err != nil {
 			return nil, fmt.Errorf("value %d: %w", i/2+1, err)
 		}
-		edits = append(edits, func(d store.Data) (store.Data, error) { return d.Set(key, v) })
+		assignments = append(assignments, func(d store.Data) (store.Data, error) { return d.Set(key, v) })
 	}
-	return edits, nil
+	return assignments, nil
 }
 
 // parseAssigned returns the value that text stands for: the JSON, or the string.

@@ -11,13 +11,13 @@ import (
 
 // shellExports returns shell code that exports the session, and unsets the variables
 // of another request that would count beside it.
-func (c *call) shellExports(r *result) string {
+func (e *requestEnv) shellExports(r *result) string {
 	code := ""
 	exports := r.exports()
-	if others := c.inheritedBeside(exports); others != nil {
+	if others := e.inheritedBeside(exports); others != nil {
 		code = "unset " + strings.Join(others, " ") + "\n"
 	}
-	return code + "export" + shellWords(exports) + " " + cgi.RequestVariable + "=" + c.binding(0).ShellWord() + "\n"
+	return code + "export" + shellWords(exports) + " " + cgi.RequestVariable + "=" + e.binding(0).ShellWord() + "\n"
 }
 
 // shellHeaders returns shell code that prints the header lines. Its printf format

@@ -15,7 +15,7 @@ func showCommand(c *call) *cli.Command {
 			if len(args) != 1 {
 				return usagef("%d arguments; one HANDLE is wanted", len(args))
 			}
-			handle, err := c.findHandle(args[0])
+			handle, err := findHandle(c.store, args[0])
 			if errors.Is(err, store.ErrNotFound) {
 				return errNo
 			}
@@ -23,7 +23,7 @@ func showCommand(c *call) *cli.Command {
 				return err
 			}
 			err = c.store.Look(handle, func(s *store.Session, state store.State, wrong error) error {
-				c.show(s, state, wrong, data)
+				printShown(c.stdout, s, state, wrong, data)
 				return nil
 			})
 			if errors.Is(err, store.ErrNotFound) {
@@ -33,9 +33,9 @@ func showCommand(c *call) *cli.Command {
 		}, switchFlag("data", "print the data too", &data))
 }
 
-// show prints a session's members and, if data is set, its data. wrong is why the
+// printShown prints a session's members and, if data is set, its data. wrong is why the
 // session cannot be read, else nil.
-func (c *call) show(s *store.Session, state store.State, wrong error, data bool) {
+func printShown(out *output, s *store.Session, state store.State, wrong error, data bool) {
 	o := listed(s, state)
 	o.string("path", s.Path)
 	if wrong != nil {
@@ -44,16 +44,16 @@ func (c *call) show(s *store.Session, state store.State, wrong error, data bool)
 	if data && s.Data != nil {
 		o.raw("data", s.Data)
 	}
-	c.stdout.printJSON(o.end())
+	out.printJSON(o.end())
 }
 
 // findHandle returns the handle that an argument names by its first digits, or in
 // full.
-func (c *call) findHandle(arg string) (string, error) {
+func findHandle(s store.Operator, arg string) (string, error) {
 	if len(arg) < store.MinHandle || !store.IsHex(arg) || len(arg) > store.HandleSize {
 		return "", usagef("a HANDLE is %d to %d digits 0-9 a-f, as list prints them", store.MinHandle, store.HandleSize)
 	}
-	handle, err := c.store.Find(arg)
+	handle, err := s.Find(arg)
 	if errors.Is(err, store.ErrAmbiguous) {
 		err = usagef("handle %s %w", arg, err)
 	}

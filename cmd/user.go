@@ -28,9 +28,9 @@ func parseUser(text string) (string, error) {
 
 // eachOfUser visits the user's sessions. The store's index of users may be out of
 // date, so a session that is another user's by now, or gone, is left out.
-func (c *call) eachOfUser(user string, visit store.Visit) error {
-	return c.store.UserHandles(user, func(handle string) error {
-		err := c.store.Look(handle, func(s *store.Session, state store.State, wrong error) error {
+func eachOfUser(o store.Operator, user string, visit store.Visit) error {
+	return o.UserHandles(user, func(handle string) error {
+		err := o.Look(handle, func(s *store.Session, state store.State, wrong error) error {
 			if s.User != user {
 				return nil
 			}
