@@ -127,8 +127,8 @@ const (
 // was started with it set hands it on when a client sends no cookie. Without
 // CGISESSION_REQUEST, and outside of a CGI request, it returns nil.
 //
-// kin says how the process pid is related to this one. A process that started after the
-// time by, in clock ticks since boot, only has the number of the one that is meant. A
+// kin says how the process pid is related to this one. by is a time, in clock ticks
+// since boot: a process that started later is another one, which reuses the pid. A
 // malformed CGISESSION_REQUEST is an error.
 func Inherited(lookup func(string) (string, bool), kin func(pid int, by int64) Kin) ([]string, error) {
 	text, _ := lookup(RequestVariable)

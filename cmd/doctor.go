@@ -119,7 +119,7 @@ func tryLockElsewhere(dir, path string) (locked bool, err error) {
 // (proc_pid_exe(5)).
 const itself = "/proc/self/exe"
 
-// tryLock is the work of that other process.
+// tryLock tries the lock in the process that tryLockElsewhere starts.
 func tryLock(path string) error {
 	locked, err := file.LockOnce(path)
 	if err == nil && !locked {

@@ -20,7 +20,7 @@ type naming struct {
 // handle returns the handle of the session id.
 func (n *naming) handle(id string) string { return store.Handle(n.cookieName, id) }
 
-// token returns the token by which a client claims the session id.
+// token returns the token that the client gets for the session id.
 func (n *naming) token(id string) string {
 	if n.keys == nil {
 		return id

@@ -15,15 +15,14 @@ import (
 type call struct {
 	options
 	requestEnv
-	store  store.Backend
-	stdout *output // help and answers; written out when all went well
 	messages
+	store     store.Backend
+	stdout    *output   // help and answers; written out when all went well
 	logFailed sync.Once // a failing log is reported once
-
-	ambiguous bool // the request's cookies lead to several sessions
+	ambiguous bool      // the request's cookies lead to several sessions
 }
 
-// A rule says what follows from the origin of a claim. rules has one for each.
+// A rule says what follows from the origin of a claim. rules has one for each origin.
 type rule struct {
 	own      bool  // a session may be created under the claim's id; else it gets a new one
 	promised bool  // the id was given out, though perhaps no session is stored yet
@@ -32,7 +31,7 @@ type rule struct {
 	logged   bool  // an id without a session is logged
 	bound    bool  // the variables that an earlier call exported belong to the session
 
-	over bool // the id is not followed, and no session takes the place of its own
+	over bool // set by call.rule: the id is not followed, and no new session is created instead
 }
 
 // rules is the table of origins.
@@ -85,7 +84,7 @@ type creation int
 const (
 	createNever    creation = iota
 	createPromised          // if load --lazy gave out the id
-	createOwn               // if it can have the id of the claim
+	createOwn               // if there is none, and a new one may have the claim's id
 	createMissing           // if there is none
 	createAnother           // also in place of one that is gone
 )
@@ -108,7 +107,7 @@ func (p policy) successor(who claim, r rule) (claim, error) {
 	return who, nil
 }
 
-// A step does a verb's work on the claimed session, as one change of the store. It
+// A step does a verb's work on the claimed session: a change, a move or a lock. It
 // returns ErrNotFound or ErrInvalidated if there is none; but with create it creates
 // the session under the claim's id.
 type step func(who claim, create bool) (*result, error)
@@ -152,9 +151,9 @@ func (c *call) do(p policy, work step) (r *result, err error) {
 	return c.begin(who, p, ended, work)
 }
 
-// reach finds the request's claim, calls work if it leads to a session, and returns
-// work's error. If the session is absent, it logs that; a claim that leads to none is
-// ErrNotFound.
+// reach calls work with the request's claim and its rule, and returns the claim and
+// work's error. A claim whose id is empty or not followed is ErrNotFound. If the
+// session is absent, reach logs why.
 func (c *call) reach(work func(who claim, rule rule) error) (who claim, err error) {
 	if who, err = c.identify(); err != nil {
 		return who, err

@@ -48,7 +48,8 @@ type stats struct {
 	last store.LastSweep
 }
 
-// ageNames returns names for the ranges between store.Ages: in words, and as a label.
+// ageNames returns the names of the age ranges that store.Ages bounds: in words, and
+// as labels for Prometheus.
 func ageNames() []struct{ words, label string } {
 	return []struct{ words, label string }{
 		{"under 1 minute", "0-1m"},
