@@ -158,7 +158,10 @@ func (c *call) reach(work func(who claim, rule rule) error) (who claim, err erro
 	if who, err = c.identify(); err != nil {
 		return who, err
 	}
-	rule := c.rule(who)
+	rule := rules[who.origin]
+	if rule.own { // for the others, the end of the locked session matters only if theirs is absent
+		rule = c.rule(who)
+	}
 	if err = store.ErrNotFound; who.id != "" && !rule.over {
 		err = work(who, rule)
 	}
