@@ -92,17 +92,22 @@ func (d *destroyed) endUser(user string, exceptCurrent bool) error {
 	return nil
 }
 
-// endOne ends the session at the handle, whatever its user.
+// endOne ends the session at the handle, whatever its user, or what moves left there.
 func (d *destroyed) endOne(handle string) {
-	s, err := d.c.store.Update(handle, true, func(*store.Session) (store.Outcome, error) { return store.Remove, nil })
+	last := handle // where moves led to
+	s, err := d.c.store.Update(handle, false, func(*store.Session) (store.Outcome, error) { return store.Remove, nil })
+	if s != nil {
+		last = s.Handle
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		err = d.c.store.End(handle)
+	}
 	switch {
-	case errors.Is(err, store.ErrInvalidated): // timed out or corrupt, and removed
-		d.addEnded(handle)
-	case err != nil:
+	case err == nil, errors.Is(err, store.ErrInvalidated): // the latter timed out or was corrupt, and is removed
+		d.addEnded(last)
+	case !errors.Is(err, store.ErrNotFound):
 		d.failed = err
-	case s.Version > 0:
-		d.addEnded(s.Handle)
-	case !d.ended[s.Handle]: // it may be an old handle of a session that ended just now
+	case !d.ended[last]: // else an old handle of a session that ended just now
 		d.unknown = append(d.unknown, handle)
 	}
 }

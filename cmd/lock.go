@@ -55,21 +55,25 @@ func (c *call) lockFD(fd int, args []string) error {
 	if err := noArguments(args); err != nil {
 		return err
 	}
-	if err := c.store.UseFD(fd); err != nil {
-		return c.descriptorsOnly(err)
+	if err := c.needDescriptors(); err != nil {
+		return err
 	}
-	if c.store.LockLost() {
+	if err := c.store.UseFD(fd); err != nil {
+		return err
+	}
+	if c.store.LockedEnded() {
 		return errGone
 	}
 	_, err := c.hold()
 	return err
 }
 
-// descriptorsOnly explains an error of a store whose locks are not on descriptors.
-func (o *options) descriptorsOnly(err error) error {
+// needDescriptors refuses a store whose locks are not on descriptors.
+func (c *call) needDescriptors() error {
+	err := c.store.Descriptors()
 	if errors.Is(err, store.ErrUnsupported) {
 		return usagef("with --type %s a session is no file, and has no descriptor; use lock COMMAND or run --lock",
-			o.storeType)
+			c.storeType)
 	}
 	return err
 }

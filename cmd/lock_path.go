@@ -8,12 +8,15 @@ func lockPathCommand(c *call) *cli.Command {
 			if err := noArguments(args); err != nil {
 				return err
 			}
+			if err := c.needDescriptors(); err != nil {
+				return err
+			}
 			_, err := c.do(policy{create: createOwn}, func(who claim, create bool) (*result, error) {
 				path, err := c.store.LockPath(c.handle(who.id), create)
 				if err == nil {
 					c.stdout.print(path + "\n")
 				}
-				return nil, c.descriptorsOnly(err)
+				return nil, err
 			})
 			return err
 		})

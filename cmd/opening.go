@@ -26,14 +26,11 @@ func (c *call) prepare() (err error) {
 	if err = c.openStore(); err != nil {
 		return err
 	}
-	if err = c.readRequest(); err != nil {
-		return err
-	}
-	return c.store.CheckLock()
+	return c.readRequest()
 }
 
-// readRequest checks the options that name the request's session and its cookie, and
-// reads the keys.
+// readRequest checks the options that name the request's session, its cookie and its
+// lock, and reads the keys.
 func (c *call) readRequest() (err error) {
 	if err = c.id.check("id"); err != nil {
 		return err
@@ -48,7 +45,7 @@ func (c *call) readRequest() (err error) {
 		return err
 	}
 	c.logInherited()
-	return nil
+	return c.store.CheckLock()
 }
 
 // openStore reads the environment and opens the store. An operator's verb opens it

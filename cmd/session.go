@@ -63,7 +63,7 @@ var rules = [...]rule{
 // that the script reuses may lead to another session by then, so it leads to none.
 func (c *call) rule(who claim) rule {
 	r := rules[who.origin]
-	if r.refusal == errNo && c.store.LockLost() {
+	if r.refusal == errNo && c.store.LockedEnded() {
 		r.own, r.refusal, r.over = false, errGone, r.reused
 	}
 	return r

@@ -47,4 +47,4 @@ func TestSuccessorOfGone(t *testing.T) {
 // endedLock is a store whose locked session has ended.
 type endedLock struct{ store.Backend }
 
-func (endedLock) LockLost() bool { return true }
+func (endedLock) LockedEnded() bool { return true }

@@ -12,6 +12,9 @@ func unlockCommand(c *call) *cli.Command {
 			if fd == 0 {
 				return usagef("--fd N missing")
 			}
+			if err := c.needDescriptors(); err != nil {
+				return err
+			}
 			who, err := c.identify()
 			if err != nil {
 				return err
@@ -20,6 +23,6 @@ func unlockCommand(c *call) *cli.Command {
 			if who.id != "" {
 				handle = c.handle(who.id)
 			}
-			return c.descriptorsOnly(c.store.UnlockFD(handle, fd))
+			return c.store.UnlockFD(handle, fd)
 		}, fdFlag("fd", fdUsage, &fd))
 }

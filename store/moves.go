@@ -55,15 +55,3 @@ func GraceEnd(now time.Time, grace time.Duration) int64 {
 	}
 	return now.Add(grace).Unix() + 1
 }
-
-// ChangeEnded finishes an Update with create from a handle whose tombstones lead to
-// last, where the session has ended. No session is created there, but with Remove the
-// store ends the tombstones. So it returns ErrNotFound unless change returns Remove.
-func ChangeEnded(last string, change Change) (*Session, error) {
-	s := &Session{Handle: last, Data: Empty}
-	outcome, err := change(s)
-	if err == nil && outcome != Remove {
-		err = ErrNotFound
-	}
-	return s, err
-}

@@ -106,10 +106,8 @@ type Store interface {
 	// Version 0 and empty Data. Update returns the session as it is afterwards. Its
 	// Handle differs from the one given if the session was moved.
 	//
-	// Remove also ends what moves left at the given handle and on the way to the
-	// session: tombstones, or the copy of a move that failed. With create this holds
-	// for a session that has ended before, too. The session that is returned then has
-	// Version 0 and the handle that the tombstones led to.
+	// Remove also ends the old handles on the way to the session. With ErrNotFound a
+	// session that is not nil has only a Handle: the one that moves led to.
 	Update(handle string, create bool, change Change) (*Session, error)
 
 	// Repeats reports whether Update may call a change more than once.
@@ -135,9 +133,12 @@ type Store interface {
 	// the others. With ErrTooMany or ErrUnavailable the list is nil.
 	Live(handles []string, enough int) ([]string, error)
 
-	// End ends the session at exactly this handle. It never waits, even if another
-	// process holds the session's lock. A change in progress is then discarded with
-	// the session, and later ones return ErrNotFound.
+	// End ends the session at exactly this handle. It does not wait for the session's
+	// lock: a change in progress is discarded with the session, and later ones return
+	// ErrNotFound. If there is no session, End returns ErrNotFound, and ends what moves
+	// left at the handle unless that leads to a session: tombstones, or the copy of a
+	// move that failed. Such a copy may be all that is left of a session; then End
+	// returns nil.
 	End(handle string) error
 
 	// Hold takes the session's lock and keeps it after the call. All other calls but
@@ -148,16 +149,19 @@ type Store interface {
 }
 
 // Locker hands locks on from one process to another, so that several calls work under
-// one lock. Its methods with descriptors return ErrUnsupported if the store's locks
-// are not on descriptors.
+// one lock.
 type Locker interface {
-	// LockLost reports whether the session whose lock was handed down is known to
+	// LockedEnded reports whether the session whose lock was handed down is known to
 	// have ended.
-	LockLost() bool
+	LockedEnded() bool
 
 	// CheckLock returns ErrOtherLock or ErrLockLost if what was handed down is no
 	// lock at all, and nil if nothing was handed down.
 	CheckLock() error
+
+	// Descriptors returns ErrUnsupported if the store's locks are not on descriptors.
+	// The methods below then return that too.
+	Descriptors() error
 
 	// LockPath returns the path of the session's file, for the caller to open and
 	// lock. It does not wait for the lock. If there is no session and create is set,

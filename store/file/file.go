@@ -179,8 +179,8 @@ func (f *Store) Update(handle string, create bool, change store.Change) (*store.
 		s, err := e.update(create, noted)
 		return s, e.finish(err)
 	})
-	if err == store.ErrNotFound && create && last != handle {
-		s, err = store.ChangeEnded(last, noted)
+	if err == store.ErrNotFound && last != handle {
+		s = &store.Session{Handle: last}
 	}
 	if err == nil && outcome == store.Remove && last != handle {
 		f.endMoved(handle)

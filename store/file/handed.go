@@ -123,14 +123,17 @@ func (f *Store) heldElsewhere(st *unix.Stat_t) (bool, error) {
 	return ok && !f.opts.LockElsewhere && held.Nlink > 0 && inodeOf(&held) != inodeOf(st), err
 }
 
+// Descriptors implements [store.Locker].
+func (f *Store) Descriptors() error { return nil }
+
 // UseFD implements [store.Locker].
 func (f *Store) UseFD(fd int) error {
 	f.heldFD = fd
 	return f.CheckLock()
 }
 
-// LockLost implements [store.Locker]: the lock is lost if its file was removed.
-func (f *Store) LockLost() bool {
+// LockedEnded implements [store.Locker]: the lock is lost if its file was removed.
+func (f *Store) LockedEnded() bool {
 	st, ok, err := f.lockStat()
 	return ok && err == nil && st.Nlink == 0
 }

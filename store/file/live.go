@@ -40,8 +40,9 @@ func (f *Store) End(handle string) error {
 	}
 	defer closeFD(shard)
 	s, err := f.snapshot(handle)
-	if _, moved := err.(store.MovedError); moved {
-		err = store.ErrNotFound
+	if _, moved := err.(store.MovedError); moved || err == store.ErrNotFound {
+		f.endMoved(handle)
+		return store.ErrNotFound
 	}
 	if err != nil && s == nil {
 		return err

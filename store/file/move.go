@@ -192,11 +192,13 @@ func (e *entry) moveBack(shard int, to string, left *entry) {
 	}
 }
 
-// endMoved removes the tombstones from the handle on, after the session that
-// they lead to has ended. An error is logged only: a tombstone that stays leads
-// nowhere.
+// endMoved removes the tombstones from the handle on, until one leads to a
+// session. An error is logged only: a tombstone that stays leads nowhere.
 func (f *Store) endMoved(handle string) {
 	for range store.MaxHops + 1 {
+		if _, err := f.read(handle, store.Snapshot); !errors.Is(err, store.ErrNotFound) {
+			return
+		}
 		next, err := f.removeTombstone(handle)
 		if err != nil {
 			f.opts.LogEvent("old id not removed: "+err.Error(), handle)
@@ -211,6 +213,10 @@ func (f *Store) endMoved(handle string) {
 // removeTombstone removes the tombstone at the handle under its lock, and
 // returns the handle that it led to; empty if there is none.
 func (f *Store) removeTombstone(handle string) (next string, err error) {
+	var st unix.Stat_t
+	if err := lstatat(f.root, handle[:2]+"/"+handle, &st); err != nil || !isTombstone(&st) {
+		return "", nil
+	}
 	e, err := f.lock(handle, exclusive, false)
 	if errors.Is(err, store.ErrNotFound) {
 		return "", nil

@@ -185,9 +185,8 @@ func (f *Store) Count() (*store.Count, error) {
 		c.Add(&s, stateByStat(&e.stat, uid, limits, now), now)
 		return nil
 	})
-	if s, failed := space(f.config.Dir); failed == nil {
-		c.Space = &s
-	}
+	left, _ := space(f.config.Dir)
+	c.Space = &left
 	return c, err
 }
 

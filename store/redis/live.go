@@ -100,8 +100,25 @@ func (s *Store) End(handle string) error {
 		return err
 	}
 	if r.status() != statusLive {
-		return store.ErrNotFound
+		return s.endLeft(handle)
 	}
 	s.dropUser(user, handle)
 	return nil
+}
+
+// endLeft ends what moves left at the handle, unless that leads to a session. It
+// returns ErrNotFound if that was no session.
+func (s *Store) endLeft(handle string) error {
+	now, err := s.Live([]string{handle}, 1)
+	switch {
+	case err != nil:
+		return err
+	case now[0] != "":
+		return store.ErrNotFound
+	}
+	_, ended, err := s.endMoved(handle)
+	if err == nil && !ended {
+		err = store.ErrNotFound
+	}
+	return err
 }

@@ -120,9 +120,9 @@ func (s *Store) apart() *Store {
 	return &other
 }
 
-// LockLost implements [store.Locker]. It asks the server, unless it knows already. A
+// LockedEnded implements [store.Locker]. It asks the server, unless it knows already. A
 // server that does not answer counts as no loss.
-func (s *Store) LockLost() bool {
+func (s *Store) LockedEnded() bool {
 	if s.lock.ended || s.lock.token == "" || s.opts.LockElsewhere {
 		return s.lock.ended
 	}
@@ -197,7 +197,8 @@ func (s *Store) CheckLock() error {
 	return nil
 }
 
-// A lock is on no descriptor.
+// Descriptors implements [store.Locker]: a lock is a token.
+func (s *Store) Descriptors() error { return store.ErrUnsupported }
 
 // LockPath implements [store.Locker].
 func (s *Store) LockPath(string, bool) (string, error) { return "", store.ErrUnsupported }

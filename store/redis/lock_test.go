@@ -67,8 +67,8 @@ func TestStaleCreates(t *testing.T) {
 		if err := s.save(&found, &store.Session{Handle: handle}, newID(), false); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("save, once more was found out: %v; want %v", err, store.ErrNotFound)
 		}
-		if !s.LockLost() {
-			t.Error("LockLost does not know")
+		if !s.LockedEnded() {
+			t.Error("LockedEnded does not know")
 		}
 		if found, err := whole.Read(handle, store.Peek); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("a session came back: %+v, %v", found, err)

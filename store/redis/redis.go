@@ -160,19 +160,11 @@ func (s *Store) Update(handle string, create bool, change store.Change) (*store.
 	s.budget.begin()
 	u := update{s: s, rid: newID(), change: change}
 	found, err := s.follow(handle, create, u.try)
-	if create && u.at != handle && errors.Is(err, store.ErrNotFound) {
-		found, err = store.ChangeEnded(u.at, change)
-		u.outcome = store.Remove // unless it is an error
-	}
-	if err != nil || u.outcome != store.Remove || found.Version > 0 && found.Handle == handle {
-		return found, err
-	}
-	last, ended, err := s.endMoved(handle) // what moves left on the way
-	if found.Version == 0 {
-		found.Handle = last
-	}
-	if ended {
-		found.Version = 1 // there was a session after all
+	switch {
+	case errors.Is(err, store.ErrNotFound) && u.at != handle:
+		return &store.Session{Handle: u.at}, err
+	case err == nil && u.outcome == store.Remove && found.Handle != handle:
+		_, _, err = s.endMoved(handle)
 	}
 	return found, err
 }

@@ -144,8 +144,8 @@ func heldThrough(t *testing.T, b suite) {
 	if _, err := holder.Update(to, false, mustNotBeCalled(t)); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("after the end the holder gets %v; want %v", err, store.ErrNotFound)
 	}
-	if !holder.LockLost() {
-		t.Error("the session of the lock has ended, but LockLost says no")
+	if !holder.LockedEnded() {
+		t.Error("the session of the lock has ended, but LockedEnded says no")
 	}
 	release()
 	b.gone(t, to)
@@ -208,10 +208,10 @@ func heldElsewhere(t *testing.T, b suite) {
 // notOpen is no descriptor of this process: it is more than Linux lets it have.
 const notOpen = 1 << 20
 
-// checkLock tests what CheckLock and LockLost say of locks that were handed down.
+// checkLock tests what CheckLock and LockedEnded say of locks that were handed down.
 func checkLock(t *testing.T, b suite) {
-	if err := b.CheckLock(); err != nil || b.LockLost() {
-		t.Errorf("without a lock: CheckLock = %v, LockLost = %v", err, b.LockLost())
+	if err := b.CheckLock(); err != nil || b.LockedEnded() {
+		t.Errorf("without a lock: CheckLock = %v, LockedEnded = %v", err, b.LockedEnded())
 	}
 	none := b.Open(t, store.Options{MaxSize: maxSize, LockFD: notOpen})
 	if err := none.CheckLock(); !errors.Is(err, store.ErrOtherLock) {
@@ -229,8 +229,8 @@ func checkLock(t *testing.T, b suite) {
 			t.Fatal(err)
 		}
 		holder := b.Open(t, handed(lock))
-		if err := holder.CheckLock(); err != nil || holder.LockLost() {
-			t.Errorf("of a live session: CheckLock = %v, LockLost = %v", err, holder.LockLost())
+		if err := holder.CheckLock(); err != nil || holder.LockedEnded() {
+			t.Errorf("of a live session: CheckLock = %v, LockedEnded = %v", err, holder.LockedEnded())
 		}
 	}
 }
@@ -327,7 +327,7 @@ func endOfHeld(t *testing.T, b suite) {
 	if s, err := holder.Update(h, false, mustNotBeCalled(t)); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("Update by the holder = %+v, %v; want %v", s, err, store.ErrNotFound)
 	}
-	if !holder.LockLost() {
+	if !holder.LockedEnded() {
 		t.Error("the holder is not told that the session has ended")
 	}
 	if s, err := b.Read(own, store.Snapshot); err != nil || string(s.Data) != `{"b":1}` {

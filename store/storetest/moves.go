@@ -280,10 +280,13 @@ func removeOld(t *testing.T, b suite) {
 	if left := seenOf(t, b.Backend, first, second, third); len(left) != 2 {
 		t.Errorf("after End there is %+v; want the two old handles", left)
 	}
-	if _, err := b.Update(first, true, only(store.Remove)); err != nil {
-		t.Errorf("Remove: %v", err)
+	if s, err := b.Update(first, false, only(store.Remove)); !errors.Is(err, store.ErrNotFound) || s == nil || s.Handle != third {
+		t.Errorf("Remove by an old handle = %+v, %v; want not found, and that it led to %s", s, err, third)
+	}
+	if err := b.End(first); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("End of an old handle: %v", err)
 	}
 	if left := seenOf(t, b.Backend, first, second, third); len(left) > 0 {
-		t.Errorf("after Remove there is %+v", left)
+		t.Errorf("after the end of the old handle there is %+v", left)
 	}
 }
