@@ -36,7 +36,7 @@ const atOnce = 32
 // examineServers examines how the servers are set up: in a cluster, each of them.
 func (s *Store) examineServers() store.Findings {
 	e := examination{s: s}
-	if s.node == nil {
+	if s.cluster == nil {
 		e.server("server", s.where, s.client)
 		return e.Findings
 	}
@@ -51,7 +51,7 @@ func (s *Store) examineServers() store.Findings {
 	for i, addr := range members {
 		slots <- struct{}{}
 		group.Go(func() {
-			node := s.node(addr)
+			node := s.cluster.node(addr)
 			all[i].s = s
 			all[i].server("server "+addr, addr, node)
 			node.Close()
@@ -95,12 +95,12 @@ func (e *examination) ask(s *Store, about, command, shows string,
 // server examines one server. about begins its findings, where is its address.
 func (e *examination) server(about, where string, node redis.Cmdable) {
 	s := e.s
-	if s.node != nil {
+	if s.cluster != nil {
 		s = s.apart() // a server that does not answer takes no time from the others
 		s.where = where
 	}
 	facts, skew, err := e.facts(s, about, node)
-	if err == nil && e.s.node != nil {
+	if err == nil && e.s.cluster != nil {
 		err = e.clusterState(s, about, node)
 	}
 	if err != nil {
@@ -162,9 +162,9 @@ func (e *examination) clusterState(s *Store, about string, node redis.Cmdable) e
 // role examines whether a server takes changes, or follows one that does.
 func (e *examination) role(about string, facts said) {
 	switch {
-	case e.s.node != nil && facts.fact("role") == "slave" && facts.fact("master_link_status") != "up":
+	case e.s.cluster != nil && facts.fact("role") == "slave" && facts.fact("master_link_status") != "up":
 		e.Say(store.Problem, about, "it is a replica that has lost its master")
-	case e.s.node == nil && facts.fact("role") != "master":
+	case e.s.cluster == nil && facts.fact("role") != "master":
 		e.Say(store.Problem, about,
 			"it is a %s, which takes no changes; name the master, or use redis+sentinel://", facts.fact("role"))
 	}

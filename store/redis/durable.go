@@ -23,11 +23,10 @@ var errNotReplicated = errors.New("the change is stored, but no replica confirme
 // script, up to maxRedirects times, that is followed here.
 func (s *Store) replicated(ctx context.Context, script script, handle string, args []any) (any, error) {
 	key := s.key(handle)
-	cluster, ok := s.client.(*redis.ClusterClient)
-	if !ok {
+	if s.cluster == nil {
 		return runAndWait(ctx, s.client, script, key, args)
 	}
-	master, err := cluster.MasterForKey(ctx, key)
+	master, err := s.cluster.MasterForKey(ctx, key)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +37,7 @@ func (s *Store) replicated(ctx context.Context, script script, handle string, ar
 		if addr == "" {
 			break
 		}
-		node := s.node(addr)
+		node := s.cluster.node(addr)
 		from = addr
 		if asking {
 			v, err = runAndWait(ctx, node, script, key, args, "ASKING")
@@ -48,7 +47,7 @@ func (s *Store) replicated(ctx context.Context, script script, handle string, ar
 		node.Close()
 	}
 	if err != nil {
-		cluster.ReloadState(ctx)
+		s.cluster.ReloadState(ctx)
 	}
 	return v, err
 }

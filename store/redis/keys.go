@@ -66,15 +66,14 @@ func (s *Store) eachKeyFrom(from position, pattern string, visit func(keys []str
 // nodes returns the servers that have sessions, by their addresses. A server that
 // is not in a cluster has the name "", since a fail-over changes its address.
 func (s *Store) nodes() (map[string]redis.Cmdable, error) {
-	cluster, ok := s.client.(*redis.ClusterClient)
-	if !ok {
+	if s.cluster == nil {
 		return map[string]redis.Cmdable{"": s.client}, nil
 	}
 	var mu sync.Mutex
 	nodes := make(map[string]redis.Cmdable)
 	s.budget.waited()
 	err := s.attempt(func(ctx context.Context, _ int) error {
-		return cluster.ForEachMaster(ctx, func(_ context.Context, c *redis.Client) error {
+		return s.cluster.ForEachMaster(ctx, func(_ context.Context, c *redis.Client) error {
 			mu.Lock()
 			defer mu.Unlock()
 			nodes[c.Options().Addr] = c

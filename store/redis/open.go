@@ -56,7 +56,7 @@ const prefixDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345
 // Open returns the store. It does not connect yet, so the only error is that of a
 // configuration that cannot work, [store.ErrConfig]. It never holds the URL.
 func Open(c Config, opts store.Options) (*Store, error) {
-	redis.SetLogger(silent{})
+	redis.SetLogger(silent{}) // the library has one for all clients, and no option for it
 	if n := len(c.Prefix); n < 1 || n > 64 || strings.Trim(c.Prefix, prefixDigits) != "" {
 		return nil, fmt.Errorf("%w: --redis-prefix must be 1 to 64 characters A-Z a-z 0-9 _ . : -", store.ErrConfig)
 	}
@@ -93,7 +93,7 @@ var (
 )
 
 // setClient sets the client that the URL asks for, what messages call the server, and,
-// for a cluster, node.
+// for a cluster, that.
 func (s *Store) setClient(c Config) error {
 	u, err := url.Parse(c.URL)
 	if strings.Contains(c.URL, "@") && (err != nil || u.User == nil) {
@@ -118,7 +118,9 @@ func (s *Store) setClient(c Config) error {
 	case "":
 		s.client, err = c.single(u.String())
 	case "cluster":
-		s.client, s.node, err = c.cluster(u.String())
+		if s.cluster, err = c.cluster(u.String()); err == nil {
+			s.client = s.cluster
+		}
 	case "sentinel":
 		s.client, err = c.sentinel(u.String())
 	default:
@@ -165,16 +167,22 @@ func (c Config) single(text string) (redis.UniversalClient, error) {
 	return redis.NewClient(o.Simple()), nil
 }
 
-// cluster returns the client of a cluster, and what makes a client, apart from the
-// cluster's own, of the server at an address.
-func (c Config) cluster(text string) (redis.UniversalClient, func(addr string) *redis.Client, error) {
+// A cluster is the client of a cluster.
+type cluster struct {
+	*redis.ClusterClient
+	// node makes a client of the server at an address, apart from the cluster's own.
+	node func(addr string) *redis.Client
+}
+
+// cluster returns the client of a cluster.
+func (c Config) cluster(text string) (*cluster, error) {
 	u, err := redis.ParseClusterURL(text)
 	if err != nil {
-		return nil, nil, errURL
+		return nil, errURL
 	}
 	connect, err := c.dialer(u.TLSConfig)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	o := c.options(connect, u.Username, cmp.Or(c.Password, u.Password), u.Addrs...)
 	o.ClientName = u.ClientName
@@ -184,7 +192,7 @@ func (c Config) cluster(text string) (redis.UniversalClient, func(addr string) *
 	node := func(addr string) *redis.Client {
 		return newNode(c.options(connect, o.Username, o.Password, addr).Simple())
 	}
-	return redis.NewClusterClient(all), node, nil
+	return &cluster{redis.NewClusterClient(all), node}, nil
 }
 
 // newNode returns the client of one server of a cluster, with a check of the maps that

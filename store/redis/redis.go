@@ -134,8 +134,8 @@ type Store struct {
 	lock   lock
 	budget *budget
 
-	// node makes a client of one server of a cluster; nil: it is no cluster.
-	node func(addr string) *redis.Client
+	// cluster is the client if the sessions are in a cluster, and nil otherwise.
+	cluster *cluster
 }
 
 // Close closes the connections.
