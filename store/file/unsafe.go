@@ -57,7 +57,7 @@ func checkFile(st *unix.Stat_t, uid int) error {
 func checkOwned(st *unix.Stat_t, uid int, forbidden uint32) error {
 	switch {
 	case int(st.Uid) != uid:
-		return fmt.Errorf("%w: belongs to user %d, not to %d, who runs this", store.ErrUnsafe, st.Uid, uid)
+		return fmt.Errorf("%w: belongs to user %d, not to the caller, user %d", store.ErrUnsafe, st.Uid, uid)
 	case uint32(st.Mode)&forbidden&0o022 != 0:
 		return fmt.Errorf("%w: mode %#o lets other users in; "+
 			"run cgisession doctor --repair", store.ErrUnsafe, st.Mode&0o777)
