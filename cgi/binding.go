@@ -24,7 +24,8 @@ const dataVariables = "CGISESSION_ENV"
 // It drops names that run --env cannot have set.
 func readDataVariables(lookup func(string) (string, bool)) []string {
 	text, _ := lookup(dataVariables)
-	return slices.DeleteFunc(strings.Fields(text), func(name string) bool { return !IsShellName(name) || IsReserved(name) })
+	unfit := func(name string) bool { return !IsShellName(name) || IsReserved(name) }
+	return slices.DeleteFunc(strings.Fields(text), unfit)
 }
 
 // exported are the variables that load, run and lock export, and every header verb
@@ -94,7 +95,8 @@ func (b Binding) ShellWord() string { return Quote(b.head()) + `"$$"` }
 // parseBinding parses what Text returned. Its error does not hold the text.
 func parseBinding(text string) (b Binding, err error) {
 	part := strings.Split(text, ":")
-	if len(part) == 5 && isHash(part[0]) && isHash(part[1]) && isHash(part[2]) && isNumber(part[3]) && isNumber(part[4]) {
+	if len(part) == 5 && isHash(part[0]) && isHash(part[1]) && isHash(part[2]) &&
+		isNumber(part[3]) && isNumber(part[4]) {
 		b = Binding{request: part[0], connection: part[1], cookie: part[2]}
 		var badTime, badProcess error
 		b.time, badTime = strconv.ParseInt(part[3], 10, 64)

@@ -244,7 +244,7 @@ func TestRequestStaysRoot(t *testing.T) {
 	needRoot(t)
 	r := givenAway(t, 10, webUser, webGroup)
 	got := r.with("CGISESSION_ADOPT_ID="+cmdtest.Visitor).Call(t, "set", "a=1")
-	if got.Code != 77 || !strings.Contains(got.Stderr, "belongs to user 33, not to 0") {
+	if got.Code != 77 || !strings.Contains(got.Stderr, "belongs to user 33, not to the caller, user 0") {
 		t.Errorf("%+v", got)
 	}
 	got = r.with("CGISESSION_ADOPT_ID="+cmdtest.Visitor).Call(t, "run", "id", "-u")

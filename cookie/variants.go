@@ -118,7 +118,8 @@ func hostName(name string) string {
 // notHostLabel reports whether label cannot be part of a host name (RFC 1035 §2.3.4: at
 // most 63 bytes; RFC 952: no '-' at either end).
 func notHostLabel(label string) bool {
-	return label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' || strings.ContainsFunc(label, notLabel)
+	return label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' ||
+		strings.ContainsFunc(label, notLabel)
 }
 
 func notDigit(r rune) bool { return r < '0' || '9' < r }

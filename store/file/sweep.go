@@ -42,7 +42,10 @@ func (f *Store) Sweep(ctx context.Context, how store.Sweep) (store.Swept, error)
 		f.removeTrials()
 	}
 	now := time.Now()
-	w := sweep{f: f, uid: os.Geteuid(), how: how, ctx: ctx, before: now.Add(-f.opts.Timeout), until: now.Add(how.MaxTime)}
+	w := sweep{
+		f: f, uid: os.Geteuid(), how: how, ctx: ctx,
+		before: now.Add(-f.opts.Timeout), until: now.Add(how.MaxTime),
+	}
 	_, first := f.lastSweep()
 	w.next.Store(int64(first))
 

@@ -280,7 +280,8 @@ func removeOld(t *testing.T, b suite) {
 	if left := seenOf(t, b.Backend, first, second, third); len(left) != 2 {
 		t.Errorf("after End there is %+v; want the two old handles", left)
 	}
-	if s, err := b.Update(first, false, only(store.Remove)); !errors.Is(err, store.ErrNotFound) || s == nil || s.Handle != third {
+	s, err := b.Update(first, false, only(store.Remove))
+	if !errors.Is(err, store.ErrNotFound) || s == nil || s.Handle != third {
 		t.Errorf("Remove by an old handle = %+v, %v; want not found, and that it led to %s", s, err, third)
 	}
 	if err := b.End(first); !errors.Is(err, store.ErrNotFound) {
