@@ -14,6 +14,14 @@ func Full(few, many int) int {
 	return many
 }
 
+// Long skips a test with -short, which takes long beside what it tests.
+func Long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("-short: it takes long")
+	}
+}
+
 // Patience is how long anything may take that is waited for, on a machine that is
 // busy with other things. No test wants it to be short.
 const Patience = 5 * time.Minute

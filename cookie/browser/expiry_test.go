@@ -127,6 +127,7 @@ func TestSliding(t *testing.T) {
 
 // A cookie whose time is over is dropped, and not before.
 func TestRunsOut(t *testing.T) {
+	cmdtest.Long(t)
 	onEachClient(t, func(t *testing.T, c client) {
 		w := newWeb(t)
 		const page = "http://app.example.test/"
@@ -163,6 +164,7 @@ func TestRunsOut(t *testing.T) {
 
 // A cookie without an expiry date ends with the client, and no other does.
 func TestRestart(t *testing.T) {
+	cmdtest.Long(t)
 	onEachClient(t, func(t *testing.T, c client) {
 		w := newWeb(t)
 		const page = "https://app.example.test/"

@@ -3,6 +3,7 @@
 package browser
 
 import (
+	"cgisession/cmd/cmdtest"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -86,6 +87,7 @@ func sentNames(header string) []string {
 // cookie's first two minutes; that a Lax cookie of the program's is not sent
 // then is so due to its SameSite=Lax.
 func TestSameSite(t *testing.T) {
+	cmdtest.Long(t)
 	const site = "https://app.example.test/"
 	b, w := newBrowser(t), newWeb(t)
 	for _, kind := range []string{"strict", "lax", "none"} {
@@ -189,6 +191,7 @@ func TestArrival(t *testing.T) {
 // A partitioned cookie is one for each top-level site, in a browser that lets
 // other sites have cookies as well as in one that does not.
 func TestPartitioned(t *testing.T) {
+	cmdtest.Long(t)
 	for name, start := range map[string]func(*testing.T) *browser{
 		"third parties":    newBrowser,
 		"no third parties": newStrictBrowser,

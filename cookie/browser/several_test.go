@@ -3,6 +3,7 @@
 package browser
 
 import (
+	"cgisession/cmd/cmdtest"
 	"strings"
 	"testing"
 )
@@ -41,6 +42,7 @@ func counts(t *testing.T, b *browser, w *web, page string, visits ...string) {
 // A browser with cookies of two live sessions gets a new session, and stays in it
 // from the next request on, where the program can know what cookies those are.
 func TestSeveral(t *testing.T) {
+	cmdtest.Long(t)
 	domain, host := "CGISESSION_COOKIE_DOMAIN=example.test", "CGISESSION_COOKIE_DOMAIN=app.example.test"
 	for _, test := range []struct {
 		name     string
