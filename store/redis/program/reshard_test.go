@@ -17,10 +17,14 @@ import (
 
 // TestReshard counts in many sessions, and gives them new ids, while a cluster
 // moves slots from one server to another.
-func TestReshard(t *testing.T) { reshard(t, redistest.Cluster(t, 3)) }
+func TestReshard(t *testing.T) {
+	cmdtest.Long(t)
+	reshard(t, redistest.Cluster(t, 3))
+}
 
 // TestReshardDurable is TestReshard where replicas have to confirm each change.
 func TestReshardDurable(t *testing.T) {
+	cmdtest.Long(t)
 	reshard(t, redistest.ClusterWithReplicas(t), "CGISESSION_DURABLE=1")
 }
 
