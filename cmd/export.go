@@ -60,13 +60,18 @@ func (e *requestEnv) json(r *result, request setting) []byte {
 	o.raw("headers", array(r.headers))
 	o.string("id", r.id)
 	o.string("token", r.token)
+	o.session(r)
+	o.string("request", request.value)
+	o.raw("env", env.end())
+	o.raw("data", r.session.Data)
+	return o.end()
+}
+
+// session adds the members that load --json and info share.
+func (o *object) session(r *result) {
 	o.bool("is_new", r.isNew)
 	o.bool("was_invalidated", r.wasInvalidated)
 	o.int("version", int64(r.session.Version))
 	o.int("created", r.session.Created)
 	o.int("accessed", r.accessed)
-	o.string("request", request.value)
-	o.raw("env", env.end())
-	o.raw("data", r.session.Data)
-	return o.end()
 }

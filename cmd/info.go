@@ -39,11 +39,7 @@ func (o *options) info(r *result, showID bool) []byte {
 		info.string("id", r.id)
 		info.string("token", r.token)
 	}
-	info.bool("is_new", r.isNew)
-	info.bool("was_invalidated", r.wasInvalidated)
-	info.int("version", int64(r.session.Version))
-	info.int("created", r.session.Created)
-	info.int("accessed", r.accessed)
+	info.session(r)
 	info.raw("timeout", seconds(o.timeout))
 	info.raw("lifetime", seconds(o.lifetime))
 	info.string("key", o.cookieName)

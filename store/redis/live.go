@@ -116,7 +116,7 @@ func (s *Store) endLeft(handle string) error {
 	case now[0] != "":
 		return store.ErrNotFound
 	}
-	_, ended, err := s.endMoved(handle)
+	ended, err := s.endMoved(handle)
 	if err == nil && !ended {
 		err = store.ErrNotFound
 	}

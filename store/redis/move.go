@@ -178,36 +178,33 @@ func (s *Store) settle(handle, from string) (at string, err error) {
 
 // endMoved removes what moves left at the handle, once the session that they led to
 // has ended: tombstones, each leading to the next, or the copy of a move that was not
-// made. It returns the handle that they led to.
+// made.
 //
-// At that handle there may still be a copy, of a move without a grace whose last step
-// was not made. Nobody was told its handle, so for an operator it is the session of
-// the old handle. It is removed, and endMoved reports that a session has ended by that.
-func (s *Store) endMoved(handle string) (last string, ended bool, err error) {
+// Tombstones may lead to a copy, of a move without a grace whose last step was not made.
+// Nobody was told its handle, so for an operator it is the session of the old handle. It
+// is removed, and endMoved reports that a session has ended by that.
+func (s *Store) endMoved(handle string) (ended bool, err error) {
 	first := handle
 	for range store.MaxHops + 1 {
 		left, err := s.fields([]string{handle}, "moved", "pending", "from", "user")
 		if err != nil {
-			return handle, false, err
+			return false, err
 		}
 		moved, pending, from, user := left[0][0], left[0][1], left[0][2], left[0][3]
 		switch {
 		case moved != "" && !store.IsHandle(moved), pending != "" && !store.IsHandle(from):
-			return handle, false, s.corrupt(handle, "")
+			return false, s.corrupt(handle, "")
 		case moved == "" && pending == "":
-			return handle, false, nil
+			return false, nil
 		case pending != "":
 			r, err := s.run(forgetScript, handle, true, pending)
 			s.dropUser(user, handle)
-			if handle == first {
-				return from, false, err
-			}
-			return handle, err == nil && r.status() == statusLive, err
+			return handle != first && err == nil && r.status() == statusLive, err
 		}
 		if _, err := s.run(forgetScript, handle, true, moved); err != nil {
-			return handle, false, err
+			return false, err
 		}
 		handle = moved
 	}
-	return handle, false, nil
+	return false, nil
 }

@@ -164,7 +164,7 @@ func (s *Store) Update(handle string, create bool, change store.Change) (*store.
 	case errors.Is(err, store.ErrNotFound) && u.at != handle:
 		return &store.Session{Handle: u.at}, err
 	case err == nil && u.outcome == store.Remove && found.Handle != handle:
-		_, _, err = s.endMoved(handle)
+		_, err = s.endMoved(handle)
 	}
 	return found, err
 }
