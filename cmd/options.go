@@ -99,7 +99,7 @@ func (o *options) cookieFlags() []cli.Flag {
 	return append(flags,
 		o.option("cookie-name", "`NAME` of the cookie; sessions under other names stay out of reach",
 			"cgisession_id", oneLine(&o.cookieName), "key"),
-		o.option("adopt-id", "the script's own `ID` for a session, which is created if there is none",
+		o.option("adopt-id", "the script's own `ID` for a session, which is created if it does not exist",
 			"", adopted(&o.adoptID)),
 		o.option("use-cookies", "read and print cookies: `true|false`", "true", boolean(&o.useCookies)),
 		o.option("cookie-expires", "when the browser drops the cookie: true (when it is closed), "+

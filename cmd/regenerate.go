@@ -28,7 +28,7 @@ func regenerateCommand(c *call) *cli.Command {
 			"(never at a log-in)", duration(&grace)))
 }
 
-// regenerate moves the session to a new id, or creates one if there is none, and
+// regenerate moves the session to a new id, or creates one if the request has none, and
 // records the user's name if it is given.
 func (c *call) regenerate(grace time.Duration, user string) (*result, error) {
 	return c.do(policy{create: createMissing, renew: true}, func(who claim, create bool) (*result, error) {

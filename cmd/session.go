@@ -83,9 +83,9 @@ type creation int
 
 const (
 	createNever    creation = iota
-	createPromised          // if load --lazy gave out the id
-	createOwn               // if there is none, and a new one may have the claim's id
-	createMissing           // if there is none
+	createPromised          // if it is absent, and load --lazy gave out its id
+	createOwn               // if it is absent, and may be created under the claim's id
+	createMissing           // if it is absent
 	createAnother           // also in place of one that is gone
 )
 

@@ -61,7 +61,7 @@ func Fetch(t testing.TB, url string, options ...string) Page {
 	return p
 }
 
-// Curl fetches a page. Where there is none, its head is what curl says.
+// Curl fetches a page. If that fails, the page's head is curl's message.
 func Curl(url string, options ...string) (Page, error) {
 	c := exec.Command("curl", append([]string{"--disable", "--silent", "--show-error", "--max-time", "300", "--noproxy", "*", "--dump-header", "/dev/stderr", url}, options...)...)
 	var head, body bytes.Buffer

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// files are a directory's files, each of which counts as a session.
+// files is a directory. Each file below it counts as a session.
 type files string
 
 func (dir files) each(do func(path string, e fs.DirEntry) error) error {

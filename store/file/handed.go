@@ -132,7 +132,7 @@ func (f *Store) UseFD(fd int) error {
 	return f.CheckLock()
 }
 
-// LockedEnded implements [store.Locker]: the lock is lost if its file was removed.
+// LockedEnded implements [store.Locker]: a session has ended if its file was removed.
 func (f *Store) LockedEnded() bool {
 	st, ok, err := f.lockStat()
 	return ok && err == nil && st.Nlink == 0

@@ -37,7 +37,7 @@ func (c Config) dialer(t *tls.Config) (dial, error) {
 
 // connect connects to a server, within the time of the request, and answerTime each for
 // the connection and the handshake. With TLS the server has to show a certificate for
-// the very address by which it is reached, which Sentinel or the cluster may have named.
+// the very address of the connection, which Sentinel or the cluster may have named.
 //
 // The context of a request is never cancelled, so only its deadline counts.
 func connect(ctx context.Context, network, addr string, t *tls.Config) (net.Conn, error) {
