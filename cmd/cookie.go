@@ -34,7 +34,7 @@ func (c *call) checkCookie() error {
 // refreshes reports whether the client gets its cookie again: signed by a newer key,
 // or with a later expiry date.
 func (o *options) refreshes(who claim, p policy) bool {
-	return who.resign || p.slide && !rules[who.origin].bound && o.cookie.Expires.Persistent()
+	return who.resign || p.opens && !rules[who.origin].bound && o.cookie.Expires.Persistent()
 }
 
 // addCookie adds the header line for the session's cookie, if it is due. A client
@@ -51,6 +51,15 @@ func (c *call) addCookie(r *result, due bool) error {
 	}
 	r.headers = append(append(r.headers, c.variants()...), line)
 	return nil
+}
+
+// addCacheControl adds the header line that keeps the page out of shared caches, which
+// would give it to the next visitor. Of the calls that a request binds to its session
+// only the first adds it.
+func (c *call) addCacheControl(r *result) {
+	if c.cacheControl != "" && !c.env.Request.Named {
+		r.headers = append(r.headers, "Cache-Control: "+c.cacheControl)
+	}
 }
 
 // variants returns the header lines that delete the cookies that made this request

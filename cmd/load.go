@@ -10,7 +10,7 @@ import (
 
 func loadCommand(c *call) *cli.Command {
 	var sh, json bool
-	p := policy{create: createAnother, slide: true}
+	p := policy{create: createAnother, opens: true}
 	return c.sessionCommand("load", "[NAME...]", "load the session, or create it, and mark the access",
 		func(args []string) error {
 			targets, err := parseTargets(args)

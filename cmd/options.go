@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 
@@ -29,6 +30,7 @@ type options struct {
 	timeout, lifetime  time.Duration
 	cookie             cookie.Attributes
 	secure             string
+	cacheControl       string // empty: no header line
 	secretFile         string
 	invalidateCorrupt  bool
 	lockTimeout        time.Duration
@@ -47,19 +49,24 @@ type redisOptions struct{ url, passwordFile, caFile, prefix string }
 
 func defaults() options {
 	return options{
-		storeType:   "file",
-		redis:       redisOptions{prefix: "cgisession:"},
-		naming:      naming{cookieName: "cgisession_id"},
-		useCookies:  true,
-		cookie:      cookie.Attributes{Path: "/", HTTPOnly: true},
-		secure:      "auto",
-		lockTimeout: 10 * time.Second,
-		maxSize:     1 << 20,
+		storeType:    "file",
+		redis:        redisOptions{prefix: "cgisession:"},
+		naming:       naming{cookieName: "cgisession_id"},
+		useCookies:   true,
+		cookie:       cookie.Attributes{Path: "/", HTTPOnly: true},
+		secure:       "auto",
+		cacheControl: "no-store",
+		lockTimeout:  10 * time.Second,
+		maxSize:      1 << 20,
 	}
 }
 
 // sessionFlags binds the options of the verbs that work on the request's session.
-func (o *options) sessionFlags() []cli.Flag { return append(o.storeFlags(), o.cookieFlags()...) }
+func (o *options) sessionFlags() []cli.Flag {
+	return append(append(o.storeFlags(), o.cookieFlags()...),
+		o.option("cache-control", "`TEXT` of the Cache-Control line that load and run print once a request; "+
+			"off: none", "no-store", cacheControl(&o.cacheControl)))
+}
 
 // storeFlags binds the options of the store. The name, variable, default and unit of
 // each option stand here and in cookieFlags, and nowhere else.
@@ -194,6 +201,21 @@ func oneLine(to *string) *value {
 			return "", errors.New("must not be empty")
 		case strings.ContainsAny(text, "\r\n\x00"):
 			return "", errors.New("must be one line")
+		}
+		return text, nil
+	})
+}
+
+// cacheControl accepts the value of a header field (RFC 9110 §5.5) in UTF-8, which JSON
+// can hold too, and off for none.
+func cacheControl(to *string) *value {
+	return parsed(to, func(text string) (string, error) {
+		control := func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
+		switch {
+		case strings.EqualFold(text, "off"):
+			return "", nil
+		case text == "", strings.Trim(text, " \t") != text, !utf8.ValidString(text), strings.ContainsFunc(text, control):
+			return "", errors.New("must be one line without control characters or blanks around it, or off")
 		}
 		return text, nil
 	})

@@ -25,7 +25,7 @@ func runCommand(c *call) *cli.Command {
 			if err != nil {
 				return err
 			}
-			r, err := c.change(policy{create: createAnother, slide: true}, saveNew)
+			r, err := c.change(policy{create: createAnother, opens: true}, saveNew)
 			if err != nil {
 				return err
 			}

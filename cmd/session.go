@@ -74,7 +74,7 @@ type policy struct {
 	create   creation
 	renew    bool // a new session gets a new id, even if the claim's may be used
 	lazy     bool // a new session only gets an id; the first change stores it
-	slide    bool // send the cookie again, so that its expiry date moves on
+	opens    bool // begin the page: send a cookie with an expiry date again, and keep the page out of caches
 	snapshot bool // a version read without the lock is enough, if there is one
 }
 
@@ -125,7 +125,11 @@ type result struct {
 
 // change runs a verb that changes the session in one update.
 func (c *call) change(p policy, change store.Change) (*result, error) {
-	return c.do(p, c.update(p, change))
+	r, err := c.do(p, c.update(p, change))
+	if err == nil && p.opens {
+		c.addCacheControl(r)
+	}
+	return r, err
 }
 
 // do runs a verb that changes or locks the session, from the cookie to the answer:

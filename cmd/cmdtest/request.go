@@ -33,7 +33,7 @@ func (r Request) With(settings ...string) Request {
 func (r Request) Command(name string, args ...string) *exec.Cmd {
 	c := exec.Command(name, args...)
 	c.Dir = r.Dir
-	c.Env = []string{"PATH=" + os.Getenv("PATH"), "CGISESSION_LOCK_TIMEOUT=2m"}
+	c.Env = []string{"PATH=" + os.Getenv("PATH"), "CGISESSION_LOCK_TIMEOUT=2m", "CGISESSION_CACHE_CONTROL=off"}
 	if r.Dir != "" {
 		c.Env = append(c.Env, "CGISESSION_DATA_DIR="+r.Dir+"/sessions")
 	}
