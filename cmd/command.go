@@ -47,19 +47,24 @@ func (c *call) valueCommand(
 	}, flags...)
 }
 
-// headerCommand returns the command of a verb that prints header lines, or shell code
-// with --sh. A nil result prints nothing.
+// headerCommand returns the command of a verb that prints a result: header lines, or
+// with --sh or --json what tells the script of its session too.
 func (c *call) headerCommand(
 	name, arguments, usage string, run func(args []string) (*result, error), flags ...cli.Flag,
 ) *cli.Command {
-	var sh bool
 	return c.sessionCommand(name, arguments, usage, func(args []string) error {
+		if c.answer.sh && c.answer.json {
+			return usagef("--sh and --json exclude each other")
+		}
 		r, err := run(args)
-		if err == nil && r != nil {
-			c.printHeaders(r, sh)
+		if err == nil {
+			c.printResult(r)
 		}
 		return err
-	}, append(flags, shFlag(&sh))...)
+	}, append(flags,
+		switchFlag("sh", "print shell code for eval, which prints the header lines and exports the session", &c.answer.sh),
+		switchFlag("json", "print the header lines, the session, its data and the variables to export "+
+			"as one JSON object", &c.answer.json))...)
 }
 
 // switchFlag returns a flag without a value, which sets *on.
@@ -70,10 +75,6 @@ func switchFlag(name, usage string, on *bool) cli.Flag {
 // valueFlag returns a flag whose value sets v.
 func valueFlag(name, usage string, v *value) cli.Flag {
 	return &cli.GenericFlag{Name: name, Usage: usage, Value: v}
-}
-
-func shFlag(on *bool) cli.Flag {
-	return switchFlag("sh", "print shell code for eval, which prints the header lines and exports the session", on)
 }
 
 // operatorCommand returns the command of a verb for operators and cron. Called by

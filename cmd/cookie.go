@@ -71,15 +71,15 @@ func (c *call) variants() []string {
 	return cookie.Variants(c.cookieName, c.attributes(c.env.HTTPS), c.env.ServerName, c.env.ScriptName)
 }
 
-// dropCookie returns a result without a session, whose header line makes the browser
-// drop the cookie.
+// dropCookie returns the result of a session that has ended, whose header line makes
+// the browser drop the cookie.
 func (c *call) dropCookie() (*result, error) {
 	if !c.useCookies {
-		return &result{}, nil
+		return &result{wasInvalidated: true}, nil
 	}
 	line, err := cookie.Delete(c.cookieName, c.attributes(c.env.HTTPS))
 	if err != nil {
 		return nil, usageError{err}
 	}
-	return &result{headers: append(c.variants(), line)}, nil
+	return &result{wasInvalidated: true, headers: append(c.variants(), line)}, nil
 }

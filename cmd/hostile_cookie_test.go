@@ -43,7 +43,7 @@ func (c sent) rows(token, newToken string) []row {
 	} else {
 		cookie := `Set-Cookie: cgisession_id=` + newToken + `; Path=/; HttpOnly; SameSite=Lax`
 		load.stdout = `\{"headers":\["` + cookie + `"\],"id":"` + newID + `","token":"` + newToken +
-			`","is_new":true,"was_invalidated":false,"version":1,"created":\d{10},"accessed":\d{10},"request":"[0-9a-f:]+","env":\{("CGISESSION_[A-Z_]+":"[^"]*",?)+\},"data":\{\}\}` + "\n"
+			`","is_new":true,"was_invalidated":false,"version":1,"created":\d{10},"accessed":\d{10},` + loadedMore + `"request":"[0-9a-f:]+","env":\{("CGISESSION_[A-Z_]+":"[^"]*",?)+\},"data":\{\}\}` + "\n"
 		load.files = 1
 		get.code = 1
 		set.stdout = cookie + "\n"

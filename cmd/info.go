@@ -31,22 +31,17 @@ func infoCommand(c *call) *cli.Command {
 		c.noLockFlag())
 }
 
-// info returns the JSON object that info prints. Times are Unix seconds; timeout and
-// lifetime are seconds, or null for none.
-func (o *options) info(r *result, showID bool) []byte {
+// info returns the JSON object that info prints.
+func (c *call) info(r *result, showID bool) []byte {
 	var info object
 	if showID {
 		info.string("id", r.id)
 		info.string("token", r.token)
 	}
-	info.session(r)
-	info.raw("timeout", seconds(o.timeout))
-	info.raw("lifetime", seconds(o.lifetime))
-	info.string("key", o.cookieName)
-	info.bool("secret", o.keys != nil)
-	info.string("user", r.session.User)
-	info.string("handle", r.session.Handle)
-	info.string("path", r.session.Path)
+	c.describe(&info, r)
+	info.string("key", c.cookieName)
+	info.bool("secret", c.keys != nil)
+	info.place(r.session)
 	info.int("size", r.session.Size)
 	return info.end()
 }

@@ -62,6 +62,15 @@ func (o *object) string(name, value string) {
 	o.raw(name, quoted)
 }
 
+// stringOrNull adds null in place of an empty string.
+func (o *object) stringOrNull(name, value string) {
+	if value == "" {
+		o.raw(name, []byte("null"))
+		return
+	}
+	o.string(name, value)
+}
+
 func (o *object) bool(name string, value bool) { o.raw(name, strconv.AppendBool(nil, value)) }
 
 func (o *object) int(name string, value int64) { o.raw(name, strconv.AppendInt(nil, value, 10)) }

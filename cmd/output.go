@@ -40,13 +40,27 @@ func (o *output) flush() error {
 	return nil
 }
 
-// printHeaders prints the answer of a header verb: the header lines, or with --sh
-// shell code for eval that prints them and exports the session.
-func (c *call) printHeaders(r *result, sh bool) {
-	if sh {
-		c.stdout.print(shellHeaders(r.headers) + c.shellExports(r))
-		return
+// An answer is how a header verb prints its result. Without either it prints header
+// lines only, so the script learns no id that the request did not bring.
+type answer struct{ sh, json bool }
+
+// tellsID reports whether the answer tells the script the session's id.
+func (a answer) tellsID() bool { return a.sh || a.json }
+
+// printResult prints a header verb's result as its flags say.
+func (c *call) printResult(r *result) {
+	switch {
+	case c.answer.json:
+		c.stdout.Write(append(c.json(r), '\n'))
+	case c.answer.sh:
+		c.stdout.print(shellHeaders(r.headers) + c.shellExports(r) + r.assigned)
+	default:
+		c.printHeaders(r)
 	}
+}
+
+// printHeaders prints the header lines alone.
+func (c *call) printHeaders(r *result) {
 	for _, line := range r.headers {
 		c.stdout.print(line + "\n")
 	}

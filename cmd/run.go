@@ -44,7 +44,7 @@ func runCommand(c *call) *cli.Command {
 			if prefix != "" {
 				settings = append(settings, c.dataVariables(prefix, r.session.Data, outer)...)
 			}
-			c.printHeaders(r, false)
+			c.printHeaders(r)
 			command.setEnv(&c.requestEnv, settings, outer)
 			return command.exec(c.stdout, held.Lease, c.warn)
 		},

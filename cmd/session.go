@@ -20,6 +20,7 @@ type call struct {
 	stdout    *output   // help and answers; written out when all went well
 	logFailed sync.Once // a failing log is reported once
 	ambiguous bool      // the request's cookies lead to several sessions
+	answer    answer    // how a header verb prints its result
 }
 
 // A rule says what follows from the origin of a claim. rules has one for each origin.
@@ -121,6 +122,7 @@ type result struct {
 	minted         bool     // not stored before its first change (load --lazy)
 	accessed       int64    // Unix seconds; as load read it, through the whole request
 	headers        []string // lines without their ends
+	assigned       string   // shell code that sets the NAMEs of load --sh
 }
 
 // change runs a verb that changes the session in one update.

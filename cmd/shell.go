@@ -10,10 +10,13 @@ import (
 )
 
 // shellExports returns shell code that exports the session, and unsets the variables
-// of another request that would count beside it.
+// of another request that would count beside it. It is empty if there was no session.
 func (e *requestEnv) shellExports(r *result) string {
 	code := ""
 	exports := r.exports()
+	if exports == nil {
+		return ""
+	}
 	if others := e.inheritedBeside(exports); others != nil {
 		code = "unset " + strings.Join(others, " ") + "\n"
 	}

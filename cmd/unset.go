@@ -31,11 +31,11 @@ func unsetCommand(c *call) *cli.Command {
 }
 
 // changeExisting changes the session if there is one. Without a session it does
-// nothing and returns nil.
+// nothing and returns an empty result.
 func (c *call) changeExisting(change store.Change) (*result, error) {
 	r, err := c.change(policy{}, change)
 	if errors.Is(err, errNo) {
-		return nil, nil
+		return &result{}, nil
 	}
 	return r, err
 }
