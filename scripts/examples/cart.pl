@@ -57,7 +57,6 @@ my $note = html($data->{note} // '');
 binmode STDOUT, ':encoding(UTF-8)';
 print <<"END";
 Content-Type: text/html; charset=utf-8
-Cache-Control: no-store
 
 <!DOCTYPE html>
 <html lang="en">

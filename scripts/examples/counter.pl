@@ -24,7 +24,6 @@ chomp(my $visits = cgisession('incr', 'visits'));
 
 print <<"END";
 Content-Type: text/html; charset=utf-8
-Cache-Control: no-store
 
 <!DOCTYPE html>
 <html lang="en">

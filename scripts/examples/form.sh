@@ -37,7 +37,6 @@ escape() {
 page() {
 	cat <<END
 Content-Type: text/html; charset=utf-8
-Cache-Control: no-store
 
 <!DOCTYPE html>
 <html lang="en">

@@ -3,8 +3,8 @@
 # needs a limit, or the session and each page grow without end.
 most=20
 
-# "cgisession run" in the first line has loaded the session, printed its
-# Set-Cookie line and exported it, before this script began.
+# "cgisession run" in the first line has loaded the session, printed its header
+# lines and exported it, before this script began.
 . ./form.sh
 
 refuse() {

@@ -51,10 +51,11 @@ setenv.add-environment = (
 	return exec.Command("lighttpd", "-D", "-f", conf)
 }
 
-// busybox httpd runs what is in /cgi-bin/, and gives it its own environment.
+// busybox httpd runs what is in /cgi-bin/, and gives it its own environment. It wants
+// Status before any other header line.
 func busybox(t *testing.T, s *site) *exec.Cmd {
 	command := exec.Command("busybox", "httpd", "-f", "-p", s.address(), "-h", s.root)
-	command.Env = s.env
+	command.Env = append(s.env[:len(s.env):len(s.env)], "CGISESSION_CACHE_CONTROL=off")
 	return command
 }
 

@@ -27,7 +27,7 @@ import (
 var path = os.Getenv("PATH")
 
 func TestMain(m *testing.M) {
-	os.Exit(cmdtest.Run(m.Run, cmdtest.Script("../build")))
+	os.Exit(cmdtest.Run(m.Run, cmdtest.Script("../build"), cmdtest.Package("cgisession/scripts/cgiserver", "")))
 }
 
 // snippets are the files that the README shows, by their paths from here.
