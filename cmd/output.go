@@ -40,12 +40,9 @@ func (o *output) flush() error {
 	return nil
 }
 
-// An answer is how a header verb prints its result. Without either it prints header
-// lines only, so the script learns no id that the request did not bring.
+// An answer says how a header verb prints its result. With neither, it prints header
+// lines alone, and only a cookie among them tells anybody a new id.
 type answer struct{ sh, json bool }
-
-// tellsID reports whether the answer tells the script the session's id.
-func (a answer) tellsID() bool { return a.sh || a.json }
 
 // printResult prints a header verb's result as its flags say.
 func (c *call) printResult(r *result) {

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,11 +53,12 @@ func snippets(t *testing.T) (found []snippet) {
 // stands there. Those for servers are files that scripts/production runs.
 func TestREADME(t *testing.T) {
 	tests := map[string]func(*testing.T, string){
-		"A session in twelve lines, sh": greets,
-		"Scripts under run, sh":         countsUnderRun,
-		"Text from a client, sh":        keepsText,
-		"Locks, sh":                     locksInShell,
-		"Locks, perl":                   locksInPerl,
+		"A session in twelve lines, sh":    greets,
+		"Scripts under run, sh":            countsUnderRun,
+		"Text from a client, sh":           keepsText,
+		"Programs that are no shell, perl": loadsInPerl,
+		"Locks, sh":                        locksInShell,
+		"Locks, perl":                      locksInPerl,
 	}
 	elsewhere := productionScripts(t)
 	for _, s := range snippets(t) {
@@ -251,6 +253,18 @@ func locksInPerl(t *testing.T, code string) {
 		}
 	})
 	checkNumber(t, r, 1<<snippetCrowd)
+}
+
+// loadsInPerl: on a first visit the later calls mean the session that was loaded.
+func loadsInPerl(t *testing.T, code string) {
+	needs(t, "perl")
+	later := "\n$| = 1;\nsystem('cgisession', 'incr', 'n');\nsystem('cgisession', 'regenerate', '--cache-control', 'private');\n"
+	r := in(t.TempDir()).with("CGISESSION_CACHE_CONTROL=")
+	got := cmdtest.Finish(t, r.Command("perl", "-Mstrict", "-w", "-MJSON::PP", "-e", code+later))
+	const cookie = "Set-Cookie: cgisession_id=[a-z2-7]{32}; [^\n]*\n"
+	if !regexp.MustCompile(`\A`+cookie+"Cache-Control: no-store\n1\n"+cookie+`\z`).MatchString(got.Stdout) || got.Stderr != "" {
+		t.Errorf("%+v", got)
+	}
 }
 
 func checkNumber(t *testing.T, r request, want int) {
