@@ -36,6 +36,9 @@ var exported = []string{
 	"CGISESSION_LOCK_FD", "CGISESSION_LOCK_TOKEN", "CGISESSION_DATA", dataVariables,
 }
 
+// Exported returns the names of all variables that a call may export.
+func Exported() []string { return slices.Clip(exported) }
+
 // identifying are the variables that distinguish one request from another.
 // SERVER_SOFTWARE is among them for a server that sets neither REMOTE_PORT nor UNIQUE_ID
 // itself, but has inherited both from the server whose script started it.

@@ -75,6 +75,7 @@ type verb struct {
 	name    string
 	command func(*call) *cli.Command
 	wraps   bool // the first argument begins another command, with flags of its own
+	lenient bool // it works with unknown variables too
 }
 
 func verbs() []verb {
@@ -103,8 +104,8 @@ func verbs() []verb {
 		{name: "show", command: showCommand},
 		{name: "destroy", command: destroyCommand},
 		{name: "stats", command: statsCommand},
-		{name: "doctor", command: doctorCommand},
-		{name: "secret", command: secretCommand},
+		{name: "doctor", command: doctorCommand, lenient: true},
+		{name: "secret", command: secretCommand, lenient: true},
 	}
 }
 
@@ -131,6 +132,11 @@ func run(c *call, args []string) (string, error) {
 		return v.name, app(c, command).Run([]string{args[0], v.name, "--help"})
 	case len(p.others) <= rest:
 		return v.name, errNoCommandInLine
+	}
+	if !v.lenient {
+		if err := checkVariables(command.Flags); err != nil {
+			return v.name, err
+		}
 	}
 	return v.name, p.run(command)
 }

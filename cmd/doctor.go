@@ -28,6 +28,9 @@ func doctorCommand(c *call) *cli.Command {
 				return err
 			}
 			findings := store.Findings(c.store.Examine(examination))
+			for _, name := range unknownVariables(nil) {
+				findings.Say(store.Warning, "variable", "%s; the calls of scripts exit 64", aboutVariable(name))
+			}
 			c.examineCookies(&findings)
 			if c.timeout == 0 {
 				findings.Say(store.Warning, "timeout",

@@ -244,7 +244,7 @@ func settingRows() []row {
 		row{name: "descriptor that is closed", env: argv{"CGISESSION_LOCK_FD=99"}, args: argv{"set", "a=1"}, code: 64, stderr: "set: CGISESSION_LOCK_FD is a descriptor of another file; pass on the one that was locked, or unset it"},
 
 		// Variables that a client can name, or that set nothing.
-		row{name: "alias", env: argv{"CGISESSION_KEY=other_id"}, args: argv{"get", "name"}, stdout: lit(`"Alice"` + "\n")},
+		row{name: "alias", env: argv{"CGISESSION_KEY=other_id"}, args: argv{"get", "name"}, code: 64, stderr: `get: variable CGISESSION_KEY is unknown; did you mean CGISESSION_COOKIE_NAME, for --cookie-name\?`},
 		row{name: "client's headers", env: argv{"HTTP_CGISESSION_DATA_DIR=/nowhere", "HTTP_CGISESSION_ID=" + bob, "HTTP_DATA_DIR=/nowhere", "HTTP_COOKIE_NAME=other_id", "HTTP_SECRET_FILE=/dev/null", "HTTP_TMPDIR=/nowhere"},
 			args: argv{"get", "name"}, stdout: lit(`"Alice"` + "\n")},
 		row{name: "client's query", env: argv{"QUERY_STRING=--help&id=" + bob, "REQUEST_METHOD=$(touch pwned)", "PATH_INFO=/../../canary", "REMOTE_USER=-h", "CONTENT_LENGTH=-1"},

@@ -48,11 +48,11 @@ const mostMoves = 6
 // Sixteen processes at a time change shared sessions, each its own keys, while
 // calls are killed, ids changed, sessions ended and files cleaned up. A model says
 // what the keys must hold, which ids lead to a session and which sessions are gone;
-// it is compared again and again, and must never differ. CGISESSION_SOAK, such as
+// it is compared again and again, and must never differ. SOAK, such as
 // 10m, has it go on for that long.
 func TestSoak(t *testing.T) {
 	s := &soak{request: in(t.TempDir()), kills: make(map[string]int)}
-	if text := os.Getenv("CGISESSION_SOAK"); text != "" {
+	if text := os.Getenv("SOAK"); text != "" {
 		d, err := time.ParseDuration(text)
 		must(t, err)
 		s.stop = time.Now().Add(d)

@@ -21,7 +21,7 @@ import (
 // childVar is the environment variable with the task for this test binary when it is run
 // again as a process of its own. Its arguments are the directory and the handle of a
 // session, and then those of the task.
-const childVar = "CGISESSION_STORE_TEST_CHILD"
+const childVar = "STORE_TEST_CHILD"
 
 var children = map[string]func(dir, handle string, args []string) error{
 	"hold":      holdLock,

@@ -23,7 +23,7 @@ import (
 // take. The answer lies there when it goes on, so the call does not fail: the server
 // did not owe an answer for that time.
 func TestStopped(t *testing.T) {
-	const variable = "CGISESSION_TEST_STOPPED"
+	const variable = "TEST_STOPPED"
 	if url := os.Getenv(variable); url != "" {
 		s := cutStore(t, url, nil, cutOptions)
 		if _, err := s.Read(store.Handle("a", "none"), store.Peek); !errors.Is(err, store.ErrNotFound) {

@@ -1,0 +1,67 @@
+package cmd
+
+// This file finds the known name that a mistyped one is close to. A message holds the
+// known name only: what was typed may be a token in the wrong place.
+
+import (
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// maxTypos bounds how far a mistyped name may be from the known one, as distance
+// counts. A third of the name's length is a bound too, so that short names that are
+// merely different are not suggested.
+const maxTypos = 3
+
+// nearest returns the name that text most likely stands for, or "" if none is close.
+// Letter case does not count, nor "_" in place of "-".
+func nearest(text string, names []string) string {
+	best, least := "", min(len(text)/3, maxTypos)+1
+	for _, name := range names {
+		if len(name)-least >= len(text) || len(text)-least >= len(name) {
+			continue
+		}
+		if d := distance(plainName(text), plainName(name)); d < least {
+			best, least = name, d
+		}
+	}
+	return best
+}
+
+// plainName returns the name in the letters of flags.
+func plainName(name string) string { return strings.ReplaceAll(strings.ToLower(name), "_", "-") }
+
+// distance returns how many bytes must be inserted, removed or replaced, or swapped
+// with the next one, to make b from a (the optimal string alignment distance).
+func distance(a, b string) int {
+	row := make([][]int, len(a)+1) // row[i][j]: from a[:i] to b[:j]
+	for i := range row {
+		row[i] = make([]int, len(b)+1)
+		for j := range row[i] {
+			switch {
+			case i == 0 || j == 0:
+				row[i][j] = i + j
+				continue
+			case a[i-1] == b[j-1]:
+				row[i][j] = row[i-1][j-1]
+				continue
+			}
+			row[i][j] = 1 + min(row[i-1][j], row[i][j-1], row[i-1][j-1])
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[i][j] = min(row[i][j], 1+row[i-2][j-2])
+			}
+		}
+	}
+	return row[len(a)][len(b)]
+}
+
+// shownFlags returns the flags that the help shows.
+func shownFlags(flags []cli.Flag) (shown []cli.Flag) {
+	for _, f := range flags {
+		if visible, ok := f.(cli.VisibleFlag); !ok || visible.IsVisible() {
+			shown = append(shown, f)
+		}
+	}
+	return shown
+}
