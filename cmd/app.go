@@ -9,8 +9,9 @@
 //
 // Each verb has a file of its own. What the verbs share:
 //
-//   - the command line and other input: line.go, command.go, options.go, token.go,
-//     keys.go, input.go, safefile.go;
+//   - the command line and other input: line.go, command.go, options.go, variables.go,
+//     suggest.go, token.go, keys.go, input.go, safefile.go;
+//   - the help: help.go prints it, guide.go has its texts;
 //   - the request: opening.go, request.go, served.go, claim.go, and session.go,
 //     which has the whole of it, from the cookie to the answer;
 //   - commands that are run: child.go, interpreter.go, run_env.go, descriptor.go;
@@ -20,8 +21,8 @@
 //   - operators: owner.go, user.go;
 //   - what differs between Linux and other systems: kin.go, kin_*.go, sys_*.go.
 //
-// The library urfave/cli describes the verbs and their flags, and prints the help.
-// The command line is parsed by line.go instead, because the library
+// The library urfave/cli describes the verbs and their flags. help.go prints the help,
+// and line.go parses the command line, because the library
 //
 //   - treats every flag after the first argument as an argument;
 //   - repeats a bad value in its message, and the value may be an id;
@@ -35,7 +36,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -106,6 +106,8 @@ func verbs() []verb {
 		{name: "stats", command: statsCommand},
 		{name: "doctor", command: doctorCommand, lenient: true},
 		{name: "secret", command: secretCommand, lenient: true},
+		{name: "help", command: helpCommand, lenient: true},
+		{name: "version", command: versionCommand, lenient: true},
 	}
 }
 
@@ -119,9 +121,9 @@ func run(c *call, args []string) (string, error) {
 	if len(leading.others) == 0 {
 		return "", runNone(c, leading)
 	}
-	v, ok := findVerb(leading.others[0])
-	if !ok {
-		return "", usagef("no verb %q; cgisession --help lists them", leading.others[0])
+	v, err := findVerb(leading.others[0])
+	if err != nil {
+		return "", err
 	}
 	command := v.command(c)
 	p, err := split(append(leading.words, leading.others[1:]...), command.Flags, v.wraps)
@@ -129,7 +131,8 @@ func run(c *call, args []string) (string, error) {
 	case err != nil:
 		return v.name, err
 	case p.help:
-		return v.name, app(c, command).Run([]string{args[0], v.name, "--help"})
+		c.stdout.print(verbHelp(command))
+		return v.name, nil
 	case len(p.others) <= rest:
 		return v.name, errNoCommandInLine
 	}
@@ -150,24 +153,33 @@ func leadingFlags(args []string) (parsedArgs, error) {
 	return split(args[1:], known, true)
 }
 
-func findVerb(name string) (verb, bool) {
+func findVerb(name string) (verb, error) {
+	var names []string
 	for _, v := range verbs() {
 		if v.name == name {
-			return v, true
+			return v, nil
 		}
+		names = append(names, v.name)
 	}
-	return verb{}, false
+	if near := nearest(name, names); near != "" {
+		return verb{}, usagef("no such verb; did you mean %s?", near)
+	}
+	return verb{}, usagef("no verb %q; cgisession --help lists them", name)
 }
 
 // runNone runs a call without a verb: it prints the help or the version, or fails.
 func runNone(c *call, p parsedArgs) error {
 	switch {
 	case p.help:
-		return app(c, commands(c)...).Run([]string{"cgisession", "--help"})
+		c.stdout.print(programHelp(c))
 	case p.has(cli.VersionFlag):
-		return app(c).Run([]string{"cgisession", "--version"})
+		c.stdout.print(versionText())
+	case len(p.flags) > 0:
+		return usagef("the verb is missing; cgisession --help lists them")
+	default:
+		return usagef("no verb; cgisession --help lists them")
 	}
-	return usagef("no verb; cgisession --help lists them")
+	return nil
 }
 
 // allFlags returns the flags of all verbs. Each says whether it takes a value.
@@ -177,22 +189,6 @@ func allFlags() []cli.Flag {
 		flags = append(flags, command.Flags...)
 	}
 	return flags
-}
-
-// app returns the library's App, which prints the help or the version.
-func app(c *call, commands ...*cli.Command) *cli.App {
-	return &cli.App{
-		Name:            "cgisession",
-		Usage:           "sessions for CGI scripts",
-		UsageText:       "cgisession VERB [OPTION...] [ARGUMENT...]",
-		Version:         Version,
-		Compiled:        time.Unix(1, 0), // else the library calls stat(2) on the program's file
-		Commands:        commands,
-		HideHelpCommand: true,
-		Writer:          c.stdout,
-		ErrWriter:       c.stderr,
-		ExitErrHandler:  func(*cli.Context, error) {}, // else the library ends the program
-	}
 }
 
 // commands returns the commands of all verbs, for the help.

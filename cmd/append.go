@@ -12,7 +12,7 @@ import (
 func appendCommand(c *call) *cli.Command {
 	var text bool
 	return c.valueCommand("append", "KEY JSON... | --text KEY VALUE...",
-		"append values to an array and print its length; an absent array is created",
+		"append values to an array (made if absent) and print its length",
 		func(args []string) (string, error) {
 			if len(args) < 2 {
 				return "", usagef("KEY and JSON missing; write append KEY JSON...")

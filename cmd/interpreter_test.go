@@ -143,10 +143,10 @@ func TestRunLineRefused(t *testing.T) {
 		say  string
 	}{
 		{"run sh\r", 127, `command sh\r: `},
-		{"run\r", 64, `no verb "run\r"`},
+		{"run\r", 64, "did you mean run?"},
 		{"run no-such-command", 127, "command no-such-command: "},
-		{"run --no-such-flag sh", 64, "-no-such-flag"},
-		{"run --lock\r", 64, `-lock\r`},
+		{"run --no-such-flag sh", 64, "--no-such-flag"},
+		{"run --lock\r", 64, "did you mean --lock?"},
 		{"run --env PATH sh", 64, "shell name"},
 		{"lock sh", 64, `no verb "lock sh"`},
 		{"runs sh", 64, `no verb "runs sh"`},

@@ -92,11 +92,11 @@ func parseFlag(args []string, known []cli.Flag) (g givenFlag, n int, err error) 
 		return givenFlag{Flag: cli.HelpFlag, name: name}, 1, nil
 	}
 	if name == "" || name[0] == '-' {
-		return g, 0, usagef("bad flag syntax: write -name or --name, and =VALUE or VALUE after it")
+		return g, 0, usagef("bad flag syntax: write --NAME, and =VALUE or VALUE after it")
 	}
 	i := slices.IndexFunc(known, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
 	if i < 0 {
-		return g, 0, usagef("flag provided but not defined: -%s", name)
+		return g, 0, unknownFlag(name, known)
 	}
 	g = givenFlag{known[i], name, value, hasValue}
 	switch takes := takesValue(g.Flag); {
@@ -109,6 +109,26 @@ func parseFlag(args []string, known []cli.Flag) (g givenFlag, n int, err error) 
 	return g, 1, nil
 }
 
+// unknownFlag returns the error for a flag that is not among the known ones.
+func unknownFlag(name string, known []cli.Flag) error {
+	names := cli.HelpFlag.Names()
+	for _, f := range shownFlags(known) {
+		names = append(names, f.Names()...)
+	}
+	if near := nearest(name, names); near != "" {
+		return usagef("flag provided but not defined; did you mean %s?", dashed(near))
+	}
+	return usagef("flag provided but not defined: %s", dashed(name))
+}
+
+// dashed returns a flag's name as it is written on a command line.
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
+}
+
 func takesValue(f cli.Flag) bool {
 	takes, ok := f.(interface{ TakesValue() bool })
 	return ok && takes.TakesValue()
@@ -118,7 +138,7 @@ func takesValue(f cli.Flag) bool {
 func (p *parsedArgs) add(g givenFlag, words []string) error {
 	for _, before := range p.flags {
 		if before.Flag == g.Flag && before.name != g.name {
-			return usagef("two forms of the same flag: %s and %s; leave one out", before.name, g.name)
+			return usagef("two forms of the same flag: %s and %s; leave one out", dashed(before.name), dashed(g.name))
 		}
 	}
 	p.flags = append(p.flags, g)

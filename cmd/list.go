@@ -14,7 +14,7 @@ func listCommand(c *call) *cli.Command {
 	var user string
 	var json bool
 	return c.operatorCommand("list", "",
-		"print a line for each session: handle, created, accessed, bytes, version, state, user",
+		"print each session's handle, times, bytes, version, state, user",
 		func(args []string) error {
 			if err := noArguments(args); err != nil {
 				return err

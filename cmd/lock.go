@@ -15,7 +15,7 @@ func lockCommand(c *call) *cli.Command {
 	var fd int
 	var closeInChild bool
 	return c.sessionCommand("lock", "COMMAND... | --fd N",
-		"run a command with the session locked, or lock it on the shell's descriptor N",
+		"lock the session for a command, or on the shell's descriptor N",
 		func(args []string) error {
 			if fd != 0 {
 				return c.lockFD(fd, args)

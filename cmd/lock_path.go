@@ -3,7 +3,7 @@ package cmd
 import "github.com/urfave/cli/v2"
 
 func lockPathCommand(c *call) *cli.Command {
-	return c.sessionCommand("lock-path", "", "print the path of the session's file, for the shell to open and lock",
+	return c.sessionCommand("lock-path", "", "print the path of the session's file, for the shell to open",
 		func(args []string) error {
 			if err := noArguments(args); err != nil {
 				return err

@@ -73,9 +73,7 @@ func (o *options) sessionFlags() []cli.Flag {
 func (o *options) storeFlags() []cli.Flag {
 	return []cli.Flag{
 		o.option("data-dir", "`DIR` that holds the sessions", "$TMPDIR/cgisession-UID", oneLine(&o.dataDir)),
-		o.option("type", "keep sessions as `TYPE`: file (also called dbm); memory: on a RAM file system; "+
-			"redis: in Redis or Valkey",
-			"file", choice(&o.storeType, "file", "dbm", "memory", "redis")),
+		o.option("type", typeUsage, "file", choice(&o.storeType, "file", "dbm", "memory", "redis")),
 		o.option("redis-url", "`URL` of the server, such as redis://HOST:PORT/0, without its password",
 			"none", oneLine(&o.redis.url)),
 		o.option("redis-password-file", "`FILE` that holds the server's password",

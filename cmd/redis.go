@@ -14,6 +14,13 @@ import (
 	"cgisession/store/redis"
 )
 
+// What the help says of Redis.
+const (
+	shownRedis = groupRedis
+	typeUsage  = "keep sessions as `TYPE`: file (also called dbm); memory: on a RAM file system; " +
+		"redis: in Redis or Valkey"
+)
+
 // openRedis returns the store in Redis. The password comes from a file or from the
 // environment, never from the command line, which other users can see (ps(1)).
 func (o *options) openRedis(opts store.Options) (store.Backend, error) {

@@ -12,7 +12,7 @@ func runCommand(c *call) *cli.Command {
 	var prefix string
 	var data, locked bool
 	return c.sessionCommand("run", "COMMAND...",
-		"load the session, print the header lines and run a script with the session in its environment",
+		"load the session, print the header lines, run a script with it",
 		func(args []string) error {
 			if err := someArguments(args, "COMMAND"); err != nil {
 				return err

@@ -9,7 +9,7 @@ import (
 )
 
 func showCommand(c *call) *cli.Command {
-	var data bool
+	var data, json bool // --json is accepted, as the other operators' verbs take it
 	return c.operatorCommand("show", "HANDLE", "print what is known about a session as a JSON object",
 		func(args []string) error {
 			if len(args) != 1 {
@@ -30,7 +30,7 @@ func showCommand(c *call) *cli.Command {
 				return errNo
 			}
 			return err
-		}, switchFlag("data", "print the data too", &data))
+		}, switchFlag("data", "print the data too", &data), jsonFlag(&json))
 }
 
 // printShown prints a session's members and, if data is set, its data. wrong is why the

@@ -123,13 +123,9 @@ func everyVerb(t *testing.T, s cmdtest.Request, server *redistest.Server, flags 
 // TestVerbs sees to it that the verbs above are all, but for those that need no
 // server or a file.
 func TestVerbs(t *testing.T) {
-	help := visitorOn("").Must(t, "--help")
-	_, help, _ = strings.Cut(help, "COMMANDS:\n")
-	help, _, _ = strings.Cut(help, "\n\n")
 	called := strings.Fields(strings.ReplaceAll(verbs, "+", " "))
-	for line := range strings.Lines(help) {
-		verb := strings.Fields(line)[0]
-		if !slices.Contains(called, verb) && !slices.Contains([]string{"unlock", "lock-path", "secret"}, verb) {
+	for verb := range cmdtest.Help(t, visitorOn("")) {
+		if !slices.Contains(called, verb) && !slices.Contains([]string{"unlock", "lock-path", "secret", "help", "version"}, verb) {
 			t.Errorf("%s is not among the verbs", verb)
 		}
 	}

@@ -1,0 +1,143 @@
+package cmd
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/urfave/cli/v2"
+)
+
+// Each verb has a guide that is whole, and each guide a verb.
+func TestGuides(t *testing.T) {
+	all := guides()
+	for _, command := range commands(&call{stdout: new(output)}) {
+		g, ok := all[command.Name]
+		if !ok {
+			t.Errorf("%s has no guide", command.Name)
+		}
+		delete(all, command.Name)
+		if !strings.Contains(g.example, "cgisession") || !strings.Contains(g.example, command.Name) {
+			t.Errorf("%s: the example %q does not show the verb", command.Name, g.example)
+		}
+		if len(g.codes) == 0 {
+			t.Errorf("%s: no exit code matters", command.Name)
+		}
+		for _, code := range g.codes {
+			if codeTexts()[code] == "" || code == exitNo || code == exitOK {
+				t.Errorf("%s: exit code %d has no text", command.Name, code)
+			}
+		}
+		has := group(0)
+		for _, f := range command.Flags {
+			has |= groupOf(f.Names()[0])
+		}
+		if (g.uses == 0) != (has == 0) || g.uses&^has&^groupName != 0 {
+			t.Errorf("%s uses the groups %b of the options that it has, %b", command.Name, g.uses, has)
+		}
+	}
+	for name := range all {
+		t.Errorf("there is no verb %s", name)
+	}
+}
+
+// Every exit code of the program is explained.
+func TestCodeTexts(t *testing.T) {
+	text, err := os.ReadFile("exit.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	constants := regexp.MustCompile(`(?m)^\texit[A-Z]\w+ += \d+`).FindAll(text, -1)
+	if len(constants) < 14 || len(constants) != len(codeTexts()) {
+		t.Errorf("%d exit codes, and texts for %d", len(constants), len(codeTexts()))
+	}
+}
+
+// The options in the README's table are those that the help has, and each flag of a
+// verb is in the README.
+func TestOptionsInREADME(t *testing.T) {
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## Options\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	var documented []string
+	for line := range strings.Lines(section) {
+		if cells := strings.Split(line, " | "); strings.HasPrefix(line, "| `--") {
+			for _, found := range regexp.MustCompile("`--([a-z-]+)").FindAllStringSubmatch(cells[0], -1) {
+				documented = append(documented, found[1])
+			}
+		}
+	}
+	if len(documented) < 25 {
+		t.Fatalf("the table has only %q", documented)
+	}
+
+	helped := make(map[string]bool) // names in the help; true: of options that several verbs share
+	for _, command := range commands(&call{stdout: new(output)}) {
+		help := verbHelp(command)
+		for _, f := range shownFlags(command.Flags) {
+			shared := groupOf(f.Names()[0]) != groupOwn || len(variablesOf(f)) > 0
+			for _, name := range f.Names() {
+				if strings.Contains(help, "   --"+name) || strings.Contains(help, ", --"+name) || isRedis(name) {
+					helped[name] = helped[name] || shared
+				}
+				if !regexp.MustCompile("--" + name + `\b`).Match(text) {
+					t.Errorf("--%s of %s is not in the README", name, command.Name)
+				}
+			}
+		}
+	}
+	for _, name := range documented {
+		if !helped[name] {
+			t.Errorf("--%s is in the README's table, and in no help", name)
+		}
+	}
+	for name, shared := range helped {
+		if shared && !slices.Contains(documented, name) {
+			t.Errorf("--%s is in the help, and not in the README's table", name)
+		}
+	}
+}
+
+// isRedis reports whether a program without Redis leaves the option out.
+func isRedis(option string) bool { return groupOf(option) == groupRedis && shownRedis == 0 }
+
+// A verb that is given a flag of its own shows it before the common ones.
+func TestOwnFlagsFirst(t *testing.T) {
+	for _, v := range verbs() {
+		command := v.command(&call{stdout: new(output)})
+		help := verbHelp(command)
+		common := strings.Index(help, "\nCOMMON OPTIONS:\n")
+		for _, f := range shownFlags(command.Flags) {
+			at := strings.Index(help, "   "+dashed(f.Names()[0]))
+			if groupOf(f.Names()[0]) == groupOwn && (at < 0 || common >= 0 && at > common) {
+				t.Errorf("%s: --%s stands at %d, the common options at %d", v.name, f.Names()[0], at, common)
+			}
+		}
+	}
+}
+
+func TestTable(t *testing.T) {
+	words := strings.Repeat("eleven text ", 12)
+	rows := table{{"--short", "text"}, {"--a-label-that-is-too-long N", words}, {"--x", words}}
+	for i, line := range rows.lines() {
+		if len(line)+len("   ") > helpWidth || i == 0 && line != "--short  text" {
+			t.Errorf("line %d: %q", i, line)
+		}
+	}
+	if got := strings.Join(strings.Fields(strings.Join(rows.lines(), " ")), " "); strings.Count(got, "eleven") != 24 {
+		t.Errorf("words were lost: %q", got)
+	}
+	if got := wrap("", 10); !slices.Equal(got, []string{""}) {
+		t.Errorf("of no words: %q", got)
+	}
+	var flags table
+	flags.addFlag(&cli.GenericFlag{Name: "a", Usage: "the `N` of it", DefaultText: "1", EnvVars: []string{"X"}})
+	if want := [2]string{"-a N", "the N of it (default: 1) [$X]"}; flags[0] != want {
+		t.Errorf("%q, want %q", flags[0], want)
+	}
+}
