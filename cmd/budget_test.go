@@ -1,6 +1,7 @@
 package cmd_test
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"os"
@@ -63,6 +64,20 @@ func TestPackages(t *testing.T) {
 	}
 	if most := 130; standard > most {
 		t.Errorf("%d packages of Go's own, want at most %d", standard, most)
+	}
+}
+
+// TestTemplates sees to it that the linker leaves out package text/template, which the
+// library imports. It calls methods by name, and so keeps all methods of all packages:
+// a quarter of the program.
+func TestTemplates(t *testing.T) {
+	text, err := os.ReadFile(cmdtest.Program)
+	must(t, err)
+	if !bytes.Contains(text, []byte("cgisession/cmd.verbHelp")) {
+		t.Fatal("no names of functions")
+	}
+	if bytes.Contains(text, []byte("text/template.(*Template).Execute")) {
+		t.Error("text/template is linked in")
 	}
 }
 

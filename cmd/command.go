@@ -13,12 +13,11 @@ type action func(args []string) error
 // context.
 func command(name, arguments, usage string, flags []cli.Flag, run action) *cli.Command {
 	return &cli.Command{
-		Name:            name,
-		Usage:           usage,
-		ArgsUsage:       arguments,
-		Flags:           flags,
-		HideHelpCommand: true,
-		Action:          func(x *cli.Context) error { return run(x.Args().Slice()) },
+		Name:      name,
+		Usage:     usage,
+		ArgsUsage: arguments,
+		Flags:     flags,
+		Action:    func(x *cli.Context) error { return run(x.Args().Slice()) },
 	}
 }
 

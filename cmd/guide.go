@@ -108,7 +108,7 @@ func guides() map[string]guide {
 		"cookie":     {forReading | groupCookie, noSession, reading, `cgisession cookie`},
 		"lock": {forReading, noSession + "; once COMMAND runs, its own code counts", filtering,
 			"cgisession lock sh -c '\n    n=$(cgisession get n --default 0); cgisession set n:=$((n * 2))'"},
-		"unlock": {forReading, "", []int{exitUsage},
+		"unlock": {groupStore | groupName | groupRequest, "", []int{exitUsage},
 			"p=$(cgisession lock-path) && exec 9<\"$p\" && cgisession lock --fd 9\ncgisession unlock --fd 9"},
 		"lock-path": {forReading, noSession, []int{exitGone}, `p=$(cgisession lock-path) && exec 9<"$p"`},
 		"run": {forHeaders, "COMMAND's own code, as any other once it runs", filtering,

@@ -4,7 +4,7 @@ package cmd
 //
 // The library could print it, by templates. They use reflection, so that the linker
 // keeps code that nothing calls: the program would be a quarter larger, and each call
-// take 4 % longer.
+// take a few per cent longer (4 % on two idle cores, medians of 400 turns of get).
 
 import (
 	"fmt"

@@ -433,7 +433,7 @@ func BenchmarkLine(b *testing.B) {
 		b.Run(fmt.Sprintf("library, %d flags", n), func(b *testing.B) {
 			for b.Loop() {
 				some := *command // the library adds its help flag to it
-				some.Flags = command.Flags[:n:n]
+				some.Flags, some.HideHelpCommand = command.Flags[:n:n], true
 				if err := library(&some).Run(args); err != nil {
 					b.Fatal(err)
 				}
