@@ -41,6 +41,12 @@ func TestGuides(t *testing.T) {
 	for name := range all {
 		t.Errorf("there is no verb %s", name)
 	}
+	o := defaults()
+	for _, f := range o.sessionFlags() {
+		if groupOf(f.Names()[0]) == groupOwn {
+			t.Errorf("--%s is a common option without a group", f.Names()[0])
+		}
+	}
 }
 
 // Every exit code of the program is explained.
