@@ -23,6 +23,7 @@ const (
 	groupName                      // the cookie's name
 	groupRequest                   // how else a request names its session
 	groupCookie                    // the cookie's attributes
+	groupPage                      // the page's header lines besides the cookie's
 	groupOwn     group = 0         // an option of the verb itself
 )
 
@@ -32,6 +33,7 @@ const (
 	forReading   = forOperators | groupCorrupt | groupWait | groupRequest
 	forChanges   = forReading | groupSave
 	forHeaders   = forChanges | groupCookie
+	forPages     = forHeaders | groupPage
 )
 
 // groupOf returns the group of an option.
@@ -56,6 +58,8 @@ func groupOf(option string) group {
 	case "cookie-expires", "cookie-path", "cookie-domain", "cookie-secure", "cookie-http-only", "cookie-same-site",
 		"cookie-partitioned":
 		return groupCookie
+	case "cache-control":
+		return groupPage
 	}
 	return groupOwn
 }
@@ -89,7 +93,7 @@ func guides() map[string]guide {
 	filtering := []int{exitGone, exitData, exitLocked, exitNotExecutable, exitNotFound}
 	operating := []int{exitIO, exitUnsafe, exitConfig}
 	return map[string]guide{
-		"load": {forHeaders, "", []int{exitData, exitLocked, exitUnsafe, exitConfig},
+		"load": {forPages, "", []int{exitData, exitLocked, exitUnsafe, exitConfig},
 			`eval "$(cgisession load --sh name || echo exit 1)"`},
 		"get":   {forReading, noKey, reading, `name=$(cgisession get --raw --default '""' name)`},
 		"set":   {forHeaders, "", changing, `cgisession set name="$name" cart:='[]'`},
@@ -111,7 +115,7 @@ func guides() map[string]guide {
 		"unlock": {groupStore | groupName | groupRequest, "", []int{exitUsage},
 			"p=$(cgisession lock-path) && exec 9<\"$p\" && cgisession lock --fd 9\ncgisession unlock --fd 9"},
 		"lock-path": {forReading, noSession, []int{exitGone}, `p=$(cgisession lock-path) && exec 9<"$p"`},
-		"run": {forHeaders, "COMMAND's own code, as any other once it runs", filtering,
+		"run": {forPages, "COMMAND's own code, as any other once it runs", filtering,
 			`cgisession run --env APP_ sh -c 'echo "Hello $APP_name"'`},
 		"csrf": {forReading, "TOKEN is none of this session's, or " + noSession, []int{exitLocked},
 			"token=$(cgisession csrf)\nprintf %s \"$token\" | cgisession csrf --check-fd 0"},
@@ -121,7 +125,7 @@ func guides() map[string]guide {
 			`cgisession show --data "$(cgisession list | head -n 1 | cut -c 1-16)"`},
 		"destroy": {forReading, "a HANDLE has no session", []int{exitLocked, exitUnsafe}, `cgisession destroy --user ann`},
 		"stats":   {forOperators, "", operating, `cgisession stats --prometheus`},
-		"doctor":  {forHeaders, "there is a problem", []int{exitIO}, `cgisession doctor --deep`},
+		"doctor":  {forPages, "there is a problem", []int{exitIO}, `cgisession doctor --deep`},
 		"secret":  {0, "", []int{exitIO}, `(umask 077 && cgisession secret >cgisession.key)`},
 		"help":    {0, "", []int{exitUsage}, `cgisession help set`},
 		"version": {0, "", []int{exitIO}, `cgisession version`},

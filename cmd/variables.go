@@ -21,7 +21,6 @@ const secretVariable = "CGISESSION_SECRET"
 // otherVariables are known, though no option of this program may have them. The
 // program's versions differ in their options, and a site may set them for several.
 var otherVariables = []string{
-	"CGISESSION_CACHE_CONTROL",   // what caches on the way may do with a page
 	"CGISESSION_CONFIG",          // the configuration file
 	"CGISESSION_SITE",            // the section of it
 	"CGISESSION_PHP_SERIALIZER",  // the format of PHP's sessions
