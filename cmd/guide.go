@@ -125,7 +125,7 @@ func guides() map[string]guide {
 			`cgisession show --data "$(cgisession list | head -n 1 | cut -c 1-16)"`},
 		"destroy": {forReading, "a HANDLE has no session", []int{exitLocked, exitUnsafe}, `cgisession destroy --user ann`},
 		"stats":   {forOperators, "", operating, `cgisession stats --prometheus`},
-		"doctor":  {forPages, "there is a problem", []int{exitIO}, `cgisession doctor --deep`},
+		"doctor":  {forHeaders, "there is a problem", []int{exitIO}, `cgisession doctor --deep`},
 		"secret":  {0, "", []int{exitIO}, `(umask 077 && cgisession secret >cgisession.key)`},
 		"help":    {0, "", []int{exitUsage}, `cgisession help set`},
 		"version": {0, "", []int{exitIO}, `cgisession version`},
