@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"iter"
 	"slices"
 	"strconv"
@@ -100,9 +99,10 @@ func (d Data) Get(key string) (v Value, ok bool, err error) {
 }
 
 // Set returns the data with v at key. A member that exists keeps its position, a new
-// one goes last, and missing parents are made as objects. The step "-" appends to an
-// array. These are ErrBadStep: a step through a scalar (null is one), an index that is
-// out of range or not written as in RFC 6901 §4, and data nested deeper than MaxDepth.
+// one goes last. In an array the step "-" appends, and so does the index after the last
+// one (RFC 6902 §4.1). A missing parent is made: an array before the step "-", else an
+// object. These are ErrBadStep: a step through a scalar (null is one), a larger index or
+// one not written as in RFC 6901 §4, and data nested deeper than MaxDepth.
 func (d Data) Set(key string, v Value) (Data, error) {
 	steps, err := splitKey(key)
 	if err != nil {
@@ -119,11 +119,11 @@ func (d Data) Set(key string, v Value) (Data, error) {
 	var text []byte
 	switch kind := Value(d[at.value:at.end]).kind(); {
 	case kind == "object":
-		if text, err = nest(at.rest, v); err == nil {
-			text = text[1 : len(text)-1] // its members go into the existing object
+		if text, err = appendLabel(nil, at.rest[0]); err == nil {
+			text, err = appendNested(text, at.rest[1:], v)
 		}
-	case kind == "array" && at.rest[0] == "-":
-		text, err = nest(at.rest[1:], v)
+	case kind == "array" && (at.rest[0] == "-" || arrayIndex(at.rest[0]) == at.siblings):
+		text, err = appendNested(nil, at.rest[1:], v)
 	case kind == "array":
 		err = keyError(ErrBadStep, key, ": ", quoteShort(at.rest[0]), " is no index of an array of ",
 			strconv.Itoa(at.siblings), "; - appends to it")
@@ -308,18 +308,31 @@ func arrayIndex(step string) int {
 	return n
 }
 
-// nest returns v inside an object for each step, the first step outermost.
-func nest(steps []string, v Value) ([]byte, error) {
-	var text []byte
+// appendNested appends v inside the parents that the steps need, the first outermost: an
+// array for the step "-", else an object.
+func appendNested(text []byte, steps []string, v Value) (_ []byte, err error) {
+	var ends []byte
 	for _, step := range steps {
-		var err error
-		if text, err = jsontext.AppendQuote(append(text, '{'), step); err != nil {
-			return nil, keyError(ErrBadKey, step, " is not UTF-8")
+		if step == "-" {
+			text, ends = append(text, '['), append(ends, ']')
+			continue
 		}
-		text = append(text, ':')
+		if text, err = appendLabel(append(text, '{'), step); err != nil {
+			return nil, err
+		}
+		ends = append(ends, '}')
 	}
-	text = append(text, v...)
-	return append(text, bytes.Repeat([]byte{'}'}, len(steps))...), nil
+	slices.Reverse(ends)
+	return append(append(text, v...), ends...), nil
+}
+
+// appendLabel appends a member's name and the colon.
+func appendLabel(text []byte, name string) ([]byte, error) {
+	text, err := jsontext.AppendQuote(text, name)
+	if err != nil {
+		return nil, keyError(ErrBadKey, name, " is not UTF-8")
+	}
+	return append(text, ':'), nil
 }
 
 // splice returns a copy of d with text in place of d[start:end].

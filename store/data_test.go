@@ -259,15 +259,32 @@ func TestSet(t *testing.T) {
 		{`{"a":[1],"b":2}`, "/a/-", `[2]`, `{"a":[1,[2]],"b":2}`},
 		{`{"a":[1]}`, "/a/-/b/c", `2`, `{"a":[1,{"b":{"c":2}}]}`},
 		{`{"a":[[]]}`, "/a/0/-", `2`, `{"a":[[2]]}`},
-		{`{}`, "/a/-", `1`, `{"a":{"-":1}}`},
+		{`{}`, "/a/-", `1`, `{"a":[1]}`},
+		{`{}`, "/a/-/-", `1`, `{"a":[[1]]}`},
+		{`{}`, "/a/-/b/-", `1`, `{"a":[{"b":[1]}]}`},
+		{`{"x":{}}`, "/x/a/-/b", `1`, `{"x":{"a":[{"b":1}]}}`},
+		{`{"a":[]}`, "/a/-/-", `1`, `{"a":[[1]]}`},
+		{`{"a":[]}`, "/a/-/b/-/c", `1`, `{"a":[{"b":[{"c":1}]}]}`},
+		{`{}`, "/-", `1`, `{"-":1}`},
+		{`{}`, "/-/-", `1`, `{"-":[1]}`},
+		{`{"a":{}}`, "/a/-", `1`, `{"a":{"-":1}}`},
+		{`{"a":{"-":1}}`, "/a/-", `2`, `{"a":{"-":2}}`},
+		{`{}`, "-", `1`, `{"-":1}`},
+		{`{"a":[1]}`, "/a/1", `2`, `{"a":[1,2]}`},
+		{`{"a":[]}`, "/a/0", `1`, `{"a":[1]}`},
+		{`{"a":[]}`, "/a/0/b", `1`, `{"a":[{"b":1}]}`},
+		{`{"a":[[1]]}`, "/a/1/-", `2`, `{"a":[[1],[2]]}`},
 		{`{}`, "/a/0", `1`, `{"a":{"0":1}}`},
 		{`{"a":{"b":1}}`, "/a", `null`, `{"a":null}`},
-		{`{"a":[1]}`, "/a/1", `1`, bad},
+		{`{"a":[1]}`, "/a/2", `1`, bad},
+		{`{"a":[1]}`, "/a/01", `1`, bad},
+		{`{"a":[1]}`, "/a/1e0", `1`, bad},
+		{`{"a":[]}`, "/a/-0", `1`, bad},
 		{`{"a":[1]}`, "/a/00", `1`, bad},
 		{`{"a":[1]}`, "/a/-1", `1`, bad},
 		{`{"a":[1]}`, "/a/x", `1`, bad},
 		{`{"a":[1]}`, "/a/", `1`, bad},
-		{`{"a":[]}`, "/a/0/b", `1`, bad},
+		{`{"a":[]}`, "/a/1/b", `1`, bad},
 		{`{"a":1}`, "/a/b", `1`, bad},
 		{`{"a":null}`, "/a/b", `1`, bad},
 		{`{"a":"s"}`, "/a/0", `1`, bad},
@@ -343,6 +360,8 @@ func TestAppend(t *testing.T) {
 		{`{"a":[1,[2,3]],"b":1}`, "a", []string{`"x"`}, `{"a":[1,[2,3],"x"],"b":1}`, 3},
 		{`{"a":[1,[2,3]]}`, "/a/1", []string{`4`}, `{"a":[1,[2,3,4]]}`, 3},
 		{`{"a":[1]}`, "/a/-", []string{`4`}, `{"a":[1,[4]]}`, 1},
+		{`{"a":[1]}`, "/a/1", []string{`4`}, `{"a":[1,[4]]}`, 1},
+		{`{}`, "/a/-", []string{`4`}, `{"a":[[4]]}`, 1},
 		{`{"a":[1]}`, "a", nil, `{"a":[1]}`, 1},
 		{`{"a":{}}`, "a", []string{"1"}, "", 0},
 		{`{"a":null}`, "a", []string{"1"}, "", 0},
@@ -396,7 +415,7 @@ func TestKeysInMessages(t *testing.T) {
 		key, message string
 	}{
 		{"/a/b\n", `key "/a/b\n": "b\n" leads into a number; unset that first`},
-		{"/l/2", `key "/l/2": "2" is no index of an array of 2; - appends to it`},
+		{"/l/3", `key "/l/3": "3" is no index of an array of 2; - appends to it`},
 		{"/a/" + long, `key "/a/` + long[:61] + `"…: "` + long[:64] + `"… leads into a number; unset that first`},
 	} {
 		if _, err := d.Set(tt.key, Value("1")); err == nil || err.Error() != tt.message {
@@ -544,6 +563,14 @@ func oracleGet(tree any, steps []string) (any, bool) {
 	return nil, false
 }
 
+// oracleNew is what a missing parent becomes before step.
+func oracleNew(step string) any {
+	if step == "-" {
+		return []any{}
+	}
+	return map[string]any{}
+}
+
 // oracleSet sets v in tree, which it may change.
 func oracleSet(tree any, steps []string, v any) (_ any, ok bool) {
 	if len(steps) == 0 {
@@ -552,14 +579,18 @@ func oracleSet(tree any, steps []string, v any) (_ any, ok bool) {
 	switch at := tree.(type) {
 	case map[string]any:
 		next, there := at[steps[0]]
-		if !there {
-			next = map[string]any{}
+		if !there && len(steps) > 1 {
+			next = oracleNew(steps[1])
 		}
 		at[steps[0]], ok = oracleSet(next, steps[1:], v)
 		return at, ok
 	case []any:
-		if steps[0] == "-" {
-			next, ok := oracleSet(map[string]any{}, steps[1:], v)
+		if steps[0] == "-" || steps[0] == fmt.Sprint(len(at)) {
+			var next any
+			if len(steps) > 1 {
+				next = oracleNew(steps[1])
+			}
+			next, ok := oracleSet(next, steps[1:], v)
 			return append(at, next), ok
 		}
 		if i, there := oracleIndex(at, steps[0]); there {
@@ -708,7 +739,7 @@ func FuzzParseData(f *testing.F) {
 }
 
 func FuzzEdit(f *testing.F) {
-	for _, key := range []string{"a", "", "/", "/a/b", "/l/0", "/l/-", "/l/-/x", "/l/01", "/m~0n/~1", "/~2", "/é"} {
+	for _, key := range []string{"a", "", "/", "/a/b", "/l/0", "/l/-", "/l/-/x", "/l/01", "/l/2", "/new/-/-/x/-", "/m~0n/~1", "/~2", "/é"} {
 		f.Add([]byte(`{"a":{"b":null},"l":[1,{"x":2}],"m~n":{},"\u00e9":"\"}"}`), key, []byte(`{"v":[0.10]}`))
 	}
 	f.Add([]byte(`{"a":[{"b":"`), "/a/0/b", []byte(`]`))

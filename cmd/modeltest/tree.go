@@ -133,6 +133,10 @@ func put(root node, path []string, v node) (node, bool) {
 	step := path[0]
 	switch at := root.(type) {
 	case nil:
+		if step == "-" {
+			inner, ok := put(nil, path[1:], v)
+			return &array{[]node{inner}}, ok
+		}
 		o := newObject()
 		inner, ok := put(nil, path[1:], v)
 		o.set(step, inner)
@@ -144,7 +148,7 @@ func put(root node, path []string, v node) (node, bool) {
 		}
 		return at, ok
 	case *array:
-		if step == "-" {
+		if step == "-" || step == strconv.Itoa(len(at.items)) {
 			inner, ok := put(nil, path[1:], v)
 			at.items = append(at.items, inner)
 			return at, ok
