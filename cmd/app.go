@@ -77,29 +77,30 @@ type verb struct {
 	command func(*call) *cli.Command
 	wraps   bool // the first argument begins another command, with flags of its own
 	lenient bool // it works with unknown variables too
+	hint    hint // when it says that the request has no session
 }
 
 func verbs() []verb {
 	return []verb{
 		{name: "load", command: loadCommand},
-		{name: "get", command: getCommand},
+		{name: "get", command: getCommand, hint: onTerminal},
 		{name: "set", command: setCommand},
 		{name: "unset", command: unsetCommand},
-		{name: "pop", command: popCommand},
-		{name: "incr", command: incrCommand},
-		{name: "append", command: appendCommand},
-		{name: "edit", command: editCommand, wraps: true},
+		{name: "pop", command: popCommand, hint: always},
+		{name: "incr", command: incrCommand, hint: always},
+		{name: "append", command: appendCommand, hint: always},
+		{name: "edit", command: editCommand, wraps: true, hint: always},
 		{name: "save", command: saveCommand},
 		{name: "delete", command: deleteCommand},
 		{name: "invalidate", command: invalidateCommand},
 		{name: "regenerate", command: regenerateCommand},
-		{name: "info", command: infoCommand},
-		{name: "cookie", command: cookieCommand},
-		{name: "lock", command: lockCommand, wraps: true},
+		{name: "info", command: infoCommand, hint: onTerminal},
+		{name: "cookie", command: cookieCommand, hint: onTerminal},
+		{name: "lock", command: lockCommand, wraps: true, hint: always},
 		{name: "unlock", command: unlockCommand},
-		{name: "lock-path", command: lockPathCommand},
+		{name: "lock-path", command: lockPathCommand, hint: always},
 		{name: "run", command: runCommand, wraps: true},
-		{name: "csrf", command: csrfCommand},
+		{name: "csrf", command: csrfCommand, hint: always},
 		{name: "cleanup", command: cleanupCommand},
 		{name: "list", command: listCommand},
 		{name: "show", command: showCommand},
@@ -142,7 +143,7 @@ func run(c *call, args []string) (string, error) {
 			return v.name, err
 		}
 	}
-	return v.name, p.run(command)
+	return v.name, v.hint.apply(p.run(command))
 }
 
 // leadingFlags splits the flags before the verb from the rest.

@@ -139,13 +139,12 @@ func (d *destroyed) Error() string {
 	return text
 }
 
-// Unwrap returns the error that decides the exit code; a missing session is exit 1,
-// with a message.
+// Unwrap returns the error that decides the exit code.
 func (d *destroyed) Unwrap() error {
 	if d.failed != nil {
 		return d.failed
 	}
-	return errProblems
+	return errUnknown
 }
 
 // userSessions are a user's sessions while they are being ended.

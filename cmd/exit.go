@@ -31,9 +31,12 @@ const (
 var (
 	// errNo is an answer, not a failure: exit code 1 without a message.
 	errNo = errors.New("no")
-	// errProblems is exit code 1 with a message: doctor found problems, or destroy
-	// found no session for a handle.
+	// errNoSession is the errNo of a request without a session. Some verbs say it.
+	errNoSession = fmt.Errorf(`%w session; begin with eval "$(cgisession load --sh)"`, errNo)
+	// errProblems and errUnknown are exit code 1 with a message: doctor found problems;
+	// no session has the handle.
 	errProblems = errors.New("problems found")
+	errUnknown  = errors.New("no session")
 	errGone     = errors.New("the session is gone: ended or cleaned up during this request")
 	errRotated  = errors.New("the session has a new id, and this one is in its grace: log in with the new one")
 	errConflict = errors.New("another version is stored")
@@ -56,7 +59,8 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.Is(err, errNo), errors.Is(err, errFilter), errors.Is(err, errProblems):
+	case errors.Is(err, errNo), errors.Is(err, errFilter), errors.Is(err, errProblems),
+		errors.Is(err, errUnknown):
 		return exitNo
 	case errors.As(err, &command):
 		return command.code()

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/urfave/cli/v2"
@@ -12,8 +13,8 @@ import (
 func getCommand(c *call) *cli.Command {
 	var form getForm
 	return c.sessionCommand("get", "[KEY...]", "print the data, or the values of some keys",
-		func(keys []string) error {
-			targets, err := form.check(keys)
+		func(args []string) error {
+			targets, err := form.check(args)
 			if err != nil {
 				return err
 			}
@@ -21,7 +22,7 @@ func getCommand(c *call) *cli.Command {
 			if err != nil {
 				return err
 			}
-			text, err := form.print(data, keys, targets)
+			text, err := form.print(data, targets)
 			if err == nil {
 				c.stdout.print(text)
 			}
@@ -31,11 +32,20 @@ func getCommand(c *call) *cli.Command {
 		switchFlag("nul", "as --raw, but a NUL ends each value", &form.nul),
 		switchFlag("sh", "print shell code for eval that sets a variable for each KEY (a shell name, or VAR=/pointer)",
 			&form.sh),
-		valueFlag("default", "the `JSON` value of an absent key", parsed(&form.byDefault, parseJSON)),
+		valueFlag("default", "the `JSON` value of an absent key", parsed(&form.jsonDefault, parseDefault)),
+		valueFlag("default-text", "the same, as a string: `TEXT` is taken literally",
+			parsed(&form.textDefault, store.StringValue)),
+		form.text.keyFlag(),
 		c.noLockFlag())
 }
 
-func parseJSON(text string) (store.Value, error) { return store.ParseValue([]byte(text)) }
+func parseDefault(text string) (store.Value, error) {
+	v, err := store.ParseValue([]byte(text))
+	if err != nil {
+		err = fmt.Errorf("%w; for a string write --default-text TEXT", err)
+	}
+	return v, err
+}
 
 // data returns the session's data. Without a session it returns nil if allowNone is
 // set, else errNo.
@@ -57,51 +67,62 @@ func (c *call) data(allowNone bool) (store.Data, error) {
 // getForm says how values are printed.
 type getForm struct {
 	raw, nul, sh bool
-	byDefault    store.Value // nil: none
+	text         literal
+
+	jsonDefault, textDefault store.Value // nil: not given
+	byDefault                store.Value // the one that was given; nil: none
 }
 
-// check returns an error for forms that exclude each other. For --sh it returns the
-// variables to set.
-func (f *getForm) check(keys []string) ([]target, error) {
+// check returns what to print, or an error for forms that exclude each other.
+func (f *getForm) check(args []string) ([]target, error) {
 	chosen := 0
 	for _, on := range []bool{f.raw, f.nul, f.sh} {
 		if on {
 			chosen++
 		}
 	}
-	if chosen > 1 {
+	switch {
+	case chosen > 1:
 		return nil, usagef("--raw, --nul and --sh exclude each other")
+	case f.sh && f.text.on:
+		return nil, usagef("--sh and --text exclude each other: a client's text names no variable")
+	case f.jsonDefault != nil && f.textDefault != nil:
+		return nil, usagef("--default and --default-text exclude each other")
+	case (f.sh || f.text.on) && len(args) == 0:
+		return nil, usagef("KEY missing; --sh and --text need one")
 	}
-	if !f.sh {
-		return nil, nil
+	f.byDefault = slices.Concat(f.jsonDefault, f.textDefault)
+	if f.sh {
+		return parseTargets(args)
 	}
-	if err := someArguments(keys, "KEY for --sh"); err != nil {
-		return nil, err
+	var targets []target
+	for i, key := range f.text.keys(args) {
+		targets = append(targets, target{args[i], key})
 	}
-	return parseTargets(keys)
+	return targets, nil
 }
 
 // print returns what the verb prints. A single key that is absent is errNo. Without
 // keys it is all of the data, or the default if data is nil.
-func (f *getForm) print(data store.Data, keys []string, targets []target) (string, error) {
+func (f *getForm) print(data store.Data, targets []target) (string, error) {
 	switch {
 	case f.sh:
 		return assign(targets, data, f.byDefault)
-	case len(keys) == 0 && data == nil:
+	case len(targets) == 0 && data == nil:
 		return f.value(f.byDefault), nil
-	case len(keys) == 0:
+	case len(targets) == 0:
 		return f.value(store.Value(data)), nil
-	case len(keys) > 1 && !f.raw && !f.nul:
-		text, err := f.object(data, keys)
+	case len(targets) > 1 && !f.raw && !f.nul:
+		text, err := f.object(data, targets)
 		return string(text) + "\n", err
 	}
 	text := ""
-	for _, key := range keys {
-		v, ok, err := f.getOrDefault(data, key)
+	for _, t := range targets {
+		v, ok, err := f.getOrDefault(data, t.key)
 		switch {
 		case err != nil:
 			return "", err
-		case !ok && len(keys) == 1:
+		case !ok && len(targets) == 1:
 			return "", errNo
 		}
 		text += f.value(v)
@@ -111,15 +132,15 @@ func (f *getForm) print(data store.Data, keys []string, targets []target) (strin
 
 // object returns a JSON object of the keys that are present, and of the others too if
 // there is a default.
-func (f *getForm) object(data store.Data, keys []string) ([]byte, error) {
+func (f *getForm) object(data store.Data, targets []target) ([]byte, error) {
 	var o object
-	for i, key := range keys {
-		v, ok, err := f.getOrDefault(data, key)
+	for i, t := range targets {
+		v, ok, err := f.getOrDefault(data, t.key)
 		if err != nil {
 			return nil, err
 		}
-		if ok && !slices.Contains(keys[:i], key) { // no name twice
-			o.raw(key, v)
+		if ok && !slices.Contains(targets[:i], t) { // no name twice
+			o.raw(t.name, v)
 		}
 	}
 	return o.end(), nil

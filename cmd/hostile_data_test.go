@@ -63,16 +63,17 @@ func dataRows() []row {
 	} {
 		rows = append(rows,
 			row{name: "save " + bad.name, args: argv{"save"}, stdin: bad.text, code: 65, stderr: "save: standard input: the data must be a JSON object, not " + bad.is},
-			row{name: "set " + bad.name, args: argv{"set"}, stdin: bad.text, code: 65, stderr: "set: standard input: the data must be a JSON object, not " + bad.is})
+			row{name: "set " + bad.name, args: argv{"set", "--stdin"}, stdin: bad.text, code: 65, stderr: "set: standard input: the data must be a JSON object, not " + bad.is})
 	}
 	const most = 1 << 20
 	fits := `{"k":"` + strings.Repeat("x", most-len(`{"k":""}`)) + `"}`
 	return append(rows,
 		// The other ways in.
-		row{name: "set from bad stdin", args: argv{"set"}, stdin: `{"a":1,"a":2}`, code: 65, stderr: `set: standard input: bad JSON: duplicate object member name at byte 7`},
-		row{name: "set from no stdin", args: argv{"set"}, code: 65, stderr: "set: standard input: bad JSON: unexpected EOF at byte 0"},
+		row{name: "set from bad stdin", args: argv{"set", "--stdin"}, stdin: `{"a":1,"a":2}`, code: 65, stderr: `set: standard input: bad JSON: duplicate object member name at byte 7`},
+		row{name: "set from no stdin", args: argv{"set", "--stdin"}, code: 65, stderr: "set: standard input: bad JSON: unexpected EOF at byte 0"},
 		row{name: "set from bad stdin with good assignments", args: argv{"set", "--stdin", "a=1"}, stdin: "{", code: 65, stderr: "set: standard input: bad JSON: unexpected EOF at byte 1"},
 		row{name: "set from good stdin with a bad assignment", args: argv{"set", "--stdin", "a:=x"}, stdin: `{"b":1}`, code: 65, stderr: `set: key "a": bad JSON: invalid character at start of value at byte 0`},
+		row{name: "set of nothing leaves stdin alone", args: argv{"set"}, stdin: `{"role":"root"}`, code: 64, stderr: "set: no assignment; write KEY=TEXT, or --stdin to merge the JSON object on standard input"},
 		row{name: "client text on stdin is left alone", args: argv{"set", "a=1"}, stdin: "{", data: member(`"a":"1"`)},
 		row{name: "assigned nothing", args: argv{"set", "a:="}, code: 65, stderr: `set: key "a": bad JSON: unexpected EOF at byte 0`},
 		row{name: "assigned two values", args: argv{"set", `a:={"b":1}{"c":2}`}, code: 65, stderr: `set: key "a": bad JSON: invalid character after top-level value at byte 7`},
@@ -101,7 +102,7 @@ func dataRows() []row {
 
 		// Sizes, in bytes of data.
 		row{name: "save 2 MiB", args: argv{"save"}, stdin: `{"k":"` + strings.Repeat("x", 2<<20) + `"}`, code: 65, stderr: "save: standard input: larger than --max-size of 1048576 bytes"},
-		row{name: "set 2 MiB", args: argv{"set"}, stdin: `{"k":"` + strings.Repeat("x", 2<<20) + `"}`, code: 65, stderr: "set: standard input: larger than --max-size of 1048576 bytes"},
+		row{name: "set 2 MiB", args: argv{"set", "--stdin"}, stdin: `{"k":"` + strings.Repeat("x", 2<<20) + `"}`, code: 65, stderr: "set: standard input: larger than --max-size of 1048576 bytes"},
 		row{name: "save the most", args: argv{"save"}, stdin: fits, data: fits},
 		row{name: "save the most and a line feed", args: argv{"save"}, stdin: fits + "\n", data: fits},
 		row{name: "save one byte more", args: argv{"save"}, stdin: strings.Replace(fits, "x", "xx", 1), code: 65, stderr: "save: .*larger than --max-size of 1048576.*"},
@@ -110,7 +111,7 @@ func dataRows() []row {
 		row{name: "set the most", args: argv{"set", "a=x", "--max-size", strconv.Itoa(len(member(`"a":"x"`)))}, data: member(`"a":"x"`)},
 		row{name: "set one byte more", args: argv{"set", "a=xy", "--max-size", strconv.Itoa(len(member(`"a":"x"`)))}, code: 65,
 			stderr: "set: data of " + strconv.Itoa(len(member(`"a":"xy"`))) + " bytes: larger than --max-size of " + strconv.Itoa(len(member(`"a":"x"`)))},
-		row{name: "set grown by merging", args: argv{"set", "--max-size", strconv.Itoa(len(aliceData))}, stdin: `{"a":1}`, code: 65, stderr: `set: data of \d+ bytes: larger than --max-size of \d+`},
+		row{name: "set grown by merging", args: argv{"set", "--stdin", "--max-size", strconv.Itoa(len(aliceData))}, stdin: `{"a":1}`, code: 65, stderr: `set: data of \d+ bytes: larger than --max-size of \d+`},
 		row{name: "set of a session that outgrew the size", args: argv{"set", "a=x", "--max-size", "2"}, code: 65, stderr: `set: data of \d+ bytes: larger than --max-size of 2`},
 		row{name: "unset of a session that outgrew the size", args: argv{"unset", "h", "--max-size", "2"}, code: 65, stderr: `unset: data of \d+ bytes: larger than --max-size of 2`},
 		row{name: "set 100 KB", args: argv{"set", "a=" + strings.Repeat("x", 100_000)}, data: member(`"a":"` + strings.Repeat("x", 100_000) + `"`)},

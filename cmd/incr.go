@@ -10,9 +10,10 @@ import (
 
 func incrCommand(c *call) *cli.Command {
 	by := "1"
+	var text literal
 	return c.valueCommand("incr", "KEY", "add to a number and print the sum; an absent key counts as 0",
 		func(args []string) (string, error) {
-			key, err := oneKey(args)
+			key, err := oneKey(text.keys(args))
 			if err != nil {
 				return "", err
 			}
@@ -25,7 +26,8 @@ func incrCommand(c *call) *cli.Command {
 		},
 		&cli.GenericFlag{
 			Name: "by", Usage: "add `N`, a JSON number", DefaultText: "1", Value: parsed(&by, parseNumber),
-		})
+		},
+		text.keyFlag())
 }
 
 // parseNumber accepts a number that incr can add.

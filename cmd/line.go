@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"cgisession/store"
 )
 
 // parsedArgs is a command line split into flags and arguments.
@@ -23,18 +25,41 @@ type givenFlag struct {
 	cli.Flag
 	name, value string // the spelling used; the value is "" for a switch without one
 	hasValue    bool   // by "=", or as the next word if the flag takes a value
+	after       int    // how many arguments stand before it
 }
 
 // A lastFlag is a switch that ends the flags. All that follows is an argument, even
-// if it looks like a flag, since a client may have sent it.
+// if it looks like a flag or is "--", since a client may have sent it.
 type lastFlag struct {
 	*cli.BoolFlag
-	before int // at most so many arguments may stand before it
+	before int  // at most so many arguments may stand before it
+	from   *int // so many do
 }
 
-// textFlag returns the lastFlag --text.
-func textFlag(on *bool, before int, usage string) cli.Flag {
-	return lastFlag{&cli.BoolFlag{Name: "text", Usage: usage, Destination: on}, before}
+// literal says which arguments a verb takes literally: those after --text.
+type literal struct {
+	on   bool
+	from int // how many arguments stand before them
+}
+
+// flag returns the lastFlag --text.
+func (l *literal) flag(before int, usage string) cli.Flag {
+	return lastFlag{&cli.BoolFlag{Name: "text", Usage: usage, Destination: &l.on}, before, &l.from}
+}
+
+// keyFlag returns --text for a verb whose arguments are all keys.
+func (l *literal) keyFlag() cli.Flag {
+	return l.flag(0, "all arguments after it are keys, taken literally: no flags, no JSON Pointers")
+}
+
+// keys returns the keys that the arguments name. After --text each names a member of
+// the data, byte for byte.
+func (l *literal) keys(args []string) []string {
+	keys := slices.Clone(args)
+	for i := l.from; l.on && i < len(keys); i++ {
+		keys[i] = store.MemberKey(keys[i])
+	}
+	return keys
 }
 
 // split splits a command line into flags with their values and arguments. Flags may
@@ -48,6 +73,7 @@ func split(args []string, known []cli.Flag, leading bool) (p parsedArgs, err err
 			return p.addRest(args[1:]), nil
 		case len(arg) > 1 && arg[0] == '-':
 			g, n, err := parseFlag(args, known)
+			g.after = len(p.others)
 			if err == nil {
 				err = p.add(g, args[:n])
 			}
@@ -59,7 +85,7 @@ func split(args []string, known []cli.Flag, leading bool) (p parsedArgs, err err
 				if len(p.others) > f.before {
 					return p, usagef("flag --%s: it changes how arguments are read; write it before them", g.name)
 				}
-				return p.addRest(withoutDashes(args)), nil
+				return p.addRest(args), nil
 			}
 		case leading:
 			return p.addRest(args), nil
@@ -77,13 +103,6 @@ func (p parsedArgs) addRest(args []string) parsedArgs {
 	return p
 }
 
-func withoutDashes(args []string) []string {
-	if len(args) > 0 && args[0] == "--" {
-		return args[1:]
-	}
-	return args
-}
-
 // parseFlag parses the flag at the beginning of args. n is how many of them it
 // takes: 2 if its value is the next word, whatever that word begins with, else 1.
 func parseFlag(args []string, known []cli.Flag) (g givenFlag, n int, err error) {
@@ -98,7 +117,7 @@ func parseFlag(args []string, known []cli.Flag) (g givenFlag, n int, err error) 
 	if i < 0 {
 		return g, 0, unknownFlag(name, known)
 	}
-	g = givenFlag{known[i], name, value, hasValue}
+	g = givenFlag{Flag: known[i], name: name, value: value, hasValue: hasValue}
 	switch takes := takesValue(g.Flag); {
 	case takes && !hasValue && len(args) > 1:
 		g.value, g.hasValue = args[1], true
@@ -175,6 +194,7 @@ func (g givenFlag) set() error {
 	case *cli.BoolFlag:
 		return g.turn(f)
 	case lastFlag:
+		*f.from = g.after
 		return g.turn(f.BoolFlag)
 	}
 	return errInternal

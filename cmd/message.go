@@ -47,7 +47,36 @@ func (m *messages) warn(err error) {
 // silent reports whether err is an answer that only the exit code gives.
 func silent(err error) bool {
 	child := childExit{}
-	return errors.Is(err, errNo) || errors.As(err, &child)
+	return errors.Is(err, errNo) && !errors.Is(err, errNoSession) || errors.As(err, &child)
+}
+
+// A hint says when a verb prints a message for errNoSession.
+type hint int
+
+const (
+	never      hint = iota
+	onTerminal      // public pages ask for every visitor; in their log it would be noise
+	always          // the script would go on without the change
+)
+
+// apply returns err, or errNo in place of an errNoSession that is not printed. If an
+// earlier call exported a session, the script began as the message says.
+func (h hint) apply(err error) error {
+	if !errors.Is(err, errNoSession) {
+		return err
+	}
+	_, exported := os.LookupEnv("CGISESSION_ID")
+	if !exported && (h == always || h == onTerminal && isTerminal(unix.Stderr)) {
+		return err
+	}
+	return errNo
+}
+
+// isTerminal reports whether the descriptor is a terminal: only that has a window size
+// (tty_ioctl(4)).
+func isTerminal(fd int) bool {
+	_, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ)
+	return err == nil
 }
 
 // secrets are the arguments, and the values of this program's variables, that may be

@@ -8,9 +8,10 @@ import (
 
 func popCommand(c *call) *cli.Command {
 	var raw bool
+	var text literal
 	return c.valueCommand("pop", "KEY", "print a key's value and remove it",
 		func(args []string) (string, error) {
-			key, err := oneKey(args)
+			key, err := oneKey(text.keys(args))
 			if err != nil {
 				return "", err
 			}
@@ -34,5 +35,6 @@ func popCommand(c *call) *cli.Command {
 			}
 			return string(popped), nil
 		},
-		switchFlag("raw", "print a string without quotes", &raw))
+		switchFlag("raw", "print a string without quotes", &raw),
+		text.keyFlag())
 }

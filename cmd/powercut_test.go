@@ -268,7 +268,7 @@ const newcomer = `{"new":"comer"}`
 
 func (l *load) welcome(t *testing.T) {
 	for !l.stop.Load() {
-		got := l.Give(t, newcomer, "set")
+		got := l.Give(t, newcomer, "set", "--stdin")
 		if !l.acknowledge(got) {
 			return
 		}

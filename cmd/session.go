@@ -38,21 +38,21 @@ type rule struct {
 // rules is the table of origins.
 var rules = [...]rule{
 	// The request has no cookie, or none that counts.
-	originNone: {refusal: errNo},
+	originNone: {refusal: errNoSession},
 
 	// A client may claim any id, also one that it planted in another's browser. So
 	// no session is created under it (session fixation).
-	originClient: {refusal: errNo, logged: true},
+	originClient: {refusal: errNoSession, logged: true},
 
 	// The script names its sessions itself.
-	originAdopted: {own: true, refusal: errNo, reused: true},
+	originAdopted: {own: true, refusal: errNoSession, reused: true},
 
 	// An earlier call of this request loaded the session, or ended it. If it is
 	// absent now, no other session may get the script's changes.
 	originRequest: {refusal: errGone, bound: true},
 
 	// load --lazy gave out the id, so it is absent until the first change.
-	originLazy: {own: true, promised: true, refusal: errNo, bound: true},
+	originLazy: {own: true, promised: true, refusal: errNoSession, bound: true},
 
 	// The session was created by this call. If it is absent, another process ended it
 	// since.
@@ -64,7 +64,7 @@ var rules = [...]rule{
 // that the script reuses may lead to another session by then, so it leads to none.
 func (c *call) rule(who claim) rule {
 	r := rules[who.origin]
-	if r.refusal == errNo && c.store.LockedEnded() {
+	if errors.Is(r.refusal, errNo) && c.store.LockedEnded() {
 		r.own, r.refusal, r.over = false, errGone, r.reused
 	}
 	return r
@@ -232,7 +232,7 @@ func (c *call) read(who claim, p policy) (*result, error) {
 }
 
 // view runs a verb that only reads the session. It creates nothing; without a
-// session it returns errNo, whatever the claim's origin.
+// session it returns errNoSession, whatever the claim's origin.
 func (c *call) view(reading store.Reading) (*result, error) {
 	var s *store.Session
 	who, err := c.reach(func(who claim, _ rule) (err error) {
@@ -241,7 +241,7 @@ func (c *call) view(reading store.Reading) (*result, error) {
 	})
 	switch {
 	case absent(err):
-		return nil, errNo
+		return nil, errNoSession
 	case err != nil:
 		return nil, err
 	}

@@ -10,23 +10,27 @@ import (
 )
 
 func setCommand(c *call) *cli.Command {
-	var stdin, text bool
+	var stdin bool
+	var text literal
 	return c.headerCommand("set",
 		"KEY=TEXT|KEY:=JSON|KEY@=FILE|KEY:@=FILE... | --text KEY VALUE...",
 		"store values under keys, all in one change",
 		func(args []string) (*result, error) {
+			switch {
+			case stdin && text.on:
+				return nil, usagef("--stdin and --text exclude each other")
+			case !stdin && !text.on && len(args) == 0:
+				return nil, usagef("no assignment; write KEY=TEXT, or --stdin to merge the JSON object on standard input")
+			}
 			parse := c.parseAssignments
-			if text {
+			if text.on {
 				parse = parsePairs
 			}
 			assignments, err := parse(args)
 			if err != nil {
 				return nil, err
 			}
-			if stdin && text {
-				return nil, usagef("--stdin and --text exclude each other")
-			}
-			if stdin || len(args) == 0 {
+			if stdin {
 				patch, err := c.readData()
 				if err != nil {
 					return nil, err
@@ -36,9 +40,8 @@ func setCommand(c *call) *cli.Command {
 			}
 			return c.change(policy{create: createMissing}, assignAll(assignments))
 		},
-		switchFlag("stdin", "first merge the JSON object on standard input (RFC 7396); also if there is no assignment",
-			&stdin),
-		textFlag(&text, 0, "all arguments after it are keys and values, taken literally; a KEY is no JSON Pointer"))
+		switchFlag("stdin", "first merge the JSON object on standard input (RFC 7396)", &stdin),
+		text.flag(0, "all arguments after it are keys and values, taken literally: no flags, files or JSON Pointers"))
 }
 
 // An assignment changes the data as one argument of set says, or its standard input.
@@ -89,14 +92,14 @@ func (o *options) parseAssignments(args []string) ([]assignment, error) {
 // client may have sent any of them, so no message repeats one.
 func parsePairs(args []string) ([]assignment, error) {
 	if len(args) == 0 || len(args)%2 != 0 {
-		return nil, usagef("%d arguments; after --text write KEY VALUE, each in its own argument", len(args))
+		return nil, usagef("%d arguments; after --text write KEY VALUE, each in its own argument, without --", len(args))
 	}
 	var assignments []assignment
 	for i := 0; i < len(args); i += 2 {
 		if _, err := store.StringValue(args[i]); err != nil {
 			return nil, fmt.Errorf("key %d: %w", i/2+1, err)
 		}
-		key := store.Pointer(args[i])
+		key := store.MemberKey(args[i])
 		v, err := store.StringValue(args[i+1])
 		if err != nil {
 			return nil, fmt.Errorf("value %d: %w", i/2+1, err)

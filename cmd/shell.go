@@ -46,8 +46,9 @@ func shellWords(settings []setting) string {
 	return words.String()
 }
 
-// A target is a shell variable, and the key of the session data that it is set from.
-type target struct{ variable, key string }
+// A target is the key of a value, and its name in what is printed: that of a shell
+// variable, or of a member of a JSON object.
+type target struct{ name, key string }
 
 // parseTargets parses NAME arguments: a key that is a shell name, or VAR=/pointer. The
 // message for any other does not repeat it: it may be an id.
@@ -61,12 +62,12 @@ func parseTargets(args []string) ([]target, error) {
 			}
 			t = target{variable, pointer}
 		}
-		if !cgi.IsShellName(t.variable) {
+		if !cgi.IsShellName(t.name) {
 			return nil, usagef("NAME %d is no shell name; write VAR=/pointer", i+1)
 		}
-		if cgi.IsReserved(t.variable) {
+		if cgi.IsReserved(t.name) {
 			return nil, usagef("variable %s means something to the shell or the web server; "+
-				"write VAR=/pointer with another name", t.variable)
+				"write VAR=/pointer with another name", t.name)
 		}
 		if _, _, err := store.Empty.Get(t.key); err != nil {
 			return nil, err
@@ -88,7 +89,7 @@ func assign(targets []target, data store.Data, byDefault store.Value) (string, e
 		if !ok {
 			v = byDefault
 		}
-		settings = append(settings, setting{t.variable, v.Text()})
+		settings = append(settings, setting{t.name, v.Text()})
 	}
 	if settings == nil {
 		return "", nil

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/urfave/cli/v2"
 
@@ -16,18 +17,14 @@ func showCommand(c *call) *cli.Command {
 				return usagef("%d arguments; one HANDLE is wanted", len(args))
 			}
 			handle, err := findHandle(c.store, args[0])
-			if errors.Is(err, store.ErrNotFound) {
-				return errNo
+			if err == nil {
+				err = c.store.Look(handle, func(s *store.Session, state store.State, wrong error) error {
+					printShown(c.stdout, s, state, wrong, data)
+					return nil
+				})
 			}
-			if err != nil {
-				return err
-			}
-			err = c.store.Look(handle, func(s *store.Session, state store.State, wrong error) error {
-				printShown(c.stdout, s, state, wrong, data)
-				return nil
-			})
 			if errors.Is(err, store.ErrNotFound) {
-				return errNo
+				return fmt.Errorf("%w %s", errUnknown, args[0])
 			}
 			return err
 		}, switchFlag("data", "print the data too", &data), jsonFlag(&json))

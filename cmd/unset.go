@@ -9,11 +9,13 @@ import (
 )
 
 func unsetCommand(c *call) *cli.Command {
+	var text literal
 	return c.headerCommand("unset", "KEY...", "remove keys; absent keys are no error",
-		func(keys []string) (*result, error) {
-			if err := someArguments(keys, "KEY"); err != nil {
+		func(args []string) (*result, error) {
+			if err := someArguments(args, "KEY"); err != nil {
 				return nil, err
 			}
+			keys := text.keys(args)
 			return c.changeExisting(func(s *store.Session) (store.Outcome, error) {
 				outcome := store.Keep
 				for _, key := range keys {
@@ -27,7 +29,7 @@ func unsetCommand(c *call) *cli.Command {
 				}
 				return outcome, nil
 			})
-		})
+		}, text.keyFlag())
 }
 
 // changeExisting changes the session if there is one. Without a session it does

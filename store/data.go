@@ -238,9 +238,12 @@ func (d Data) Members() iter.Seq2[string, Value] {
 	}
 }
 
-// Pointer returns the JSON Pointer of a member of the data. As a key it stands for that
-// member whatever its name; the bare name would not, if it begins with "/".
-func Pointer(name string) string {
+// MemberKey returns the key of a member of the data, whatever its name: the name itself,
+// or its JSON Pointer if it begins with "/".
+func MemberKey(name string) string {
+	if !strings.HasPrefix(name, "/") {
+		return name
+	}
 	return "/" + strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
 }
 
