@@ -18,9 +18,10 @@ const minKey = sha256.Size
 type Keys [][]byte
 
 // ParseKeys parses a key file. Each line is a key: its bytes without the LF or CRLF.
-// Empty lines and lines that begin with '#' are skipped. So is a byte order mark at the
-// beginning of the file: it would make a key of a comment. A key under 32 bytes is an
-// error, and so is a file without a key. No error holds a byte of the file.
+// Empty lines are skipped, and comments, which begin with '#', indented or not; so is a
+// byte order mark at the beginning of the file. Else a comment would be a key that others
+// may know. A key under 32 bytes is an error, and so is a file without a key. No error
+// holds a byte of the file.
 func ParseKeys(text []byte) (Keys, error) {
 	var keys Keys
 	number := 0
@@ -28,7 +29,7 @@ func ParseKeys(text []byte) (Keys, error) {
 		number++
 		key := bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
 		switch {
-		case len(key) == 0 || key[0] == '#':
+		case len(key) == 0 || bytes.HasPrefix(bytes.TrimLeft(key, " \t"), []byte("#")):
 		case len(key) < minKey:
 			return nil, errors.New("key on line " + strconv.Itoa(number) + " is too short: it has " +
 				strconv.Itoa(len(key)) + " of at least " + strconv.Itoa(minKey) + " bytes")
