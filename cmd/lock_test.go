@@ -178,10 +178,10 @@ func TestLockCommand(t *testing.T) {
 		t.Errorf("lock without its command: %+v", got)
 	}
 	for _, none := range []request{r.client("no-session-no-session-no-session"), in(r.Dir)} {
-		if got := none.Call(t, "lock", "echo", "run"); got != (cmdtest.Ended{Code: 1}) {
+		if got := none.Call(t, "lock", "echo", "run"); got != noSession("lock") {
 			t.Errorf("lock without a session: %+v", got)
 		}
-		if got := none.Call(t, "lock-path"); got != (cmdtest.Ended{Code: 1}) {
+		if got := none.Call(t, "lock-path"); got != noSession("lock-path") {
 			t.Errorf("lock-path without a session: %+v", got)
 		}
 	}
@@ -520,10 +520,17 @@ func waiters(t *testing.T, path string) int {
 	return len(regexp.MustCompile(line).FindAll(locks, -1))
 }
 
+// noSession is how a verb ends that needs a session, and says so.
+func noSession(verb string) cmdtest.Ended {
+	return cmdtest.Ended{
+		Code: 1, Stderr: "cgisession: " + verb + `: no session; begin with eval "$(cgisession load --sh)"` + "\n",
+	}
+}
+
 // everyVerb is a call of each verb that takes the lock.
 var everyVerb = [][]string{
 	{"load"}, {"load", "--json"}, {"load", "--sh", "n"}, {"load", "--lazy"}, {"get"}, {"get", "n"}, {"get", "--default", "1", "none"}, {"info"}, {"cookie"}, {"csrf"},
-	{"set", "a=1"}, {"set"}, {"unset", "n"}, {"save"}, {"save", "--if-version", "1"}, {"delete"},
+	{"set", "a=1"}, {"set", "--stdin"}, {"unset", "n"}, {"save"}, {"save", "--if-version", "1"}, {"delete"},
 	{"pop", "n"}, {"incr", "n"}, {"append", "a", "1"}, {"edit", "cat"},
 	{"regenerate"}, {"regenerate", "--grace", "1m"}, {"invalidate"}, {"invalidate", "--expire"},
 	{"lock", "echo", "run"}, {"lock", "--close-in-child", "echo", "run"}, {"run", "echo", "run"}, {"run", "--lock", "echo", "run"},
