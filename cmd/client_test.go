@@ -46,21 +46,21 @@ func TestClientWordsStayWords(t *testing.T) {
 			}
 		}
 		want(0, "", "set", "a="+word)
-		want(0, "", "set", "--text", word, word, "b", word)
-		want(0, "", "set", "--text", "c", word)
-		want(0, "2\n", "append", "--text", "list", word, word)
-		want(0, "4\n", "append", "list", "--text", word, word)
+		want(0, "", "set", "--text", "--", word, word, "b", word)
+		want(0, "", "set", "--text", "--", "c", word)
+		want(0, "2\n", "append", "--text", "--", "list", word, word)
+		want(0, "4\n", "append", "list", "--text", "--", word, word)
 		want(0, word+"\n", "get", "--raw", "--", word)
-		want(0, word+"\n", "get", "--raw", "--text", word)
+		want(0, word+"\n", "get", "--raw", "--text", "--", word)
 		want(0, word+"\n", "get", "--raw", "--default-text", word, "absent")
 		wantData(t, r, map[string]any{"a": word, "b": word, "c": word, word: word, "list": []any{word, word, word, word}})
 		want(0, word+"\n", "pop", "--raw", "--", word)
 		want(0, "1\n", "incr", "--", word)
 		want(0, "", "unset", "--", word, word)
-		want(0, "1\n", "append", "--text", word, word)
-		want(0, `["`+word+`"]`+"\n", "pop", "--text", word)
-		want(0, "1\n", "incr", "--text", word)
-		want(0, "", "unset", "--text", word)
+		want(0, "1\n", "append", "--text", "--", word, word)
+		want(0, `["`+word+`"]`+"\n", "pop", "--text", "--", word)
+		want(0, "1\n", "incr", "--text", "--", word)
+		want(0, "", "unset", "--text", "--", word)
 		want(1, "", "csrf", "--check="+word)
 		want(1, "", "csrf", "--check", word)
 		want(64, "", "destroy", "--", word)
@@ -98,9 +98,12 @@ func wantData(t *testing.T, r request, want map[string]any) {
 // After --text keys are the client's, too: any text, byte for byte, in every verb.
 func TestTextKeys(t *testing.T) {
 	r := begin(t, `{"name":{"x":1}}`)
-	keys := []string{"", "--", "/", "/~2", "a~1b", "/name/x", "/name", "~", "~1", "a=b", "a:", "a@", "a:=1", "@=/etc/passwd", "-", "/-", "é能\u202e", "\x01\x1f\x7f", `"\u0061`, strings.Repeat("k", 5000)}
+	keys := []string{
+		"", "--", "/", "/~2", "a~1b", "/name/x", "/name", "~", "~1", "a=b", "a:", "a@", "a:=1", "@=/etc/passwd", "-", "/-",
+		"é能\u202e", "\x01\x1f\x7f", `"\u0061`, strings.Repeat("k", 5000),
+	}
 	want := map[string]any{"name": map[string]any{"x": 1.0}}
-	args := []string{"set", "--text"}
+	args := []string{"set", "--text", "--"}
 	for i, key := range keys {
 		args = append(args, key, "v"+keys[len(keys)-1-i])
 		want[key] = "v" + keys[len(keys)-1-i]
@@ -110,15 +113,15 @@ func TestTextKeys(t *testing.T) {
 	}
 	wantData(t, r, want)
 	for i, key := range keys {
-		wantCall(t, r, "v"+keys[len(keys)-1-i]+"\n", "get", "--raw", "--text", key)
-		wantCall(t, r, "v"+keys[len(keys)-1-i]+"\n", "pop", "--raw", "--text", key)
-		wantCall(t, r, "1\n", "incr", "--text", key)
-		wantCall(t, r, "", "unset", "--text", key)
-		wantCall(t, r, "2\n", "append", "--text", key, key, "--")
+		wantCall(t, r, "v"+keys[len(keys)-1-i]+"\n", "get", "--raw", "--text", "--", key)
+		wantCall(t, r, "v"+keys[len(keys)-1-i]+"\n", "pop", "--raw", "--text", "--", key)
+		wantCall(t, r, "1\n", "incr", "--text", "--", key)
+		wantCall(t, r, "", "unset", "--text", "--", key)
+		wantCall(t, r, "2\n", "append", "--text", "--", key, key, "--")
 		want[key] = []any{key, "--"}
 	}
 	wantData(t, r, want)
-	got := r.Call(t, append([]string{"get", "--text"}, keys...)...)
+	got := r.Call(t, append([]string{"get", "--text", "--"}, keys...)...)
 	delete(want, "name")
 	var object map[string]any
 	if err := json.Unmarshal([]byte(got.Stdout), &object); err != nil || !reflect.DeepEqual(object, want) {

@@ -29,7 +29,7 @@ type givenFlag struct {
 }
 
 // A lastFlag is a switch that ends the flags. All that follows is an argument, even
-// if it looks like a flag or is "--", since a client may have sent it.
+// if it looks like a flag, since a client may have sent it.
 type lastFlag struct {
 	*cli.BoolFlag
 	before int  // at most so many arguments may stand before it
@@ -85,7 +85,7 @@ func split(args []string, known []cli.Flag, leading bool) (p parsedArgs, err err
 				if len(p.others) > f.before {
 					return p, usagef("flag --%s: it changes how arguments are read; write it before them", g.name)
 				}
-				return p.addRest(args), nil
+				return p.addRest(withoutDashes(args)), nil
 			}
 		case leading:
 			return p.addRest(args), nil
@@ -101,6 +101,13 @@ func split(args []string, known []cli.Flag, leading bool) (p parsedArgs, err err
 func (p parsedArgs) addRest(args []string) parsedArgs {
 	p.others = append(p.others, args...)
 	return p
+}
+
+func withoutDashes(args []string) []string {
+	if len(args) > 0 && args[0] == "--" {
+		return args[1:]
+	}
+	return args
 }
 
 // parseFlag parses the flag at the beginning of args. n is how many of them it

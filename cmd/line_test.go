@@ -24,11 +24,11 @@ const client = "\x00"
 var clientPlaces = []string{
 	"get -- %", "get --raw -- % %", "get name -- % %", "--raw -- get -- %", "pop --raw -- %", "pop -- %", "incr -- %", "incr --by 2 -- %",
 	"unset -- % %", "destroy -- % %", "show -- %", "show --data -- %", "load --sh -- %", "append -- % %",
-	"set a=%", "set a=% b=%", "set a:=%", "set --sh a@=%", "set -- %", "set --text % %", "set --text % % % %", "set --text a %", "set --sh --text % %",
-	"set --text=true % %", "set -text % %", "--text set % %", "--sh --text set % %",
-	"get --text %", "get --raw --text % %", "pop --text %", "pop --raw --text %", "incr --text %", "incr --by 2 --text %", "unset --text % %", "get --default-text % a", "get --default-text=% a",
-	"append --text a %", "append --text % %", "append --text a % % %", "append a --text % %", "append --durable --text a b % %",
-	"--text append a % %", "--text append % %", "--timeout 1h --text append a %",
+	"set a=%", "set a=% b=%", "set a:=%", "set --sh a@=%", "set -- %", "set --text -- % %", "set --text -- % % % %", "set --text a %", "set --sh --text -- % %",
+	"set --text=true -- % %", "set -text -- % %", "--text set -- % %", "--sh --text set -- % %",
+	"get --text -- %", "get --raw --text -- % %", "pop --text -- %", "pop --raw --text -- %", "incr --text -- %", "incr --by 2 --text -- %", "unset --text -- % %", "get --default-text % a", "get --default-text=% a",
+	"append --text a %", "append --text -- % %", "append --text a % % %", "append a --text -- % %", "append --durable --text a b % %",
+	"--text append a % %", "--text append -- % %", "--timeout 1h --text append a %",
 	"csrf --check=%", "csrf --check %", "csrf -check=%", "csrf -check %", "--check=% csrf", "--check % csrf",
 	"get --id=% a", "get --id % a", "get a --id=%", "get a --id %", "--id=% get a", "--id % get a", "load --id=% --sh", "load --id % --sh", "run --id=% sh %", "run --id % sh %",
 	"get --default=% a", "get --default % a", "incr --by=% n", "incr --by % n", "list --user=%", "list --user %", "list --user=% --json",
@@ -331,7 +331,7 @@ func checkTail(t *testing.T, line, tail []string, before parsedArgs, known []cli
 	for _, f := range known {
 		if last, ok := f.(lastFlag); ok {
 			p, err := split(slices.Concat([]string{"--" + last.Name}, line), known, leading)
-			if err != nil || len(p.flags) != 1 || !slices.Equal(p.others, line) {
+			if err != nil || len(p.flags) != 1 || !slices.Equal(p.others, withoutDashes(line)) {
 				t.Fatalf("--%s and %q are split into %q and %q, %v", last.Name, line, p.words, p.others, err)
 			}
 		}
@@ -365,7 +365,7 @@ func splitByFlag(line []string, known []cli.Flag, leading bool) (string, error) 
 		case last != nil && len(others) > last.before:
 			return "", errors.New("too many arguments before the last flag")
 		case last != nil:
-			return fmt.Sprintf("%q false %q", flags, append(others, rest...)), nil
+			return fmt.Sprintf("%q false %q", flags, append(others, withoutDashes(rest)...)), nil
 		case err != nil:
 			return "", err
 		case leading || len(rest) == 0 || endsByDashes(parsed, known):

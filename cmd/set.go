@@ -92,7 +92,7 @@ func (o *options) parseAssignments(args []string) ([]assignment, error) {
 // client may have sent any of them, so no message repeats one.
 func parsePairs(args []string) ([]assignment, error) {
 	if len(args) == 0 || len(args)%2 != 0 {
-		return nil, usagef("%d arguments; after --text write KEY VALUE, each in its own argument, without --", len(args))
+		return nil, usagef("%d arguments; after --text write KEY VALUE, each in its own argument", len(args))
 	}
 	var assignments []assignment
 	for i := 0; i < len(args); i += 2 {

@@ -19,7 +19,7 @@ if [ "$REQUEST_METHOD" = POST ]; then
 	if [ -n "$text" ]; then
 		# append prints the new length. Two entries at once both stay, and each
 		# that is one too many removes the oldest. After --text nothing is an option.
-		length=$(cgisession append --text entries "$text") || refuse
+		length=$(cgisession append --text -- entries "$text") || refuse
 		[ "$length" -le "$most" ] || cgisession unset /entries/0
 	fi
 	printf 'Status: 303 See Other\nLocation: guestbook.sh\n\n'
