@@ -94,7 +94,7 @@ func (c *call) json(r *result) []byte {
 func (c *call) describe(o *object, r *result) {
 	o.bool("is_new", r.isNew)
 	o.bool("was_invalidated", r.wasInvalidated)
-	o.int("version", int64(r.session.Version))
+	o.uint("version", r.session.Version)
 	o.int("created", r.session.Created)
 	o.int("accessed", r.accessed)
 	o.raw("timeout", seconds(c.timeout))

@@ -75,6 +75,8 @@ func (o *object) bool(name string, value bool) { o.raw(name, strconv.AppendBool(
 
 func (o *object) int(name string, value int64) { o.raw(name, strconv.AppendInt(nil, value, 10)) }
 
+func (o *object) uint(name string, value uint64) { o.raw(name, strconv.AppendUint(nil, value, 10)) }
+
 // end returns the object's text. Nothing can be added after it.
 func (o *object) end() []byte {
 	if len(o.text) == 0 {

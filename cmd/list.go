@@ -67,7 +67,7 @@ func listed(s *store.Session, state store.State) *object {
 	o.raw("created", unixOrNull(created(s)))
 	o.raw("accessed", unixOrNull(s.Accessed))
 	o.int("size", s.Size)
-	o.int("version", int64(s.Version))
+	o.uint("version", s.Version)
 	o.string("state", string(state))
 	o.string("user", s.User)
 	return &o

@@ -41,6 +41,8 @@ func damage(text []byte, at located, err error) error {
 		return nil
 	case err == store.ErrNotFound, lineVersion(lastLine(text)) > 0:
 		return errors.New("it was cut short, or the writer of its first version crashed")
+	case len(newest) > 0 && newest[0].version > lastVersion:
+		return errors.New("its version cannot grow, so no save can follow it")
 	case len(newest) > 0:
 		return errors.New("bytes in it were changed: its checksum is wrong")
 	}

@@ -5,8 +5,10 @@ import (
 	"cmp"
 	"encoding/hex"
 	"hash/crc32"
+	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -111,11 +113,15 @@ type located struct {
 	begin, end int
 }
 
+// lastVersion is the highest version that counts. The save after it would have no
+// higher one, so that save refuses it; see entry.save.
+const lastVersion = math.MaxUint64 - 1
+
 // current returns the record that counts in the text of a session's file. It is
-// ErrNotFound if no line is complete, so that nothing was ever stored, and
-// ErrCorrupt if there are lines but none is a record.
+// ErrNotFound if nothing was ever stored in the file, and ErrCorrupt if no record
+// counts in any other file.
 func current(file []byte) (located, error) {
-	if bytes.IndexByte(file, '\n') < 0 {
+	if neverStored(file) {
 		return located{}, store.ErrNotFound
 	}
 	for _, at := range claims(file) {
@@ -125,6 +131,17 @@ func current(file []byte) (located, error) {
 		}
 	}
 	return located{}, store.ErrCorrupt
+}
+
+// neverStored reports whether the text is what a crash leaves of a first save: no
+// line is complete, and the text is the beginning of one. NULs around it count as
+// nothing: after a power cut they stand for what did not reach the disk.
+func neverStored(file []byte) bool {
+	if bytes.IndexByte(file, '\n') >= 0 {
+		return false
+	}
+	begun, start := string(bytes.Trim(file, "\x00")), `{"crc":"`
+	return strings.HasPrefix(begun, start) || strings.HasPrefix(start, begun)
 }
 
 // claims returns the lines that look like records, the newest claimed version
@@ -210,6 +227,7 @@ func (r *record) setMember(name string, value []byte) bool {
 	switch name {
 	case "version":
 		r.version, err = strconv.ParseUint(string(value), 10, 64)
+		return err == nil && r.version <= lastVersion
 	case "created":
 		r.created, err = strconv.ParseInt(string(value), 10, 64)
 	case "until":

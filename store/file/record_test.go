@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -175,11 +176,22 @@ func TestEncodeIsStable(t *testing.T) {
 	}
 }
 
+// begun matches what a crash leaves of a first save, with what a power cut has not written.
+var begun = regexp.MustCompile(`(?s)^\x00*(|\{|\{"|\{"c|\{"cr|\{"crc|\{"crc"|\{"crc":|\{"crc":".*)\x00*$`)
+
+// withoutLine is the rule for a file without a line feed.
+func withoutLine(file []byte) string {
+	if begun.Match(file) {
+		return "none"
+	}
+	return "corrupt"
+}
+
 // newest is the rule for a file that was damaged, without the decoder's own
 // logic: of those lines that are still there byte for byte, the highest version.
 func newest(file []byte, versions map[string]uint64) string {
 	if !bytes.Contains(file, []byte("\n")) {
-		return "none"
+		return withoutLine(file)
 	}
 	best, highest := "corrupt", uint64(0)
 	for line := range bytes.Lines(file) {
@@ -296,9 +308,60 @@ func TestRunsLost(t *testing.T) {
 	}
 }
 
+// TestNeverStored puts together files without a line feed from what a first save writes, what
+// a power cut leaves and what another program writes: whatever another program wrote is no
+// first save, and is not written over.
+func TestNeverStored(t *testing.T) {
+	line := record{version: 1, created: 1764000000, data: store.Data(`{"a":"\u0000"}`)}.encode()
+	line = line[:len(line)-1]
+	verdicts := map[string]int{}
+	parts := [][]byte{nil, {0}, make([]byte, 4096), []byte("x"), []byte(" "), []byte("hello world"), {0xff}, []byte(`{"crc":`), []byte("{}")}
+	for n := range len(line) + 1 {
+		for _, before := range parts {
+			for _, after := range parts {
+				file := slices.Concat(before, line[:n], after)
+				at, err := current(file)
+				got, want := verdict(at, err), withoutLine(file)
+				if got != want {
+					t.Errorf("%.60q: %s; want %s", file, got, want)
+				}
+				verdicts[got]++
+			}
+		}
+	}
+	if verdicts["none"] == 0 || verdicts["corrupt"] == 0 || len(verdicts) != 2 {
+		t.Errorf("verdicts: %v", verdicts)
+	}
+}
+
+// TestLastVersion: the last version that counts can be read, moved and ended, but not saved over:
+// the version that follows would not count.
+func TestLastVersion(t *testing.T) {
+	l := newLayout(t)
+	l.mendable(0o600, time.Now(), record{version: math.MaxUint64 - 1, created: 1, data: store.Data(`{"a":1}`)}.encode())
+	before := l.file()
+	for _, outcome := range []store.Outcome{store.Save, store.Wipe} {
+		_, err := l.f.Update(l.handle, true, func(s *store.Session) (store.Outcome, error) {
+			s.Data = store.Data(`{"a":2}`)
+			return outcome, nil
+		})
+		if !errors.Is(err, store.ErrCorrupt) || !bytes.Equal(l.file(), before) {
+			t.Errorf("outcome %d: %v", outcome, err)
+		}
+	}
+	to := store.Handle("layout", store.NewID())
+	if s, err := l.f.Move(l.handle, to, 0, nil); err != nil || s.Version != math.MaxUint64-1 {
+		t.Errorf("Move = %+v, %v", s, err)
+	}
+	_, err := l.f.Update(to, false, func(*store.Session) (store.Outcome, error) { return store.Remove, nil })
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // TestVersionsAreNumbers has versions with many digits, up to the largest.
 func TestVersionsAreNumbers(t *testing.T) {
-	for _, versions := range [][]uint64{{1, 2}, {9, 10}, {99, 100}, {math.MaxUint64 - 1, math.MaxUint64}, {math.MaxInt64, math.MaxInt64 + 1}} {
+	for _, versions := range [][]uint64{{1, 2}, {9, 10}, {99, 100}, {math.MaxUint64 - 2, math.MaxUint64 - 1}, {math.MaxInt64, math.MaxInt64 + 1}} {
 		var file []byte
 		for _, v := range versions {
 			file = append(file, record{version: v, created: 1, data: store.Empty}.encode()...)
@@ -331,8 +394,8 @@ func FuzzCurrent(f *testing.F) {
 		}
 		switch {
 		case len(lines) == 0:
-			if err != store.ErrNotFound {
-				t.Fatalf("%s of a file without a line", verdict(at, err))
+			if got, want := verdict(at, err), withoutLine(file); got != want {
+				t.Fatalf("%s of a file without a line; want %s", got, want)
 			}
 			return
 		case highest == 0:
@@ -418,7 +481,7 @@ func oracleDecode(line []byte) (r record, ok bool) {
 	head, _, _ := bytes.Cut(line[recordStart:], []byte(","))
 	digits, isVersion := bytes.CutPrefix(head, []byte(`"version":`))
 	version, err := strconv.ParseUint(string(digits), 10, 64)
-	if !isVersion || err != nil || version == 0 {
+	if !isVersion || err != nil || version == 0 || version == math.MaxUint64 {
 		return r, false
 	}
 	r.version = version

@@ -2,6 +2,7 @@ package file
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 
 	"cgisession/store"
@@ -14,8 +15,11 @@ import (
 // stays whole. If the new record cannot be stored, it is taken back, so that no
 // reader ever sees it. With Wipe everything else in the file is then
 // overwritten; if that fails, the new record counts nevertheless. Data over
-// MaxSize is ErrTooLarge.
+// MaxSize is ErrTooLarge. After lastVersion there is no next one: ErrCorrupt.
 func (e *entry) save(s *store.Session, at located, outcome store.Outcome) error {
+	if at.version == lastVersion {
+		return e.fail("save", fmt.Errorf("%w file: its version cannot grow; remove it", store.ErrCorrupt))
+	}
 	if err := e.f.opts.CheckSize(at.data, s.Data); err != nil {
 		return err
 	}

@@ -158,7 +158,7 @@ func (l *longLine) head() (r record, ok bool) {
 // decode takes four times as long.
 func isWholeAnonymous(text []byte) (ok bool, size int) {
 	lines := claims(text)
-	if len(lines) == 0 {
+	if len(lines) == 0 || lines[0].version > lastVersion {
 		return false, 0
 	}
 	line := text[lines[0].begin : lines[0].end-1]
