@@ -2,7 +2,10 @@
 //
 //   - stdout belongs to the HTTP response. A verb prints header lines or values,
 //     never both, once the change is stored; on an exit code other than 0 it
-//     prints nothing. Messages go to stderr, one line each.
+//     prints nothing. The exceptions print all the same: a COMMAND; doctor, whose
+//     findings are the reason for its exit code; and list, which prints as it
+//     reads: if it fails midway, the lines before that stay, and its message says
+//     how many they are. Messages go to stderr, one line each.
 //   - What a client sent is data, never an error. What an operator or a script
 //     got wrong is an error, with a message that says what to change.
 //   - No message holds an id or a token.

@@ -4,6 +4,7 @@ package cmd
 // store checks itself (store.Operator).
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -77,7 +78,7 @@ func (c *call) examineCookies(findings *store.Findings) {
 }
 
 // printFindings prints the findings. If one of them is a problem, it returns
-// errProblems; the findings are printed all the same.
+// errProblems; the findings are printed all the same, or the error is errOutput.
 func printFindings(out *output, secrets *secrets, findings []store.Finding, json bool) error {
 	var problem error
 	for _, f := range findings {
@@ -95,10 +96,7 @@ func printFindings(out *output, secrets *secrets, findings []store.Finding, json
 		}
 		fmt.Fprintf(out, "%-8s %s: %s\n", f.Level, f.About, secrets.printable(text))
 	}
-	if problem != nil {
-		out.flush()
-	}
-	return problem
+	return cmp.Or(out.flush(), problem)
 }
 
 // tryLockElsewhere tries the lock of a file in another process, with the rights of

@@ -24,9 +24,9 @@ func listCommand(c *call) *cli.Command {
 				return c.stdout.stream()
 			}
 			if user != "" {
-				return eachOfUser(c.store, user, visit)
+				return c.stdout.endStream(eachOfUser(c.store, user, visit))
 			}
-			return c.store.Each(visit)
+			return c.stdout.endStream(c.store.Each(visit))
 		}, userFlag(&user, "list the sessions of user `NAME` only"), jsonFlag(&json))
 }
 

@@ -1,14 +1,18 @@
 package cmd
 
 import (
+	"bytes"
 	"fmt"
 
 	"golang.org/x/sys/unix"
 )
 
 // output collects what a call prints on stdout. It is written once the change is
-// stored, and not at all if the call failed.
-type output struct{ text []byte }
+// stored, and not at all if the call failed; the package comment has the exceptions.
+type output struct {
+	text    []byte
+	written int // lines on stdout so far
+}
 
 func (o *output) Write(p []byte) (int, error) {
 	o.text = append(o.text, p...)
@@ -30,9 +34,22 @@ func (o *output) stream() error {
 	return o.flush()
 }
 
+// endStream writes the rest of a stream that ended with err, or nil, and adds to an error
+// how much was printed before it.
+func (o *output) endStream(err error) error {
+	if failed := o.flush(); err == nil {
+		err = failed
+	}
+	if err != nil && o.written > 0 {
+		err = fmt.Errorf("%w; listed %d before that", err, o.written)
+	}
+	return err
+}
+
 // flush writes what was collected to stdout.
 func (o *output) flush() error {
 	n, err := descriptor(unix.Stdout).Write(o.text)
+	o.written += bytes.Count(o.text[:n], []byte{'\n'})
 	o.text = o.text[n:]
 	if err != nil {
 		return fmt.Errorf("%w: %w", errOutput, err)

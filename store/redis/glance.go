@@ -134,7 +134,7 @@ func (s *Store) stateOf(handle string, g glance, now time.Time) (*store.Session,
 	}
 	var bad [3]error
 	var accessed int64
-	found.Version, bad[0] = strconv.ParseUint(f[0], 10, 64)
+	found.Version, bad[0] = parseVersion(f[0])
 	found.Created, bad[1] = strconv.ParseInt(f[1], 10, 64)
 	accessed, bad[2] = strconv.ParseInt(f[2], 10, 64)
 	found.Accessed, found.User, found.Size = time.UnixMilli(accessed), f[userField], g.size.Val()
@@ -151,6 +151,19 @@ func (s *Store) stateOf(handle string, g glance, now time.Time) (*store.Session,
 		return found, store.Oversize, s.tooLarge(found)
 	}
 	return found, state, nil
+}
+
+// lastVersion is the highest version that counts: the scripts count by ones no further
+// (lua/prelude.lua).
+const lastVersion = 1<<53 - 1
+
+// parseVersion returns the version that a field holds. errForeign: it holds none.
+func parseVersion(text string) (uint64, error) {
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || n == 0 || n > lastVersion {
+		return 0, errForeign
+	}
+	return n, nil
 }
 
 // stateOfTombstone returns the state of a tombstone whose grace ends then, in Unix

@@ -129,6 +129,9 @@ func (m *move) apply(found *store.Session, now time.Time) error {
 	if err != nil || outcome == store.Keep {
 		return err
 	}
+	if found.Version == lastVersion {
+		return m.s.corrupt(found.Handle, "")
+	}
 	found.Version++
 	return m.s.opts.CheckSize(was, found.Data)
 }

@@ -49,7 +49,7 @@ local f = redis.pcall('HMGET', key, 'version', 'created', 'accessed', 'user', 'r
 	'lock', 'leased', 'ended', 'moved', 'until', 'pending', 'old', 'from')
 local foreign = f.err ~= nil -- it is no hash
 if foreign then f = {} end
-local version, created, accessed = tonumber(f[1] or ''), tonumber(f[2] or ''), tonumber(f[3] or '')
+local created, accessed = tonumber(f[2] or ''), tonumber(f[3] or '')
 local user, rids = f[4] or '', f[5] or ''
 local lock, leased, ended = f[6], tonumber(f[7] or '') or 0, f[8]
 local moved, over, moveid = f[9], tonumber(f[10] or '') or 0, f[11]
@@ -59,6 +59,15 @@ local held = lock and not mine and leased > now  -- another process has it
 -- text returns a whole number as Redis is to store it: Lua's own text of a large one
 -- has an exponent.
 local function text(n) return string.format('%.0f', n) end
+
+-- countable returns the version that a text is; nil: it is none. Lua's numbers count by
+-- ones up to 2^53, so a higher version could not grow.
+local MOST = 2^53
+local function countable(t)
+	local n = string.find(t, '^%d+$') and tonumber(t)
+	return n and n > 0 and n < MOST and n or nil
+end
+local version = countable(f[1] or '')
 
 -- expired reports whether the session is past a limit.
 local function expired()

@@ -29,6 +29,7 @@ elseif version ~= expected then
 	if retry and version - expected > RIDS then return {'unknown'} end
 	return {'conflict'}
 end
+if version + 1 >= MOST then return {'corrupt', text(now)} end
 made = math.min(made, math.floor(now / 1000))
 if wipe and #data <= redis.call('HSTRLEN', key, 'data') then redis.call('HDEL', key, 'data') end
 redis.call('HSET', key, 'version', text(version + 1), 'created', text(made), 'accessed', text(now),
