@@ -80,10 +80,7 @@ func valueFlag(name, usage string, v *value) cli.Flag {
 // root, it first becomes the owner of the data directory.
 func (c *call) operatorCommand(name, arguments, usage string, run action, flags ...cli.Flag) *cli.Command {
 	return command(name, arguments, usage, append(flags, c.storeFlags()...), func(args []string) error {
-		if err := c.operate(); err != nil {
-			return err
-		}
-		return run(args)
+		return c.operate(func() error { return run(args) })
 	})
 }
 

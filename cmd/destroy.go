@@ -27,20 +27,19 @@ func destroyCommand(c *call) *cli.Command {
 		case user == "":
 			c.invalidateCorrupt = true // end those too
 		}
-		if err := c.operate(); err != nil {
-			return err
-		}
-		d := destroyed{c: c, ended: make(map[string]bool)}
-		var err error
-		if user == "" {
-			err = d.endAll(handles)
-		} else {
-			err = d.endUser(user, exceptCurrent)
-		}
-		if err != nil {
-			return err
-		}
-		return d.answer(json)
+		return c.operate(func() error {
+			d := destroyed{c: c, ended: make(map[string]bool)}
+			var err error
+			if user == "" {
+				err = d.endAll(handles)
+			} else {
+				err = d.endUser(user, exceptCurrent)
+			}
+			if err != nil {
+				return err
+			}
+			return d.answer(json)
+		})
 	})
 }
 

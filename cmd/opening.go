@@ -4,6 +4,7 @@ package cmd
 // options and the keys.
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -12,10 +13,26 @@ import (
 )
 
 // operate opens the store for an operator, as the owner of the data directory if root
-// calls. CGISESSION_LOCK_FD may hold the lock of any session.
-func (c *call) operate() error {
+// calls, and runs the verb. CGISESSION_LOCK_FD may hold the lock of any session. That the
+// data directory is missing is said once the verb has answered, or in its own message.
+func (c *call) operate(run func() error) error {
 	c.anyLock, c.asOwner = true, true
-	return c.openStore()
+	if err := c.openStore(); err != nil {
+		return err
+	}
+	missing := c.store.Missing()
+	if errors.Is(missing, store.ErrConfig) {
+		return missing
+	}
+	err := run()
+	switch {
+	case missing == nil:
+	case err == nil, silent(err):
+		c.warn(missing)
+	case exitCode(err) == exitNo:
+		err = fmt.Errorf("%w; %w", err, missing)
+	}
+	return err
 }
 
 // prepare reads the environment, opens the store and reads the request.

@@ -2,6 +2,7 @@ package file
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -38,7 +39,7 @@ func (f *Store) openRoot(create bool) error {
 			return store.ErrNotFound
 		}
 		if err = makeDir(unix.AT_FDCWD, f.config.Dir); err == unix.ENOENT {
-			err = fmt.Errorf("%w: its parent directory does not exist; create it", store.ErrConfig)
+			err = errNoParent()
 		} else if err == nil {
 			fd, err = openDir(unix.AT_FDCWD, f.config.Dir)
 		}
@@ -48,6 +49,24 @@ func (f *Store) openRoot(create bool) error {
 	}
 	f.root = fd
 	return nil
+}
+
+// errNoParent is the error of a data directory that cannot be made.
+func errNoParent() error {
+	return fmt.Errorf("%w: its parent directory does not exist; create it", store.ErrConfig)
+}
+
+// Missing implements [store.Operator].
+func (f *Store) Missing() error {
+	var st unix.Stat_t
+	if lstatat(unix.AT_FDCWD, f.config.Dir, &st) != unix.ENOENT {
+		return nil
+	}
+	err := errors.New("it does not exist, so there are no sessions; the first one makes it")
+	if _, failed := os.Stat(filepath.Dir(f.config.Dir)); errors.Is(failed, fs.ErrNotExist) {
+		err = errNoParent()
+	}
+	return &dirError{f.config.Dir, err}
 }
 
 // openShard opens the directory of the sessions whose handles begin with the

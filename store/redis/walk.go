@@ -12,6 +12,9 @@ import (
 // What operators see of the sessions as a whole. No lock is taken and no access is
 // marked. A walk may name a session twice, and leave out one that comes or moves meanwhile.
 
+// Missing implements [store.Operator]: a server has a place for sessions.
+func (s *Store) Missing() error { return nil }
+
 // Each implements [store.Operator]. It leaves out the data.
 func (s *Store) Each(visit store.Visit) error { return s.each(false, visit) }
 
