@@ -46,24 +46,35 @@ func (f *Store) copyAside(name string, text []byte) (copied string, err error) {
 		return "", err
 	}
 	defer closeFD(dir)
-	name = fmt.Sprintf("%s.%d", name, time.Now().UnixNano())
-	copied = f.config.Dir + "/" + damagedDir + "/" + name
-	fd, err := createat(dir, name, unix.O_EXCL, 0o600)
+	name, fd, err := f.copyTo(dir, name, text, time.Now())
+	if err == nil {
+		err = closeFD(fd)
+	}
+	return f.config.Dir + "/" + damagedDir + "/" + name, err
+}
+
+// copyTo is copyAside in damagedDir, which is open as dir. The new file has this
+// time. copyTo returns its name, and its descriptor, which is still open.
+func (f *Store) copyTo(dir int, as string, text []byte, modified time.Time) (name string, fd int, err error) {
+	name = fmt.Sprintf("%s.%d", as, time.Now().UnixNano())
+	path := f.config.Dir + "/" + damagedDir + "/" + name
+	fd, err = createat(dir, name, unix.O_EXCL, 0o600)
 	if err != nil {
-		return "", &fs.PathError{Op: "create", Path: copied, Err: err}
+		return name, -1, &fs.PathError{Op: "create", Path: path, Err: err}
 	}
 	err = pwriteAll(fd, text, 0)
 	if err == nil {
+		err = setTime(dir, name, modified)
+	}
+	if err == nil {
 		err = fsync(fd)
 	}
-	if closing := closeFD(fd); err == nil {
-		err = closing
-	}
 	if err != nil {
+		closeFD(fd)
 		unlinkat(dir, name)
-		return "", &fs.PathError{Op: "write", Path: copied, Err: err}
+		return name, -1, &fs.PathError{Op: "write", Path: path, Err: err}
 	}
-	return copied, nil
+	return name, fd, nil
 }
 
 // openDamaged opens damagedDir and makes it if it is missing.

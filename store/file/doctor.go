@@ -59,6 +59,7 @@ func (x *examination) directory() {
 	if x.how.Repair {
 		f.removeTrials()
 	}
+	x.links()
 	x.space()
 	if x.clock() {
 		x.fileSystem()
@@ -114,6 +115,18 @@ func (x *examination) modes() {
 			level = store.Warning
 		}
 		x.fault(level, d.name, wrong)
+	}
+}
+
+// links checks whether sessions' files have other names. It looks by stat(2) alone.
+// With Deep or Repair each such session has a finding of its own.
+func (x *examination) links() {
+	if x.how.Deep || x.how.Repair {
+		return
+	}
+	if n, path := x.f.links(); n > 0 {
+		x.say(store.Problem, "sessions", "%d have hard links, as a backup by cp -al makes them, and are refused, "+
+			"such as %s; doctor --repair gives each a file of its own; back up with cp -a", n, path)
 	}
 }
 

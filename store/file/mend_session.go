@@ -47,6 +47,9 @@ func (f *Store) mendOnce(handle string) (did string, err error) {
 		return "", err
 	}
 	did, err = f.mendByStat(shard, handle)
+	if err == nil && did == "" {
+		did, err = f.breakLinks(shard, handle)
+	}
 	closeFD(shard)
 	if err != nil || did != "" {
 		return did, err
@@ -72,7 +75,7 @@ func (f *Store) mendByStat(shard int, handle string) (did string, err error) {
 		return "", nil
 	case err != nil:
 		return "", err
-	case !isOwn(&st) || isOpen(&st):
+	case !isOwnFile(&st) || isOpen(&st):
 		return f.setAside(shard, handle, handle)
 	case st.Mode&0o077 != 0 || st.Mode&0o400 == 0:
 		return "its mode is now 0600", chmodat(shard, handle, 0o600)

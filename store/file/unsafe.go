@@ -47,7 +47,8 @@ func checkFile(st *unix.Stat_t, uid int) error {
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
 		return errNotFile
 	case st.Nlink > 1:
-		return fmt.Errorf("%w: has %d hard links; remove all of them", store.ErrUnsafe, st.Nlink)
+		return fmt.Errorf("%w: has %d hard links, as a backup by cp -al makes them; "+
+			"run cgisession doctor --repair, and back up with cp -a", store.ErrUnsafe, st.Nlink)
 	}
 	return checkOwned(st, uid, 0o077)
 }
@@ -69,8 +70,11 @@ func checkOwned(st *unix.Stat_t, uid int, forbidden uint32) error {
 
 // isOwn reports whether st is that of a regular file of this user with one
 // name. Unlike checkFile it accepts any mode.
-func isOwn(st *unix.Stat_t) bool {
-	return st.Mode&unix.S_IFMT == unix.S_IFREG && st.Nlink == 1 && int(st.Uid) == os.Geteuid()
+func isOwn(st *unix.Stat_t) bool { return isOwnFile(st) && st.Nlink == 1 }
+
+// isOwnFile is isOwn for a file that may have other names.
+func isOwnFile(st *unix.Stat_t) bool {
+	return st.Mode&unix.S_IFMT == unix.S_IFREG && int(st.Uid) == os.Geteuid()
 }
 
 // isOwnDir reports whether st is that of a directory of this user.
