@@ -122,7 +122,7 @@ func Ages() []time.Duration {
 type Space struct {
 	Bytes, FreeBytes   int64
 	Inodes, FreeInodes int64
-	System             string // "memory", "NFS", "SMB", "9P" or "FUSE"; empty: any other
+	System             string // "memory", "NFS", "SMB", "9P", "FUSE", "vfat", "exfat" or "ntfs"; empty: any other
 }
 
 // Sweep is what to clean up.

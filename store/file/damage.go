@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"golang.org/x/sys/unix"
-
 	"cgisession/store"
 )
 
@@ -19,7 +17,7 @@ func (e *entry) defect(text []byte, at located, err error) error {
 	if wrong := damage(text, at, err); wrong != nil {
 		return wrong
 	}
-	return checkMode(&e.stat, at.record)
+	return e.checkMode(at.record)
 }
 
 // errOrphan is the defect of a tombstone that leads to itself. It stands at the
@@ -54,13 +52,13 @@ func damage(text []byte, at located, err error) error {
 func lastLine(text []byte) []byte { return text[bytes.LastIndexByte(text, '\n')+1:] }
 
 // checkMode returns a wrongMode unless the file with this record has the mode
-// that tells sessions (0600) from tombstones (0400).
-func checkMode(st *unix.Stat_t, r record) error {
+// that tells sessions (0600) from tombstones (0400), where files have modes.
+func (e *entry) checkMode(r record) error {
 	want := uint32(0o600)
 	if r.movedTo != "" {
 		want = 0o400
 	}
-	if is := uint32(st.Mode) & 0o7777; is != want {
+	if is := uint32(e.stat.Mode) & 0o7777; is != want && modeless(openOn(e.fd)) == "" {
 		return wrongMode{is, want}
 	}
 	return nil

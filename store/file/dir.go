@@ -118,7 +118,7 @@ func openDir(parent int, name string) (fd int, err error) {
 	}
 	var st unix.Stat_t
 	if err = fstat(fd, &st); err == nil {
-		err = checkOwned(&st, os.Geteuid(), 0o022)
+		err = atMount(fd, &st, 0o022, checkOwned(&st, os.Geteuid(), 0o022))
 	}
 	if err != nil {
 		closeFD(fd)

@@ -97,6 +97,10 @@ func (x *examination) modes() {
 	dir := x.f.config.Dir
 	if info, err := os.Lstat(dir); err == nil && info.Mode().Perm()&0o077 != 0 {
 		mode := info.Mode().Perm()
+		if why := modeless(openOn(x.f.root)); why != "" {
+			x.say(store.Problem, "directory", "mode %#o lets other users in, and %s; %s", mode, why, mountAdvice())
+			return
+		}
 		x.fault(store.Warning, ".", fmt.Errorf("mode %#o lets other users see the handles; chmod 700 %s", mode, dir))
 	}
 	parent := filepath.Dir(dir)
@@ -185,6 +189,9 @@ func (x *examination) fileSystem() {
 	case s.System == "memory":
 		x.say(store.Warning, "file system", "it is in memory: sessions end when the machine does; "+
 			"that is what --type memory is for")
+	case s.System != "FUSE" && modeless(s.System) != "":
+		x.say(store.Warning, "file system", "%s: the options of its mount decide who can reach the sessions; "+
+			"a file system with modes is better", modeless(s.System))
 	default:
 		x.say(store.Warning, "file system", "it is %s: locks and syncs are only as good as its server's; "+
 			"a local disk is better", s.System)

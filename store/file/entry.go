@@ -226,7 +226,7 @@ func (e *entry) open(access int) error {
 	if err != nil {
 		return openError(err)
 	}
-	return checkFile(&e.stat, os.Geteuid())
+	return atMount(e.fd, &e.stat, 0o077, checkFile(&e.stat, os.Geteuid()))
 }
 
 // statName fills e.stat from the name, without opening the file.

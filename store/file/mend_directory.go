@@ -50,6 +50,9 @@ func (f *Store) checkDir(name string) error {
 		err = fstat(fd, &st)
 		closeFD(fd)
 	}
+	if err == nil && modeless(openOn(f.root)) != "" {
+		return nil // examination.modes has a finding for the mount
+	}
 	if err == nil && st.Mode&0o700 != 0o700 {
 		err = fmt.Errorf("mode %#o keeps its owner out; chmod 700 it", st.Mode&0o777)
 	}
@@ -101,7 +104,7 @@ func (f *Store) mendRoot() (did []string, err error) {
 		return nil, nil
 	}
 	var st unix.Stat_t
-	if fstat(fd, &st) != nil || int(st.Uid) != os.Geteuid() || !isOpen(&st) {
+	if fstat(fd, &st) != nil || int(st.Uid) != os.Geteuid() || !isOpen(&st) || modeless(openOn(fd)) != "" {
 		return nil, closeFD(fd)
 	}
 	f.root = fd

@@ -3,6 +3,7 @@ package file
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -75,6 +76,9 @@ func (f *Store) mendByStat(shard int, handle string) (did string, err error) {
 		return "", nil
 	case err != nil:
 		return "", err
+	case st.Mode&unix.S_IFMT == unix.S_IFREG && checkOwned(&st, os.Geteuid(), 0o077) != nil &&
+		modeless(openOn(shard)) != "": // the mount is what has to be mended
+		return "", errors.New(mountAdvice())
 	case !isOwnFile(&st) || isOpen(&st):
 		return f.setAside(shard, handle, handle)
 	case st.Mode&0o077 != 0 || st.Mode&0o400 == 0:
@@ -96,7 +100,7 @@ func (e *entry) mend() (did string, err error) {
 	// The order matters: what is set aside needs no mending, and the times come last,
 	// since removing the damage writes to the file.
 	at, err := current(text)
-	mode := checkMode(&e.stat, at.record)
+	mode := e.checkMode(at.record)
 	switch wrong := damage(text, at, err); {
 	case err != nil && wrong != nil:
 		return e.f.setAside(e.shard, e.handle, e.handle)

@@ -109,6 +109,21 @@ func fileSystem(magic int64) string {
 		return "9P"
 	case unix.FUSE_SUPER_MAGIC:
 		return "FUSE"
+	case unix.MSDOS_SUPER_MAGIC:
+		return "vfat"
+	case unix.EXFAT_SUPER_MAGIC:
+		return "exfat"
+	case 0x5346544e, 0x7366746e: // "NTFS" and "ntfs", of the drivers ntfs and ntfs3
+		return "ntfs"
 	}
 	return ""
+}
+
+// openOn is fileSystem for the file system of an open file (fstatfs(2)).
+func openOn(fd int) string {
+	var fs unix.Statfs_t
+	if retry(func() error { return unix.Fstatfs(fd, &fs) }) != nil {
+		return ""
+	}
+	return fileSystem(int64(uint32(fs.Type)))
 }

@@ -31,3 +31,6 @@ func lockHolder(*unix.Stat_t) string { return "" }
 
 // space is Linux-only; here nothing is known of the file system.
 func space(string) (store.Space, error) { return store.Space{}, nil }
+
+// openOn is Linux-only; here nothing is known of the file system.
+func openOn(int) string { return "" }

@@ -68,6 +68,43 @@ func checkOwned(st *unix.Stat_t, uid int, forbidden uint32) error {
 	return nil
 }
 
+// modeless returns why modes cannot be changed on a file system of this name; ""
+// if they can. The drivers of some disks of other systems make up the modes and
+// owners of all files from the options of the mount (mount(8)). Of FUSE it
+// depends on the driver: that of ntfs-3g, fuseblk, is one of them.
+func modeless(system string) string {
+	switch system {
+	case "vfat", "exfat", "ntfs":
+		return system + " has no modes of its own"
+	case "FUSE":
+		return "FUSE may have no modes of its own, as with ntfs-3g"
+	}
+	return ""
+}
+
+// mountAdvice is what to do about it.
+func mountAdvice() string {
+	return fmt.Sprintf("mount it with umask=077,uid=%d, or choose a --data-dir on another file system", os.Geteuid())
+}
+
+// atMount returns err, which is what is wrong with the open file fd. If that is
+// its mode or owner, and the mount decides about those, the error says so.
+func atMount(fd int, st *unix.Stat_t, forbidden uint32, err error) error {
+	uid := os.Geteuid()
+	if err == nil || checkOwned(st, uid, forbidden) == nil {
+		return err
+	}
+	why := modeless(openOn(fd))
+	switch {
+	case why == "":
+		return err
+	case int(st.Uid) != uid:
+		return fmt.Errorf("%w: belongs to user %d, and %s; %s", store.ErrUnsafe, st.Uid, why, mountAdvice())
+	}
+	return fmt.Errorf("%w: mode %#o lets other users in, and %s; %s",
+		store.ErrUnsafe, st.Mode&0o777, why, mountAdvice())
+}
+
 // isOwn reports whether st is that of a regular file of this user with one
 // name. Unlike checkFile it accepts any mode.
 func isOwn(st *unix.Stat_t) bool { return isOwnFile(st) && st.Nlink == 1 }
