@@ -23,8 +23,9 @@ const (
 //   - a Path with a character that browsers encode in a URL's path (the path
 //     percent-encode set of the URL Standard, and '|'), with ';' or '\', or with a
 //     segment "." or "..", which browsers resolve: it would match no request;
-//   - a Domain that is no host name or IPv4 address;
-//   - a Path or a Domain over 1024 bytes;
+//   - a Domain that is no host name, after one leading dot, or that browsers take for an
+//     IP address;
+//   - a Path over 1024 bytes, or a Domain over 253;
 //   - a name that begins with __Secure-, __Host- (RFC 6265bis §4.1.3), __Http- or
 //     __Host-Http- (draft-ietf-httpbis-layered-cookies), in any letter case, without
 //     the attributes that the prefix requires;
@@ -62,29 +63,41 @@ func checkPair(name, value string) error {
 func checkPath(path string) error {
 	switch {
 	case len(path) > maxAttribute:
-		return tooLong("--cookie-path", path)
+		return tooLong("--cookie-path", path, maxAttribute)
 	case !strings.HasPrefix(path, "/"):
 		return errors.New("--cookie-path " + strconv.Quote(path) + " does not begin with '/'")
 	case strings.ContainsFunc(path, notPath):
 		return errors.New("--cookie-path " + strconv.Quote(path) +
 			" holds a character that browsers send in another form: write it percent-encoded, as URLs have it")
 	case slices.ContainsFunc(strings.Split(path, "/"), isDots):
-		return errors.New("--cookie-path " + strconv.Quote(path) + " holds . or .. for a segment, which browsers resolve: leave it out")
+		return errors.New("--cookie-path " + strconv.Quote(path) +
+			" holds . or .. for a segment, which browsers resolve: leave it out")
 	}
 	return nil
 }
 
+// checkDomain cannot tell whether a Domain is the host's own or above it, and no public
+// suffix, as browsers want it.
 func checkDomain(domain string) error {
-	switch {
-	case domain == "":
+	if domain == "" {
 		return nil
-	case len(domain) > maxAttribute:
-		return tooLong("--cookie-domain", domain)
-	case !isHost(strings.TrimPrefix(domain, ".")):
-		return errors.New("--cookie-domain " + strconv.Quote(domain) +
-			` is no host name: use labels of letters, digits, '-' and '_' ("example.com"), or leave it out`)
 	}
-	return nil
+	host := strings.TrimPrefix(domain, ".")
+	labels := strings.Split(host, ".")
+	var wrong string
+	switch {
+	case len(host) > maxHost:
+		return tooLong("--cookie-domain", host, maxHost)
+	case slices.Contains(labels, "") || strings.ContainsFunc(host, notHost):
+		wrong = ` is no host name: use labels of letters, digits, '-' and '_' ("example.com"), or leave it out`
+	case slices.ContainsFunc(labels, notLabel):
+		wrong = " has a label that begins or ends with '-', or is over 63 bytes long: browsers drop the cookie"
+	case endsInNumber(labels[len(labels)-1]):
+		wrong = " ends in a number, so that browsers take it for an IP address and drop the cookie: leave it out"
+	default:
+		return nil
+	}
+	return errors.New("--cookie-domain " + strconv.Quote(domain) + wrong)
 }
 
 // checkPrefix ignores the letter case of the name, as browsers do to protect servers
@@ -122,20 +135,9 @@ func checkSecure(a Attributes) error {
 	return nil
 }
 
-func tooLong(option, text string) error {
+func tooLong(option, text string, most int) error {
 	return errors.New(option + " is " + strconv.Itoa(len(text)) + " bytes long and browsers ignore it over " +
-		strconv.Itoa(maxAttribute) + ": shorten it")
-}
-
-// isHost reports whether host is labels with dots between them. A label may hold '_',
-// as hosts of intranets do.
-func isHost(host string) bool {
-	for label := range strings.SplitSeq(host, ".") {
-		if label == "" || strings.ContainsFunc(label, notLabel) {
-			return false
-		}
-	}
-	return true
+		strconv.Itoa(most) + ": shorten it")
 }
 
 // notToken reports whether a token may not hold r (RFC 9110 §5.6.2).
@@ -160,10 +162,6 @@ func notPath(r rune) bool {
 func isDots(segment string) bool {
 	plain := strings.ReplaceAll(strings.ToLower(segment), "%2e", ".")
 	return plain == "." || plain == ".."
-}
-
-func notLabel(r rune) bool {
-	return !isAlphanumeric(r) && r != '-' && r != '_'
 }
 
 func isAlphanumeric(r rune) bool {

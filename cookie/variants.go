@@ -100,28 +100,3 @@ func directories(script string) (dirs []string) {
 	}
 	return dirs
 }
-
-// hostName returns name in lower case, or "" if it is no host name of two labels or more
-// (RFC 1123 §2.1, and '_', which intranets use). To browsers a name whose last label is
-// a number is an IPv4 address (URL Standard, "ends in a number checker").
-func hostName(name string) string {
-	labels := strings.Split(name, ".")
-	last := strings.ToLower(labels[len(labels)-1])
-	digits, hex := strings.CutPrefix(last, "0x")
-	number := !strings.ContainsFunc(last, notDigit) || hex && !strings.ContainsFunc(digits, notHexDigit)
-	if len(name) > 253 || len(labels) < 2 || number || slices.ContainsFunc(labels, notHostLabel) {
-		return ""
-	}
-	return strings.ToLower(name)
-}
-
-// notHostLabel reports whether label cannot be part of a host name (RFC 1035 §2.3.4: at
-// most 63 bytes; RFC 952: no '-' at either end).
-func notHostLabel(label string) bool {
-	return label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' ||
-		strings.ContainsFunc(label, notLabel)
-}
-
-func notDigit(r rune) bool { return r < '0' || '9' < r }
-
-func notHexDigit(r rune) bool { return notDigit(r) && (r < 'a' || 'f' < r) }
