@@ -26,10 +26,11 @@ func cleanupCommand(c *call) *cli.Command {
 				return err
 			}
 			if c.timeout == 0 {
-				return usagef("--timeout missing: say how long a session may be idle")
+				return usagef("--timeout missing, or 0, which is no time but no limit: " +
+					"say how long a session may be idle, as 30m")
 			}
 			if term.IsTerminal(unix.Stderr) {
-				sweep.Progress = showProgress(c.stderr)
+				sweep.Progress = showProgress(c.stderr, sweep.DryRun)
 			}
 			ctx, stop := untilTerminated()
 			defer stop()
@@ -38,13 +39,13 @@ func cleanupCommand(c *call) *cli.Command {
 			if sweep.Progress != nil {
 				fmt.Fprint(c.stderr, "\r\x1b[K")
 			}
-			printSwept(c.stdout, done, time.Since(start), json)
+			printSwept(c.stdout, done, time.Since(start), sweep.DryRun, json)
 			return err
 		},
 		valueFlag("max-time", "stop after `TIME`; the next run goes on from there", duration(&sweep.MaxTime)),
 		valueFlag("max-delete", "stop after `N` sessions; the next run goes on from there",
 			parsed(&sweep.MaxDelete, parseCount)),
-		switchFlag("dry-run", "remove nothing, only count", &sweep.DryRun),
+		switchFlag("dry-run", "remove nothing; say how much it would remove", &sweep.DryRun),
 		jsonFlag(&json))
 }
 
@@ -61,17 +62,17 @@ func untilTerminated() (context.Context, context.CancelFunc) {
 }
 
 // showProgress returns a function that overwrites the terminal's line with the counts.
-func showProgress(terminal io.Writer) func(store.Swept) {
+func showProgress(terminal io.Writer, dry bool) func(store.Swept) {
 	return func(s store.Swept) {
-		fmt.Fprintf(terminal, "\rseen %d, removed %d\x1b[K", s.Seen, s.Removed)
+		fmt.Fprintf(terminal, "\rseen %d, %s %d\x1b[K", s.Seen, removedWord(dry), s.Removed)
 	}
 }
 
 // printSwept prints the result of a sweep, as a line or as JSON.
-func printSwept(out *output, s store.Swept, took time.Duration, json bool) {
+func printSwept(out *output, s store.Swept, took time.Duration, dry, json bool) {
 	if !json {
-		fmt.Fprintf(out, "seen %d, removed %d, busy %d, kept %d, corrupt %d, bytes %d, seconds %.2f, %s\n",
-			s.Seen, s.Removed, s.Busy, s.Kept, s.Corrupt, s.Bytes, took.Seconds(), doneWord(s.Done))
+		fmt.Fprintf(out, "seen %d, %s %d, busy %d, kept %d, corrupt %d, bytes %d, seconds %.2f, %s\n",
+			s.Seen, removedWord(dry), s.Removed, s.Busy, s.Kept, s.Corrupt, s.Bytes, took.Seconds(), doneWord(s.Done))
 		if s.Note != "" {
 			fmt.Fprintln(out, s.Note)
 		}
@@ -86,10 +87,20 @@ func printSwept(out *output, s store.Swept, took time.Duration, json bool) {
 	o.int("bytes", s.Bytes)
 	o.raw("seconds", seconds(took.Round(time.Millisecond)))
 	o.bool("done", s.Done)
+	if dry {
+		o.bool("dry_run", true)
+	}
 	if s.Note != "" {
 		o.string("note", s.Note)
 	}
 	out.printJSON(o.end())
+}
+
+func removedWord(dry bool) string {
+	if dry {
+		return "would remove"
+	}
+	return "removed"
 }
 
 func doneWord(done bool) string {

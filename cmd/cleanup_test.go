@@ -83,7 +83,7 @@ func (r request) left(n int, old func(i int) bool) (olds, others int) {
 	return olds, others
 }
 
-var summary = regexp.MustCompile(`\Aseen (\d+), removed (\d+), busy (\d+), kept (\d+), corrupt (\d+), bytes (\d+), seconds (\d+\.\d\d), (done|stopped early)\n\z`)
+var summary = regexp.MustCompile(`\Aseen (\d+), (?:removed|would remove) (\d+), busy (\d+), kept (\d+), corrupt (\d+), bytes (\d+), seconds (\d+\.\d\d), (done|stopped early)\n\z`)
 
 // A swept is what cleanup says that it did.
 type swept struct {
@@ -645,7 +645,7 @@ func TestCleanupProgress(t *testing.T) {
 	if text, err := os.ReadFile(r.Dir + "/stderr"); err != nil || len(text) > 0 {
 		t.Errorf("a file on stderr has %q, %v", text, err)
 	}
-	progress := regexp.MustCompile(`\A(\rseen \d+, removed \d+\x1b\[K)+\r\x1b\[K\z`)
+	progress := regexp.MustCompile(`\A(\rseen \d+, would remove \d+\x1b\[K)+\r\x1b\[K\z`)
 	if text := onTerminal(cleanup + " >stdout"); !progress.MatchString(text) {
 		t.Errorf("stderr is a terminal, stdout is not: %q", text)
 	}

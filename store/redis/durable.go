@@ -93,7 +93,7 @@ func runAndWait(ctx context.Context, node redis.Cmdable, script script, key stri
 			p.Do(ctx, first...)
 		}
 		ran = script().Eval(ctx, p, []string{key}, args...)
-		replicas = p.Do(ctx, "WAIT", 1, waitTime(ctx).Milliseconds())
+		replicas = p.Do(ctx, "WAIT", 1, milliseconds(waitTime(ctx)))
 		return nil
 	})
 	v, failed := ran.Result()

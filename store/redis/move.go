@@ -76,7 +76,7 @@ func (m *move) try(from string) (*store.Session, error) {
 	}
 	m.leaving = true
 	r, err := s.run(leaveScript, from, true,
-		was.Version, m.to, m.until, keepMoved.Milliseconds(), now.Add(moveTime).UnixMilli())
+		was.Version, m.to, m.until, milliseconds(keepMoved), now.Add(moveTime).UnixMilli())
 	switch {
 	case errors.Is(err, errNotReplicated), s.opts.Durable && errors.Is(err, store.ErrUnavailable):
 		m.left = true
@@ -110,7 +110,7 @@ func (m *move) takeBack(was *store.Session, failed error) error {
 	r, err = s.run(undoScript, m.to, false, m.id)
 	if err == nil && r.status() != statusLive {
 		s.run(leaveScript, was.Handle, false,
-			was.Version, m.to, m.until, keepMoved.Milliseconds(), int64(math.MaxInt64))
+			was.Version, m.to, m.until, milliseconds(keepMoved), int64(math.MaxInt64))
 		return failed
 	}
 	s.dropUser(was.User, m.to)
@@ -148,7 +148,7 @@ func (m *move) place(found, was *store.Session) error {
 	if found.Version > was.Version {
 		rids = (m.rid + rids)[:min(len(rids)+len(m.rid), ridsKept*len(m.rid))]
 	}
-	keep := m.grace.Milliseconds() + keepMoved.Milliseconds()
+	keep := milliseconds(m.grace) + milliseconds(keepMoved)
 	r, err := s.run(placeScript, m.to, true, m.id, keep, found.Version, found.Created,
 		found.User, string(found.Data), rids, was.Handle, store.FormatOldKeys(found.OldKeys))
 	m.placed = err == nil && r.status() == statusLive

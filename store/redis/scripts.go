@@ -56,7 +56,7 @@ var (
 // this package, the prelude, and the file of this name.
 func onSession(name string) script {
 	return sync.OnceValue(func() *redis.Script {
-		numbers := fmt.Sprintf("local LEASE, RIDS, RID = %d, %d, %d\n", leaseTime.Milliseconds(), ridsKept, ridSize)
+		numbers := fmt.Sprintf("local LEASE, RIDS, RID = %d, %d, %d\n", milliseconds(leaseTime), ridsKept, ridSize)
 		return redis.NewScript(numbers + source("prelude") + source(name))
 	})
 }
@@ -86,6 +86,11 @@ func flag(on bool) int {
 	return 0
 }
 
+// milliseconds returns a time in whole ms, rounded up: to the scripts 0 means no limit.
+func milliseconds(d time.Duration) int64 {
+	return d.Milliseconds() + int64(flag(d%time.Millisecond > 0))
+}
+
 // run runs a script on the session's key, and returns its reply; see refused for those
 // that are no success. args come after the four arguments that all scripts have
 // (lua/prelude.lua). With Durable, a script that changes the session succeeds only once
@@ -96,7 +101,7 @@ func (s *Store) run(script script, handle string, changes bool, args ...any) (re
 		lifetime = int64(s.opts.Lifetime / time.Second)
 	}
 	all := append([]any{
-		s.lock.tokenAt(handle), flag(s.opts.LockElsewhere), s.opts.Timeout.Milliseconds(), lifetime,
+		s.lock.tokenAt(handle), flag(s.opts.LockElsewhere), milliseconds(s.opts.Timeout), lifetime,
 	}, args...)
 	var r reply
 	err := s.attempt(func(ctx context.Context, try int) (err error) {

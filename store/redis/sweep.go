@@ -129,7 +129,7 @@ func (w *sweep) dropCopy(found *store.Session) error {
 		return nil
 	}
 	w.s.budget.waited()
-	_, err := w.s.run(abandonedScript, found.Handle, false, movingTime.Milliseconds())
+	_, err := w.s.run(abandonedScript, found.Handle, false, milliseconds(movingTime))
 	return err
 }
 
