@@ -134,6 +134,11 @@ func TestListMemory(t *testing.T) {
 		t.Errorf("list: %+v", got)
 	}
 	checkMemory(t, fmt.Sprintf("list of %d large sessions", large), kib)
+	kib, got = plantLarge(t, large).atAnswer(t, "stats", "--deep", "--timeout", "1h")
+	if !strings.Contains(got.Stdout, fmt.Sprintf("\ncorrupt    %d\n", large/2)) {
+		t.Errorf("stats: %+v", got)
+	}
+	checkMemory(t, fmt.Sprintf("stats --deep of %d large sessions", large), kib)
 }
 
 // "Log out everywhere" ends also the sessions that get a new id meanwhile.

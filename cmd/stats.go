@@ -11,7 +11,7 @@ import (
 )
 
 func statsCommand(c *call) *cli.Command {
-	var json, prometheus bool
+	var deep, json, prometheus bool
 	return c.operatorCommand("stats", "", "count the sessions by state and age", func(args []string) error {
 		if err := noArguments(args); err != nil {
 			return err
@@ -19,7 +19,7 @@ func statsCommand(c *call) *cli.Command {
 		if json && prometheus {
 			return usagef("--json and --prometheus exclude each other")
 		}
-		count, err := c.store.Count()
+		count, err := c.store.Count(deep)
 		if err != nil {
 			return err
 		}
@@ -38,6 +38,7 @@ func statsCommand(c *call) *cli.Command {
 		}
 		return nil
 	},
+		switchFlag("deep", "read every session: counts all states, corrupt ones too", &deep),
 		jsonFlag(&json),
 		switchFlag("prometheus", "print the text format of Prometheus, for node_exporter's textfile collector",
 			&prometheus))
@@ -65,6 +66,7 @@ func (s stats) text(out *output) {
 	for _, state := range s.states() {
 		fmt.Fprintf(out, "%-10s %d\n", state, s.Files[state])
 	}
+	fmt.Fprintln(out, s.By)
 	for i, name := range ageNames() {
 		fmt.Fprintf(out, "%-18s %d\n", name.words, s.Ages[i])
 	}
@@ -97,6 +99,7 @@ func (s stats) json() []byte {
 	}
 	o.raw("states", states.end())
 	o.raw("ages", ages.end())
+	o.bool("deep", s.Deep)
 	o.int("bytes", s.Bytes)
 	if s.Space != nil {
 		o.int("free_inodes", s.Space.FreeInodes)
@@ -119,7 +122,12 @@ func lastCleanup(last store.LastSweep) []byte {
 }
 
 func (s stats) prometheus(out *output) {
-	metric(out, "cgisession_files", "Session files by state.")
+	deep := int64(0)
+	if s.Deep {
+		deep = 1
+	}
+	single(out, "cgisession_deep", "1 if each session was read, 0 if not.", deep)
+	metric(out, "cgisession_files", "Session files by state: "+s.By+".")
 	for _, state := range s.states() {
 		sample(out, "cgisession_files", "state", string(state), s.Files[state])
 	}

@@ -30,8 +30,9 @@ type Operator interface {
 	// user's. The session itself says whether it is.
 	UserHandles(user string, visit func(handle string) error) error
 
-	// Count counts the sessions without reading their data.
-	Count() (*Count, error)
+	// Count counts the sessions by state: without reading them, as far as the store can
+	// tell then, or with deep by reading each.
+	Count(deep bool) (*Count, error)
 
 	// Sweep removes the sessions that were not used for longer than Sweep.Timeout.
 	Sweep(ctx context.Context, how Sweep) (Swept, error)
@@ -78,10 +79,24 @@ var ErrAmbiguous = errors.New("fits several handles; give more digits")
 
 // Count is the number of sessions by state and by age.
 type Count struct {
+	Deep  bool            // each session was read
+	By    string          // how the states were told, in words for an operator
 	Files map[State]int64 // has each state that the store can tell, also with 0
 	Ages  []int64         // sessions by the time since the last access; see [Ages]
 	Bytes int64           // size of all files
 	Space *Space          // of the file system; nil: not known
+}
+
+// CountEach counts what each visits: a store's sessions, which this reads. The store can
+// have them in these states.
+func CountEach(each func(Visit) error, states ...State) (*Count, error) {
+	c := NewCount(states...)
+	now := time.Now()
+	err := each(func(s *Session, state State, _ error) error {
+		c.Add(s, state, now)
+		return nil
+	})
+	return c, err
 }
 
 // NewCount returns a Count of zero for a store that can tell these states.

@@ -167,10 +167,25 @@ func (f *Store) Find(prefix string) (string, error) {
 	return match, err
 }
 
-// Count implements [store.Operator]. It opens no file: stat(2) does not tell a
-// corrupt file from a whole one, or when a session was created, so those states
-// are not in it.
-func (f *Store) Count() (*store.Count, error) {
+// Count implements [store.Operator]. It opens no file, unless it is deep: stat(2) does
+// not tell a corrupt file from a whole one, how much of it is data, or when a session was
+// created, so those states are not in it.
+func (f *Store) Count(deep bool) (c *store.Count, err error) {
+	if deep {
+		c, err = store.CountEach(f.Each, store.Live, store.Idle, store.Old, store.Moved, store.Over,
+			store.Unused, store.Corrupt, store.Oversize, store.Unsafe)
+		c.Deep, c.By = true, "files, each read"
+	} else {
+		c, err = f.countByStat()
+		c.By = "files by time, unread (--deep reads them)"
+	}
+	left, _ := space(f.config.Dir)
+	c.Space = &left
+	return c, err
+}
+
+// countByStat counts the sessions by what stat(2) tells of their files.
+func (f *Store) countByStat() (*store.Count, error) {
 	c := store.NewCount(store.Live, store.Idle, store.Moved, store.Over, store.Unused, store.Unsafe)
 	uid, now := os.Geteuid(), time.Now()
 	limits := store.Options{Timeout: f.opts.Timeout} // stat(2) does not tell the time of creation
@@ -185,8 +200,6 @@ func (f *Store) Count() (*store.Count, error) {
 		c.Add(&s, stateByStat(&e.stat, uid, limits, now), now)
 		return nil
 	})
-	left, _ := space(f.config.Dir)
-	c.Space = &left
 	return c, err
 }
 

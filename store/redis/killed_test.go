@@ -71,7 +71,7 @@ func seenBy(t *testing.T, s *Store, user string) map[string]store.State {
 	for _, state := range all {
 		count[state]++
 	}
-	counted, err := s.Count()
+	counted, err := s.Count(false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ package redis
 
 import (
 	"context"
-	"time"
 
 	"cgisession/store"
 )
@@ -79,14 +78,14 @@ func (s *Store) exists(handle string) error {
 }
 
 // Count implements [store.Operator]. It has no Space: memory is the server's.
-func (s *Store) Count() (*store.Count, error) {
-	now := time.Now()
-	c := store.NewCount(store.Live, store.Idle, store.Old, store.Moving, store.Moved, store.Over, store.Unused,
+func (s *Store) Count(deep bool) (*store.Count, error) {
+	c, err := store.CountEach(func(visit store.Visit) error { return s.each(deep, visit) },
+		store.Live, store.Idle, store.Old, store.Moving, store.Moved, store.Over, store.Unused,
 		store.Corrupt, store.Oversize)
-	err := s.Each(func(found *store.Session, state store.State, _ error) error {
-		c.Add(found, state, now)
-		return nil
-	})
+	c.Deep, c.By = deep, "sessions, their data unread (--deep reads them)"
+	if deep {
+		c.By = "sessions, each read"
+	}
 	return c, err
 }
 

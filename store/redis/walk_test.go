@@ -45,7 +45,22 @@ func TestCountAddsUp(t *testing.T) {
 	session(12, 0, 0)
 	server.Do(t, "hset", at(12), "pending", "x", "from", handleOf(99))
 	server.Do(t, "hset", at(13), "lock", "x", "ended", "1")
-	count, err := s.Count()
+	for _, deep := range []bool{false, true} {
+		checkOneOfEach(t, s, deep)
+	}
+	// Damage in the data is found by reading them.
+	server.Do(t, "hset", at(1), "data", "{]")
+	if c, err := s.Count(false); err != nil || c.Deep || c.Files[store.Live] != 1 || c.Files[store.Corrupt] != 1 {
+		t.Errorf("by fields: %+v, %v", c, err)
+	}
+	if c, err := s.Count(true); err != nil || !c.Deep || c.Files[store.Live] != 0 || c.Files[store.Corrupt] != 2 {
+		t.Errorf("by reading: %+v, %v", c, err)
+	}
+}
+
+func checkOneOfEach(t *testing.T, s *Store, deep bool) {
+	t.Helper()
+	count, err := s.Count(deep)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,6 +46,24 @@ func seenOf(t *testing.T, s store.Backend, handles ...string) map[string]seen {
 	return all
 }
 
+// countsWhatIsListed tests that a deep count has what Each visits, in each state.
+func countsWhatIsListed(t *testing.T, b store.Backend) {
+	t.Helper()
+	want := make(map[store.State]int64)
+	err := b.Each(func(_ *store.Session, state store.State, _ error) error { want[state]++; return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	count, err := b.Count(true)
+	if err != nil || !count.Deep {
+		t.Fatalf("Count is %+v, %v", count, err)
+	}
+	maps.DeleteFunc(count.Files, func(_ store.State, n int64) bool { return n == 0 })
+	if !maps.Equal(count.Files, want) || want[store.Old] == 0 || want[store.Oversize] == 0 {
+		t.Errorf("counted are %v, listed %v", count.Files, want)
+	}
+}
+
 // listed tests the state that operators see of sessions of every kind.
 func listed(t *testing.T, b suite) {
 	small, maxRead := b.lowered(t)
@@ -101,6 +119,7 @@ func listed(t *testing.T, b suite) {
 	for end := time.Now().Add(patience); stateOf(t, limited, first) == store.Moved && time.Now().Before(end); {
 		time.Sleep(20 * time.Millisecond)
 	}
+	countsWhatIsListed(t, limited)
 	if got := seenNow(); !maps.Equal(got, wanted) {
 		t.Errorf("listed are %+v; want %+v", got, wanted)
 	}
