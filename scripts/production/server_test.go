@@ -35,6 +35,7 @@ var servers = []server{
 	{"apache", []string{"apache2"}, apache, true, false, false},
 	{"nginx", []string{"nginx", "fcgiwrap"}, nginx, true, false, false},
 	{"lighttpd", []string{"lighttpd"}, lighttpd, true, true, false},
+	{"lighttpd, 10-cgi.conf", []string{"lighttpd"}, lighttpdWithCGI, true, true, false},
 	{"busybox", []string{"busybox"}, busybox, false, true, true},
 }
 
@@ -82,18 +83,39 @@ func nginx(t *testing.T, m *machine, https bool) []*exec.Cmd {
 	return []*exec.Cmd{wrap, exec.Command("nginx", "-e", "stderr", "-p", m.root, "-c", m.path("/etc/nginx.conf"))}
 }
 
+// lighttpdWithCGI is lighttpd where Debian's own configuration of CGI is enabled too
+// (lighty-enable-mod cgi).
+func lighttpdWithCGI(t *testing.T, m *machine, https bool) []*exec.Cmd {
+	const debian = "/etc/lighttpd/conf-available/10-cgi.conf"
+	if _, err := os.Stat(debian); err != nil {
+		t.Skip(err)
+	}
+	text := strings.ReplaceAll(read(t, debian), "/usr/lib", m.path("/usr/lib"))
+	write(t, m.path("/etc/10-cgi.conf"), text, 0o644)
+	return lighttpdAfter(t, m, https, fmt.Sprintf("include %q\n", m.path("/etc/10-cgi.conf")))
+}
+
 func lighttpd(t *testing.T, m *machine, https bool) []*exec.Cmd {
+	return lighttpdAfter(t, m, https, "")
+}
+
+// lighttpdAfter is lighttpd with this text before the snippet.
+func lighttpdAfter(t *testing.T, m *machine, https bool, before string) []*exec.Cmd {
 	conf := fmt.Sprintf(`server.document-root = %q
 server.bind = "127.0.0.1"
 server.port = %d
 server.username = "www-data"
 server.groupname = "www-data"
-include %q
-`, m.path("/var/www"), m.port, m.install(t, "lighttpd.conf"))
+%sinclude %q
+`, m.path("/var/www"), m.port, before, m.install(t, "lighttpd.conf"))
 	if https {
 		conf += fmt.Sprintf("server.modules += (\"mod_openssl\")\nssl.engine = \"enable\"\nssl.pemfile = %q\n", certificate(t, m))
 	}
 	write(t, m.path("/etc/lighttpd.conf"), conf, 0o644)
+	// What it says of its configuration would be lost among its other messages.
+	if text := m.run(t, "lighttpd", "-tt", "-f", m.path("/etc/lighttpd.conf")); text != "" {
+		t.Errorf("lighttpd says: %s", text)
+	}
 	return []*exec.Cmd{exec.Command("lighttpd", "-D", "-f", m.path("/etc/lighttpd.conf"))}
 }
 
