@@ -95,8 +95,8 @@ func productionScripts(t *testing.T) (all []string) {
 // greets: the visitor is a stranger until a form brings a name, as a browser sends
 // it (application/x-www-form-urlencoded); then the name stays and the visits count.
 func greets(t *testing.T, code string) {
-	if lines := strings.Count(code, "\n"); lines > 12 {
-		t.Errorf("%d lines", lines)
+	if lines := strings.Count(code, "\n"); lines > 12 || strings.Contains(code, "sed") {
+		t.Errorf("%d lines, or sed", lines)
 	}
 	b := serve(t, code)
 	b.get(t, "stranger", "visit 1.")
@@ -106,6 +106,13 @@ func greets(t *testing.T, code string) {
 	// Whatever the body, it is no code; no browser sends this one.
 	b.postRaw(t, "name='; touch pwned; '\"; touch pwned; \"$(touch pwned)`touch pwned`;touch pwned", "visit 4.")
 	b.get(t, "visit 5.")
+	// Nor is it markup.
+	for _, name := range []string{"<b>Ann", "Zoë", "a&b"} {
+		b.post(t, url.Values{"name": {name}}, "Hello stranger")
+		b.postRaw(t, "name="+name, "Hello stranger")
+	}
+	b.postRaw(t, "name=-n", "Hello stranger")
+	b.postRaw(t, `name=\0101nn`, "Hello stranger")
 	b.nothingBeside(t, "script", "sessions")
 }
 
