@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"cgisession/cmd/cmdtest"
 )
@@ -59,6 +60,10 @@ func TestREADME(t *testing.T) {
 		"Programs that are no shell, perl": loadsInPerl,
 		"Locks, sh":                        locksInShell,
 		"Locks, perl":                      locksInPerl,
+		"The time that is left, sh":        asksTimeLeft,
+		"Forms in Latin-1, sh":             storesLatin1,
+		"In an iframe of another site, sh": countsInFrame,
+		"Remember me, sh":                  remembers,
 	}
 	elsewhere := productionScripts(t)
 	for _, s := range snippets(t) {
@@ -139,6 +144,106 @@ func keepsText(t *testing.T, code string) {
 		}
 		wantData(t, r.client(ids[0]), map[string]any{"name": word, word: word, "log": []any{word}})
 	}
+}
+
+// asksTimeLeft: the page says how many seconds are left, and does not make them more.
+func asksTimeLeft(t *testing.T, code string) {
+	r := begin(t, `{"expires_in":7}`)
+	if !strings.Contains(r.Call(t, "info").Stdout, `"expires_in"`) {
+		t.Skip("info has no expires_in yet")
+	}
+	ask := func(r request, want string) {
+		t.Helper()
+		got := cmdtest.Finish(t, r.Command("sh", "-c", code))
+		if _, left, _ := strings.Cut(got.Stdout, "\n\n"); left != want+"\n" || got.Stderr != "" || got.Code != 0 {
+			t.Errorf("%+v, want %s", got, want)
+		}
+	}
+	ask(r, "no limit")
+	limited := r.with("CGISESSION_TIMEOUT=100000h")
+	sessionsIdle(t, r.Dir, 50000*time.Hour)
+	for range 2 {
+		got := cmdtest.Finish(t, limited.Command("sh", "-c", code))
+		_, text, _ := strings.Cut(strings.TrimSpace(got.Stdout), "\n\n")
+		if left, err := strconv.Atoi(text); err != nil || left > 180000000 || left < 180000000-3600 {
+			t.Errorf("%+v", got)
+		}
+	}
+	ask(r.with("CGISESSION_TIMEOUT=1h"), "0")
+	ask(r.client(cmdtest.Visitor), "0")
+}
+
+// sessionsIdle makes the sessions below a directory look unused for so long.
+func sessionsIdle(t *testing.T, dir string, idle time.Duration) {
+	t.Helper()
+	then := time.Now().Add(-idle)
+	files, err := filepath.Glob(dir + "/sessions/??/*")
+	must(t, err)
+	for _, file := range files {
+		must(t, os.Chtimes(file, then, then))
+	}
+}
+
+// storesLatin1: what a browser sends from a page in Latin-1 is stored as UTF-8.
+func storesLatin1(t *testing.T, code string) {
+	needs(t, "iconv")
+	for sent, want := range map[string]string{"caf\xe9 \x80": "café €", "a=b": "a=b", "\x81": ""} {
+		r := begin(t, `{}`)
+		if got := cmdtest.Finish(t, r.with("text="+sent).Command("sh", "-c", code)); got.Code != 0 {
+			t.Errorf("%q: %+v", sent, got)
+		}
+		wantData(t, r, map[string]any{"note": want})
+	}
+}
+
+// countsInFrame: the cookie is one that browsers send from an iframe.
+func countsInFrame(t *testing.T, code string) {
+	r := begin(t, `{}`).client("")
+	got := cmdtest.Finish(t, r.Command("sh", "-c", code))
+	ids := cmdtest.NewIDs(got.Stdout)
+	if len(ids) != 1 || got.Stderr != "" || !strings.HasSuffix(got.Stdout, "\nvisit 1\n") {
+		t.Fatalf("%+v", got)
+	}
+	for _, attribute := range []string{"; Secure", "; SameSite=None", "; Partitioned"} {
+		if !strings.Contains(got.Stdout, attribute) {
+			t.Errorf("no %s in %q", attribute, got.Stdout)
+		}
+	}
+	got = cmdtest.Finish(t, r.client(ids[0]).Command("sh", "-c", code))
+	if !strings.HasSuffix(got.Stdout, "\nvisit 2\n") {
+		t.Errorf("%+v", got)
+	}
+}
+
+// remembers: without the box a visitor is forgotten after half an hour, with it after
+// 30 days without a visit.
+func remembers(t *testing.T, code string) {
+	b := serve(t, code)
+	cookies := func() string {
+		response, err := b.Get(b.url)
+		must(t, err)
+		response.Body.Close()
+		return strings.Join(response.Header["Set-Cookie"], "\n")
+	}
+	idle := func(hours float64) { sessionsIdle(t, b.dir, time.Duration(hours*float64(time.Hour))) }
+	b.get(t, "stranger")
+	idle(0.4)
+	if set := cookies(); set != "" {
+		t.Errorf("within half an hour: %q", set)
+	}
+	idle(0.6)
+	if set := cookies(); strings.Count(set, "=") == 0 || strings.Contains(set, "Max-Age") {
+		t.Errorf("after half an hour: %q", set)
+	}
+	b.post(t, nil, "Hello ann.")
+	idle(20 * 24)
+	if set := cookies(); !strings.Contains(set, "; Max-Age=2592000;") {
+		t.Errorf("after 20 days: %q", set)
+	}
+	idle(29 * 24)
+	b.get(t, "Hello ann.")
+	idle(31 * 24)
+	b.get(t, "stranger")
 }
 
 // A browser is at a server that runs one script.

@@ -278,6 +278,27 @@ func TestManyCookieLines(t *testing.T) {
 	})
 }
 
+// Apache follows a Location without Status itself; the cookie of the first script comes
+// through all the same.
+func TestApacheLocation(t *testing.T) {
+	needs(t, "apache2", "curl")
+	m := newMachine(t)
+	m.serve(t, servers[0], false)
+	for _, status := range []string{"", "Status: 303 See Other\n"} {
+		write(t, m.path("/usr/lib/cgi-bin/go.sh"), "#!/bin/sh\ncgisession load\nprintf '"+status+
+			"Location: /cgi-bin/counter.sh\n\n'\n", 0o755)
+		p := cmdtest.Fetch(t, "http://"+m.address()+"/cgi-bin/go.sh")
+		follows := strings.Contains(p.Head, " 200 ") && strings.Contains(p.Body, "<p>Visit ")
+		redirects := strings.Contains(p.Head, " 303 ") && strings.Contains(p.Head, "Location: /cgi-bin/counter.sh")
+		if follows != (status == "") || redirects != (status != "") {
+			t.Errorf("%q:\n%s\n%s", status, p.Head, p.Body)
+		}
+		if set := p.Cookies(); len(set) == 0 || follows && len(set) != 2 { // each script began a session
+			t.Errorf("%q: cookies %+v", status, set)
+		}
+	}
+}
+
 const examination = `#!/bin/sh
 printf 'Content-Type: text/plain\n\n'
 cgisession doctor
