@@ -19,8 +19,9 @@ import (
 	"cgisession/store/file"
 )
 
-// options are what flags and environment variables set. storeFlags and cookieFlags
-// bind each.
+// options are what flags and environment variables set. sessionFlags, storeFlags and
+// cookieFlags bind each: its name, variable, default and unit stand there, and nowhere
+// else.
 type options struct {
 	naming
 	dataDir, storeType string
@@ -68,8 +69,7 @@ func (o *options) sessionFlags() []cli.Flag {
 			"off: none", "no-store", cacheControl(&o.cacheControl)))
 }
 
-// storeFlags binds the options of the store. The name, variable, default and unit of
-// each option stand here and in cookieFlags, and nowhere else.
+// storeFlags binds the options of the store.
 func (o *options) storeFlags() []cli.Flag {
 	return []cli.Flag{
 		o.option("data-dir", "`DIR` that holds the sessions", "$TMPDIR/cgisession-UID", oneLine(&o.dataDir)),
