@@ -74,7 +74,7 @@ func (d *destroyed) endAll(handles []string) error {
 
 // endUser ends the user's sessions.
 func (d *destroyed) endUser(user string, exceptCurrent bool) error {
-	u := userSessions{destroyed: d, user: user, known: make(map[string]bool)}
+	u := userSessions{destroyed: d, user: user, cookieName: d.c.userCookieName(), known: make(map[string]bool)}
 	if exceptCurrent {
 		if err := d.c.readRequest(); err != nil {
 			return err
@@ -150,6 +150,7 @@ func (d *destroyed) Unwrap() error {
 type userSessions struct {
 	*destroyed
 	user, except string
+	cookieName   string          // empty: all
 	known        map[string]bool // handles tried so far; true: the session was not ended
 }
 
@@ -169,7 +170,7 @@ func (u *userSessions) destroy() error {
 	quiet := 0
 	for range maxPasses {
 		quiet++
-		err := u.c.store.UserHandles(u.user, func(handle string) error {
+		err := u.c.store.UserHandles(u.user, u.cookieName, func(handle string) error {
 			if u.destroyOne(handle) {
 				quiet = 0
 			}
@@ -191,7 +192,7 @@ func (u *userSessions) destroyOne(handle string) bool {
 		return false
 	}
 	s, err := u.c.store.Update(handle, false, func(s *store.Session) (store.Outcome, error) {
-		if s.User != u.user || s.Handle == u.except {
+		if !s.IsOf(u.user, u.cookieName) || s.Handle == u.except {
 			return store.Keep, errNo
 		}
 		return store.Remove, nil
@@ -214,7 +215,7 @@ func (u *userSessions) isOther(handle string, err error) bool {
 	other := false
 	if errors.Is(err, store.ErrTooLarge) {
 		u.c.store.Look(handle, func(s *store.Session, _ store.State, _ error) error {
-			other = s.User != u.user
+			other = !s.IsOf(u.user, u.cookieName)
 			return nil
 		})
 	}

@@ -24,7 +24,7 @@ func listCommand(c *call) *cli.Command {
 				return c.stdout.stream()
 			}
 			if user != "" {
-				return c.stdout.endStream(eachOfUser(c.store, user, visit))
+				return c.stdout.endStream(c.eachOfUser(user, visit))
 			}
 			return c.stdout.endStream(c.store.Each(visit))
 		}, userFlag(&user, "list the sessions of user `NAME` only"), jsonFlag(&json))

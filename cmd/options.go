@@ -40,6 +40,7 @@ type options struct {
 	logFile            string
 	redis              redisOptions
 
+	cookieNamed bool  // the cookie's name was set
 	anyLock     bool  // CGISESSION_LOCK_FD may hold the lock of another session than the verb's
 	asOwner     bool  // root becomes the owner of the data directory
 	badVariable error // of the first variable with a bad value
@@ -92,18 +93,31 @@ func (o *options) storeFlags() []cli.Flag {
 			"set the same for all programs that use the directory", &o.durable),
 		o.option("max-size", "largest data of a session, in `BYTES`", "1048576", size(&o.maxSize)),
 		o.option("log-file", "append events to `FILE`; - is standard error", "none", oneLine(&o.logFile)),
+		o.option("cookie-name", "`NAME` of the cookie; sessions under other names stay out of reach",
+			"cgisession_id", o.cookieNameValue(), "key"),
 	}
 }
 
+// cookieNameValue accepts a cookie's name, and notes that there is one. A store keeps
+// it beside a session's user, as UTF-8.
+func (o *options) cookieNameValue() *value {
+	line := oneLine(&o.cookieName)
+	return &value{set: func(text string) error {
+		if _, err := store.StringValue(text); err != nil {
+			return errors.New("must be UTF-8")
+		}
+		o.cookieNamed = true
+		return line.Set(text)
+	}}
+}
+
 // cookieFlags binds the options that say how a request names its session: the
-// cookie, the token or id in place of it, and the keys.
+// cookie's attributes, the token or id in place of it, and the keys.
 func (o *options) cookieFlags() []cli.Flag {
 	flags := o.id.flags("id", "`TOKEN` that the client sent in a form field or URL, checked as a cookie is; "+
 		"other users can see the command line",
 		"the same, with the token read from descriptor `N`; 0: standard input")
 	return append(flags,
-		o.option("cookie-name", "`NAME` of the cookie; sessions under other names stay out of reach",
-			"cgisession_id", oneLine(&o.cookieName), "key"),
 		o.option("adopt-id", "the script's own `ID` for a session, which is created if it does not exist",
 			"", adopted(&o.adoptID)),
 		o.option("use-cookies", "read and print cookies: `true|false`", "true", boolean(&o.useCookies)),
@@ -300,6 +314,9 @@ func (o *options) open(env cgi.Env, log func(event, handle string)) (store.Backe
 		Timeout: o.timeout, Lifetime: o.lifetime, LockTimeout: o.lockTimeout, MaxSize: o.maxSize,
 		Durable: o.durable, InvalidateCorrupt: o.invalidateCorrupt,
 		LockFD: env.LockFD, LockToken: env.LockToken, LockElsewhere: o.anyLock, Log: log,
+	}
+	if !o.asOwner { // an operator finds sessions by their handles, whatever their cookie's name
+		opts.CookieName = o.cookieName
 	}
 	if o.storeType == "redis" {
 		return o.openRedis(opts)

@@ -5,9 +5,11 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/urfave/cli/v2"
 
+	"cgisession/cgi"
 	"cgisession/store"
 )
 
@@ -26,12 +28,23 @@ func parseUser(text string) (string, error) {
 	return text, nil
 }
 
+// userCookieName returns the cookie name whose sessions --user means; empty: those of
+// all names. In an operator's shell that is what was set, since the default would find
+// none of a site with another name. A request means its own sessions.
+func (c *call) userCookieName() string {
+	if c.cookieNamed || cgi.ReadScript(os.LookupEnv).Request {
+		return c.cookieName
+	}
+	return ""
+}
+
 // eachOfUser visits the user's sessions. The store's index of users may be out of
 // date, so a session that is another user's by now, or gone, is left out.
-func eachOfUser(o store.Operator, user string, visit store.Visit) error {
-	return o.UserHandles(user, func(handle string) error {
-		err := o.Look(handle, func(s *store.Session, state store.State, wrong error) error {
-			if s.User != user {
+func (c *call) eachOfUser(user string, visit store.Visit) error {
+	cookieName := c.userCookieName()
+	return c.store.UserHandles(user, cookieName, func(handle string) error {
+		err := c.store.Look(handle, func(s *store.Session, state store.State, wrong error) error {
+			if !s.IsOf(user, cookieName) {
 				return nil
 			}
 			return visit(s, state, wrong)

@@ -27,8 +27,10 @@ type Operator interface {
 	Find(prefix string) (string, error)
 
 	// UserHandles calls visit with the handle of each session that may be the
-	// user's. The session itself says whether it is.
-	UserHandles(user string, visit func(handle string) error) error
+	// user's under this cookie name; empty: under any. It leaves out sessions that
+	// are known to be another name's. The session itself says whether it is the
+	// user's; see [Session.IsOf].
+	UserHandles(user, cookieName string, visit func(handle string) error) error
 
 	// Count counts the sessions by state: without reading them, as far as the store can
 	// tell then, or with deep by reading each.

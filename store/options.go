@@ -15,6 +15,12 @@ type Options struct {
 	Durable           bool          // sync every save before it is reported as done
 	InvalidateCorrupt bool          // treat a corrupt session as one past its limits
 
+	// CookieName is the name of the cookie by whose ids the sessions are found; empty:
+	// they are found in another way, as by operators. A user's session without a
+	// name gets this one when it is saved or its access is marked. The name cannot be
+	// wrong, since a handle is made from it; see [Handle].
+	CookieName string
+
 	// LockFD is a descriptor that was handed down, of a session's file that the
 	// caller has locked with it or will lock; 0: none. It serves as the lock of that
 	// session, and is never closed or unlocked. On a removed file it is ignored. On
@@ -43,6 +49,17 @@ func (o Options) State(s *Session, now time.Time) State {
 		return Old
 	}
 	return Live
+}
+
+// NameSession completes a session that is about to be stored: a user's gets the cookie
+// name, if it has none; any other has neither a name nor a note.
+func (o Options) NameSession(s *Session) {
+	switch {
+	case s.User == "":
+		s.CookieName, s.Note = "", ""
+	case s.CookieName == "":
+		s.CookieName = o.CookieName
+	}
 }
 
 // LogEvent calls Log, if it is set.

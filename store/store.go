@@ -51,15 +51,23 @@ var (
 
 // Session is what a store holds under one handle.
 type Session struct {
-	Handle   string    // of the session itself, not of a tombstone that led to it
-	Version  uint64    // number of saves; 0: nothing is stored yet
-	Created  int64     // Unix seconds
-	Accessed time.Time // the last access before this one
-	User     string    // the user who logged in; empty: nobody
-	OldKeys  []OldKey  // of the session's ids that are in their grace, the latest last
-	Data     Data
-	Path     string // the session's file, or what the store has in its place
-	Size     int64  // bytes of that file
+	Handle     string    // of the session itself, not of a tombstone that led to it
+	Version    uint64    // number of saves; 0: nothing is stored yet
+	Created    int64     // Unix seconds
+	Accessed   time.Time // the last access before this one
+	User       string    // the user who logged in; empty: nobody
+	CookieName string    // of a user's session; empty: not known, see [Options.CookieName]
+	Note       string    // what the script noted of the client at the log-in
+	OldKeys    []OldKey  // of the session's ids that are in their grace, the latest last
+	Data       Data
+	Path       string // the session's file, or what the store has in its place
+	Size       int64  // bytes of that file
+}
+
+// IsOf reports whether the session is the user's under this cookie name; empty: under
+// any. A session whose name is not known counts for every name.
+func (s *Session) IsOf(user, cookieName string) bool {
+	return s.User == user && (cookieName == "" || s.CookieName == "" || s.CookieName == cookieName)
 }
 
 // An Outcome is what a store does with a session after a [Change].
@@ -72,7 +80,7 @@ const (
 	Remove                // end the session
 )
 
-// A Change gets a session, may set its Data, User and OldKeys, and returns what the
+// A Change gets a session, may set its Data, User, Note and OldKeys, and returns what the
 // store does with it. If it returns an error the session stays as it is. A store may
 // call it again, with the session as it is then, if another process was faster; see
 // [Store.Repeats]. So it must change nothing but the session.

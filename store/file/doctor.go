@@ -22,7 +22,7 @@ func (f *Store) Examine(how store.Examination) []store.Finding {
 		store.CheckSessions(&x.findings, store.Sessions{
 			Each: f.Each, Look: f.Look, Mend: f.mend,
 			Indexed: f.indexed, PruneIndex: f.pruneIndex,
-			Index: func(s *store.Session) error { return f.addUser(s.User, s.Handle) },
+			Index: func(s *store.Session) error { return f.addUser(s, s.Handle) },
 		}, how.Repair)
 	}
 	return x.findings

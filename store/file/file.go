@@ -218,7 +218,7 @@ func (e *entry) update(create bool, change store.Change) (*store.Session, error)
 	outcome, err := change(s)
 	if err == nil && s.User != at.user {
 		// Before the save, so that the index never misses a session of the user.
-		err = e.f.addUser(s.User, e.handle)
+		err = e.f.addUser(s, e.handle)
 	}
 	if err == nil {
 		err = e.carryOut(outcome, s, at)
@@ -237,14 +237,15 @@ func (e *entry) carryOut(outcome store.Outcome, s *store.Session, at located) er
 		s.Created = now
 		if outcome == store.Keep && e.stored {
 			// Keep stores nothing of what the change may have set.
-			s.User, s.OldKeys, s.Data, outcome = at.user, at.old, at.data, store.Save
+			s.User, s.CookieName, s.Note, s.OldKeys = at.user, at.name, at.note, at.old
+			s.Data, outcome = at.data, store.Save
 		}
 	}
 	switch {
 	case outcome == store.Remove:
 		err := e.remove()
 		if err == nil {
-			e.f.dropUser(s.User, e.handle)
+			e.f.dropUser(s, e.handle)
 		}
 		return err
 	case outcome != store.Keep:

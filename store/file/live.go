@@ -51,6 +51,6 @@ func (f *Store) End(handle string) error {
 	if err := e.remove(); err != nil {
 		return err
 	}
-	f.dropUser(s.User, handle)
+	f.dropUser(s, handle)
 	return nil
 }

@@ -241,8 +241,7 @@ func (f *Store) setStrangersAside(name string) error {
 	}
 	return eachName(fd, f.config.Dir+"/"+name, func(entry string) error {
 		var st unix.Stat_t
-		_, handle, _ := strings.Cut(entry, ".")
-		if !store.IsHandle(handle) || lstatat(fd, entry, &st) != nil || isOwn(&st) {
+		if _, ok := splitEntry(entry); !ok || lstatat(fd, entry, &st) != nil || isOwn(&st) {
 			return nil
 		}
 		_, err := f.setAside(fd, entry, entry)

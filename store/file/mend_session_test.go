@@ -251,7 +251,7 @@ func TestMendMoveUnderWay(t *testing.T) {
 // A removed entry of the index of users is made again if its session appeared meanwhile.
 func TestUserEntryComesBack(t *testing.T) {
 	l := newLayout(t)
-	if err := l.f.addUser("ann", l.handle); err != nil {
+	if err := l.f.addUser(&store.Session{User: "ann"}, l.handle); err != nil {
 		t.Fatal(err)
 	}
 	entries := func() (n int) {

@@ -46,7 +46,7 @@ func (e *entry) move(s *store.Session, at located, to string, grace time.Duratio
 		return err
 	}
 	// An entry for a move that fails leads nowhere, and does no harm.
-	if err := e.f.addUser(s.User, to); err != nil {
+	if err := e.f.addUser(s, to); err != nil {
 		return err
 	}
 	shard, err := e.f.openShard(to, true)
@@ -79,7 +79,7 @@ func (e *entry) move(s *store.Session, at located, to string, grace time.Duratio
 		e.moveBack(shard, to, left)
 		return err
 	}
-	e.f.dropUser(s.User, e.handle)
+	e.f.dropUser(e.session(at.record, s.Accessed), e.handle)
 	return nil
 }
 

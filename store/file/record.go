@@ -22,8 +22,8 @@ import (
 //	{"crc":"<8 hex>","version":12,"created":1764000000,"data":{…}}
 //
 // The crc is the CRC-32C (RFC 3720, appendix B.4) of everything after its
-// comma, up to the line feed. The session of a user has "user" before its data.
-// One that was moved with a grace has "old", an object of its old keys and the
+// comma, up to the line feed. The session of a user has "user" before its data,
+// with the "cookie_name", if it is known, and a "note", if there is one. One that was moved with a grace has "old", an object of its old keys and the
 // end of each in Unix seconds. A tombstone has "moved" and "until" in place of
 // data. Unknown members are ignored, so that a later version of the program can
 // add some.
@@ -31,6 +31,8 @@ type record struct {
 	version uint64
 	created int64  // Unix seconds
 	user    string // the user who logged in; empty: nobody
+	name    string // of the cookie, beside a user; empty: not known
+	note    string // of the client, beside a user
 	movedTo string // of a tombstone: the handle of the session now; else empty
 	until   int64  // of a tombstone: end of its grace, Unix seconds
 	old     []store.OldKey
@@ -52,9 +54,13 @@ func (r record) encode() []byte {
 	b = strconv.AppendUint(b, r.version, 10)
 	b = append(b, `,"created":`...)
 	b = strconv.AppendInt(b, r.created, 10)
-	if r.user != "" {
-		b = append(b, `,"user":`...)
-		b, _ = jsontext.AppendQuote(b, r.user)
+	for _, member := range []struct{ name, value string }{
+		{"user", r.user}, {"cookie_name", r.name}, {"note", r.note},
+	} {
+		if member.value != "" {
+			b = append(b, `,"`+member.name+`":`...)
+			b, _ = jsontext.AppendQuote(b, member.value)
+		}
 	}
 	if len(r.old) > 0 {
 		b = append(b, `,"old":`+store.FormatOldKeys(r.old)...)
@@ -234,6 +240,12 @@ func (r *record) setMember(name string, value []byte) bool {
 		r.until, err = strconv.ParseInt(string(value), 10, 64)
 	case "user":
 		r.user = store.Value(value).Text()
+		return value[0] == '"'
+	case "cookie_name":
+		r.name = store.Value(value).Text()
+		return value[0] == '"'
+	case "note":
+		r.note = store.Value(value).Text()
 		return value[0] == '"'
 	case "moved":
 		r.movedTo = store.Value(value).Text()

@@ -23,7 +23,11 @@ func (e *entry) save(s *store.Session, at located, outcome store.Outcome) error 
 	if err := e.f.opts.CheckSize(at.data, s.Data); err != nil {
 		return err
 	}
-	line := record{version: at.version + 1, created: s.Created, user: s.User, old: s.OldKeys, data: s.Data}.encode()
+	e.f.opts.NameSession(s)
+	line := record{
+		version: at.version + 1, created: s.Created, user: s.User, name: s.CookieName, note: s.Note,
+		old: s.OldKeys, data: s.Data,
+	}.encode()
 	p := nextPlacement(at, len(line), int(e.stat.Size))
 	if err := e.write(p, line); err != nil {
 		return err

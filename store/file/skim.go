@@ -66,8 +66,9 @@ const (
 	// skimSize is how much of a file is read at once, in bytes.
 	skimSize = 64 << 10
 
-	// headSize is the most that a record has before its data, in bytes.
-	headSize = page
+	// headSize is the most that a record has before its data, in bytes. The name of a
+	// cookie alone may have a page.
+	headSize = 2 * page
 )
 
 // skim returns the record that counts in a file of any size, without its data.

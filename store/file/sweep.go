@@ -236,7 +236,7 @@ func (w *sweep) remove(e *entry) error {
 			w.keepError(e.fail("remove", err))
 			return nil
 		}
-		w.f.dropUser(a.user, e.handle)
+		w.f.dropUser(&store.Session{User: a.user, CookieName: a.name}, e.handle)
 		w.f.opts.LogEvent(a.event(), e.handle)
 	}
 	w.bytes.Add(e.stat.Size)
@@ -253,6 +253,7 @@ type assessment struct {
 	corrupt   bool   // no whole record
 	oversize  bool   // its data is too large to be read
 	user      string // of the session; empty: nobody
+	name      string // of its cookie
 }
 
 // event returns the removal's message for the log.
@@ -282,7 +283,7 @@ func (w *sweep) assess(e *entry) assessment {
 	text, err := e.read()
 	if errors.Is(err, store.ErrTooLarge) {
 		at, err := e.skim()
-		a.oversize, a.corrupt, a.user = err == nil, err != nil, at.user
+		a.oversize, a.corrupt, a.user, a.name = err == nil, err != nil, at.user, at.name
 		return a
 	}
 	if err != nil {
@@ -294,7 +295,8 @@ func (w *sweep) assess(e *entry) assessment {
 		return a
 	}
 	at, err := current(text)
-	a.corrupt, a.user, a.oversize = err != nil, at.user, len(at.data) > w.f.opts.MaxRead()
+	a.user, a.name = at.user, at.name
+	a.corrupt, a.oversize = err != nil, len(at.data) > w.f.opts.MaxRead()
 	if at.movedTo != "" {
 		a.tombstone = true
 		a.removable = at.movedTo == e.handle || time.Now().Unix() >= at.until
@@ -310,7 +312,7 @@ func (w *sweep) sweepUsers(n int) error {
 		switch {
 		case w.how.DryRun:
 		case fromFuture(&u.stat):
-			setTime(u.dir, u.name, time.Now())
+			setTime(u.dir, u.file, time.Now())
 		case w.tooOld(&u.stat) && !w.f.fileExists(u.handle):
 			u.remove(w.f.fileExists)
 		}

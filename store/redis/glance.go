@@ -27,11 +27,13 @@ type glance struct {
 }
 
 var glanceFields = []string{"version", "created", "accessed",
-	"user", "moved", "until", "lock", "leased", "ended", "pending", "from"}
+	"user", "cookie_name", "note", "moved", "until", "lock", "leased", "ended", "pending", "from"}
 
 // The indexes of fields in glanceFields; version, created and accessed are the first.
 const (
 	userField = iota + 3
+	nameField
+	noteField
 	movedField
 	untilField
 	lockField
@@ -138,6 +140,7 @@ func (s *Store) stateOf(handle string, g glance, now time.Time) (*store.Session,
 	found.Created, bad[1] = strconv.ParseInt(f[1], 10, 64)
 	accessed, bad[2] = strconv.ParseInt(f[2], 10, 64)
 	found.Accessed, found.User, found.Size = time.UnixMilli(accessed), f[userField], g.size.Val()
+	found.CookieName, found.Note = f[nameField], f[noteField]
 	switch {
 	case errors.Join(bad[:]...) != nil || found.Size == 0:
 		return found, store.Corrupt, errForeign

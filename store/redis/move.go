@@ -103,7 +103,7 @@ func (m *move) try(from string) (*store.Session, error) {
 func (m *move) takeBack(was *store.Session, failed error) error {
 	s := m.s.apart()
 	r, err := s.run(backScript, was.Handle, false, m.to, was.Version, was.Created, was.Accessed.UnixMilli(),
-		was.User, string(was.Data), m.rids, store.FormatOldKeys(was.OldKeys))
+		was.User, string(was.Data), m.rids, store.FormatOldKeys(was.OldKeys), was.CookieName, was.Note)
 	if err != nil || r.status() != statusLive {
 		return failed
 	}
@@ -126,6 +126,7 @@ func (m *move) apply(found *store.Session, now time.Time) error {
 	}
 	was := found.Data
 	outcome, err := m.change.Moving(found, store.GraceEnd(now, m.grace))
+	m.s.opts.NameSession(found)
 	if err != nil || outcome == store.Keep {
 		return err
 	}
@@ -150,7 +151,8 @@ func (m *move) place(found, was *store.Session) error {
 	}
 	keep := milliseconds(m.grace) + milliseconds(keepMoved)
 	r, err := s.run(placeScript, m.to, true, m.id, keep, found.Version, found.Created,
-		found.User, string(found.Data), rids, was.Handle, store.FormatOldKeys(found.OldKeys))
+		found.User, string(found.Data), rids, was.Handle, store.FormatOldKeys(found.OldKeys),
+		found.CookieName, found.Note)
 	m.placed = err == nil && r.status() == statusLive
 	switch {
 	case errors.Is(err, errNotReplicated):

@@ -26,7 +26,7 @@ var errLanded = errors.New("the change is stored already")
 // stored already, the error is errLanded. With store.ErrTooLarge comes the session
 // without its data; any other error comes without a session.
 func (s *Store) read(handle, how, rid string) (*store.Session, time.Time, error) {
-	r, err := s.run(readScript, handle, false, fmt.Sprint(how, " ", s.opts.MaxRead()), rid)
+	r, err := s.run(readScript, handle, false, fmt.Sprint(how, " ", s.opts.MaxRead(), " ", s.opts.CookieName), rid)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
@@ -44,6 +44,7 @@ func (s *Store) read(handle, how, rid string) (*store.Session, time.Time, error)
 	}
 	now := time.UnixMilli(r.int(1))
 	found := s.newSession(handle, r.uint(2), r.int(3), time.UnixMilli(r.int(4)), r.text(5), nil)
+	found.CookieName, found.Note = r.text(9), r.text(10)
 	if r.status() == statusOversize {
 		found.Size = r.int(6)
 		return found, now, s.tooLarge(found)

@@ -22,6 +22,8 @@
 //	old        keys of former ids, as store.FormatOldKeys writes them
 //	rids       ids of the requests that made the last 16 versions, the newest first
 //
+//	cookie_name, note  beside a user, as in store.Session; older programs store neither
+//
 //	lock       token of the lock; not there: nobody has it
 //	leased     Unix milliseconds at which the lock ends unless it is renewed
 //	ended      1: the session has ended, and only its lock is left

@@ -82,6 +82,7 @@ func (u *update) landed(handle string, version uint64) (*store.Session, error) {
 // The index of users gets the handle before the session gets the user, and loses it
 // after, so that it always finds the user's sessions; one handle too many does no harm.
 func (s *Store) save(found, was *store.Session, rid string, wipe bool) error {
+	s.opts.NameSession(found)
 	if found.User != was.User {
 		if err := s.addUser(found.User, found.Handle); err != nil {
 			return err
@@ -89,7 +90,8 @@ func (s *Store) save(found, was *store.Session, rid string, wipe bool) error {
 	}
 	beside := flag(found.Handle == s.lock.besideLock)
 	r, err := s.run(saveScript, found.Handle, true, was.Version, rid, retryFlag{},
-		found.Created, found.User, string(found.Data), beside, store.FormatOldKeys(found.OldKeys), flag(wipe))
+		found.Created, found.User, string(found.Data), beside, store.FormatOldKeys(found.OldKeys), flag(wipe),
+		found.CookieName, found.Note)
 	if err != nil {
 		return err
 	}

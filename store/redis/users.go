@@ -15,8 +15,14 @@ import (
 )
 
 // usersKey returns the key of a user's set in the index of users. The set has the handles
-// of the user's sessions, and may have others: the index only finds sessions; whose they
-// are, the sessions say. The server removes a set with its last member.
+// of the user's sessions, under all cookie names, and may have others: the index only
+// finds sessions; whose they are, the sessions say. The server removes a set with its last
+// member.
+//
+// The cookie names stand in the sessions alone. One round trip asks for those of all
+// members, and waits for no lock. Sets of one name would be further keys, in a cluster on
+// other servers, to be kept in step with this one; and a cleanup by an older program, on
+// another machine, would take members with a name for handles that have ended.
 func (s *Store) usersKey(user string) string {
 	return s.prefix + "users:{" + store.UserKey("", user) + "}"
 }
@@ -54,18 +60,33 @@ func (s *Store) dropUser(user, handle string) {
 }
 
 // UserHandles implements [store.Operator]. Like SSCAN it may name a handle twice.
-func (s *Store) UserHandles(user string, visit func(handle string) error) error {
-	return s.eachMember(s.usersKey(user), func(members []string) error {
-		for _, handle := range members {
-			if !store.IsHandle(handle) {
-				continue
+func (s *Store) UserHandles(user, cookieName string, visit func(handle string) error) error {
+	return s.eachMember(s.usersKey(user), func(handles []string) error {
+		handles = slices.DeleteFunc(handles, func(handle string) bool { return !store.IsHandle(handle) })
+		if cookieName != "" && len(handles) > 0 {
+			names, err := s.fields(handles, "cookie_name")
+			if err != nil {
+				return err
 			}
+			handles = ofName(handles, names, cookieName)
+		}
+		for _, handle := range handles {
 			if err := visit(handle); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// ofName returns the handles whose session has this cookie name or none.
+func ofName(handles []string, names [][]string, cookieName string) (of []string) {
+	for i, handle := range handles {
+		if name := names[i][0]; name == "" || name == cookieName {
+			of = append(of, handle)
+		}
+	}
+	return of
 }
 
 // eachMember calls visit with the members of a set of the index, some at a time.

@@ -43,7 +43,7 @@ func TestMendRace(t *testing.T) {
 
 func handlesOf(t *testing.T, s *Store, user string) (handles []string) {
 	t.Helper()
-	err := s.UserHandles(user, func(handle string) error {
+	err := s.UserHandles(user, "", func(handle string) error {
 		handles = append(handles, handle)
 		return nil
 	})

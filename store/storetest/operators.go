@@ -160,7 +160,7 @@ func listedUsers(t *testing.T, b suite) {
 		t.Fatal(err)
 	}
 	found := map[string]seen{}
-	if err := small.UserHandles(user, func(h string) error {
+	if err := small.UserHandles(user, "", func(h string) error {
 		for handle, s := range seenOf(t, small.Backend, h) {
 			if s.User == user {
 				found[handle] = s
@@ -248,17 +248,7 @@ func usersMended(t *testing.T, b suite) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	leads := func() bool {
-		t.Helper()
-		found := false
-		if err := b.UserHandles(user, func(handle string) error {
-			found = found || handle == h
-			return nil
-		}); err != nil {
-			t.Fatal(err)
-		}
-		return found
-	}
+	leads := func() bool { return slices.Contains(handlesOf(t, b, user, ""), h) }
 	b.ForgetUser(t, user)
 	b.Examine(store.Examination{Deep: true})
 	if leads() {

@@ -12,6 +12,7 @@
 //	live.go       Live and End
 //	locks.go      Hold, and what the lock keeps others from
 //	operators.go  what operators see
+//	users.go      users, under one cookie name or all, and notes
 //	races.go      several goroutines and stores on one session
 package storetest
 
@@ -108,6 +109,10 @@ func Run(t *testing.T, b Setup) {
 		{"Swept", swept},
 		{"Examined", examined},
 		{"UsersMended", usersMended},
+		// users.go
+		{"UsersByName", usersByName},
+		{"UsersUnnamed", usersUnnamed},
+		{"Notes", notes},
 		// races.go
 		{"ChangedMeanwhile", changedMeanwhile},
 		{"Counter", counter},

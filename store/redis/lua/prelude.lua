@@ -46,7 +46,7 @@ local lifetime = tonumber(ARGV[4])  -- s; -1: none
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local f = redis.pcall('HMGET', key, 'version', 'created', 'accessed', 'user', 'rids',
-	'lock', 'leased', 'ended', 'moved', 'until', 'pending', 'old', 'from')
+	'lock', 'leased', 'ended', 'moved', 'until', 'pending', 'old', 'from', 'cookie_name', 'note')
 local foreign = f.err ~= nil -- it is no hash
 if foreign then f = {} end
 local created, accessed = tonumber(f[2] or ''), tonumber(f[3] or '')
@@ -115,11 +115,16 @@ end
 -- mark notes the access. A server whose memory is full, or that cannot save its
 -- own files, takes no changes; then unmarked is set, and the session is read all
 -- the same. Any other error is returned. created is put right if a server's clock
--- was ahead when it was noted.
+-- was ahead when it was noted. A user's session without a cookie name gets this one,
+-- if there is one.
 local unmarked = false
-local function mark()
+local function mark(cookie)
 	local made = math.min(created, math.floor(now / 1000))
-	local done = redis.pcall('HSET', key, 'accessed', text(now), 'created', text(made))
+	local fields = {'accessed', text(now), 'created', text(made)}
+	if user ~= '' and (f[14] or '') == '' and (cookie or '') ~= '' then
+		fields[5], fields[6] = 'cookie_name', cookie
+	end
+	local done = redis.pcall('HSET', key, unpack(fields))
 	if type(done) == 'table' and done.err then
 		for _, why in ipairs({'OOM', 'MISCONF', 'NOREPLICAS'}) do
 			unmarked = unmarked or string.find(done.err, why, 1, true)

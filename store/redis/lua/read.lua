@@ -2,12 +2,13 @@
 -- limits, and finds a change that was stored before.
 --
 -- The reply after live: now in Unix ms, version, created, accessed before this access,
--- user, data, a word if the access could not be marked, old keys. After oversize the
--- size stands in place of the data.
+-- user, data, a word if the access could not be marked, old keys, cookie name, note.
+-- After oversize the size stands in place of the data.
 --
--- The first argument is two, since a server says NOAUTH only to a request of at most ten
+-- The first argument is three, since a server says NOAUTH only to a request of at most ten
 -- words, and else drops the connection.
-local how, most = string.match(ARGV[5], '^(%a+) (%d+)$') -- snapshot, peek, touch or update; the most bytes of data
+-- They are: snapshot, peek, touch or update; the most bytes of data; the cookie name.
+local how, most, cookie = string.match(ARGV[5], '^(%a+) (%d+) ?(.*)$')
 local rid = ARGV[6] -- of the change that an update belongs to; empty: none
 
 local s = status(how == 'snapshot')
@@ -21,11 +22,11 @@ if s ~= 'live' then return refused(s) end
 local size = redis.call('HSTRLEN', key, 'data')
 if size == 0 then return {'corrupt', text(now)} end
 if size > tonumber(most) then
-	return {'oversize', text(now), f[1], f[2], f[3], user, text(size), '', f[12] or ''}
+	return {'oversize', text(now), f[1], f[2], f[3], user, text(size), '', f[12] or '', f[14] or '', f[15] or ''}
 end
 local data = redis.call('HGET', key, 'data')
 if how == 'touch' or how == 'update' then
-	local failed = mark()
+	local failed = mark(cookie)
 	if failed then return failed end
 end
-return {s, text(now), f[1], f[2], f[3], user, data, unmarked and 'unmarked' or '', f[12] or ''}
+return {s, text(now), f[1], f[2], f[3], user, data, unmarked and 'unmarked' or '', f[12] or '', f[14] or '', f[15] or ''}

@@ -13,6 +13,7 @@ local data = ARGV[10]
 local beside = ARGV[11] == '1'     -- the caller's lock is held on another session
 local old = ARGV[12]               -- the old keys
 local wipe = ARGV[13] == '1'       -- a full server stores it too, if it is no larger than before
+local cookie, note = ARGV[14], ARGV[15]
 
 local s = status(false)
 local at = landed(rid)
@@ -33,7 +34,7 @@ if version + 1 >= MOST then return {'corrupt', text(now)} end
 made = math.min(made, math.floor(now / 1000))
 if wipe and #data <= redis.call('HSTRLEN', key, 'data') then redis.call('HDEL', key, 'data') end
 redis.call('HSET', key, 'version', text(version + 1), 'created', text(made), 'accessed', text(now),
-	'user', name, 'data', data, 'rids', remember(rid), 'old', old)
+	'user', name, 'data', data, 'rids', remember(rid), 'old', old, 'cookie_name', cookie, 'note', note)
 redis.call('HDEL', key, 'moved', 'until', 'ended')
 if not mine then
 	redis.call('HDEL', key, 'lock', 'leased')
