@@ -24,7 +24,7 @@ func infoCommand(c *call) *cli.Command {
 			if err != nil {
 				return err
 			}
-			c.stdout.Write(append(c.info(r, showID), '\n'))
+			c.stdout.printJSON(c.info(r, showID)) // a note may be any text of a client's
 			return nil
 		},
 		switchFlag("show-id", "also print the id and the token, which open the session", &showID),

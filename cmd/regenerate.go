@@ -12,29 +12,34 @@ import (
 func regenerateCommand(c *call) *cli.Command {
 	var grace time.Duration
 	var user string
+	var note clientNote
 	return c.headerCommand("regenerate", "", "give the session a new id and keep its data (after log-in)",
 		func(args []string) (*result, error) {
 			if err := noArguments(args); err != nil {
 				return nil, err
 			}
+			if user == "" && note.given {
+				return nil, usagef("--note goes with --user")
+			}
 			if user != "" && grace > 0 {
 				return nil, usagef("--grace and --user exclude each other: " +
 					"at a log-in the old id must die at once; leave out --grace")
 			}
-			return c.regenerate(grace, user)
+			return c.regenerate(grace, user, note.text)
 		},
 		userFlag(&user, "record `NAME` as the session's user, for list and destroy (log-in)"),
+		noteFlag(&note),
 		valueFlag("grace", "let the old id reach the session for `TIME` more, for requests under way "+
 			"(never at a log-in)", duration(&grace)))
 }
 
 // regenerate moves the session to a new id, or creates one if the request has none, and
-// records the user's name if it is given.
-func (c *call) regenerate(grace time.Duration, user string) (*result, error) {
+// records the user's name and the note, if a name is given.
+func (c *call) regenerate(grace time.Duration, user, note string) (*result, error) {
 	return c.do(policy{create: createMissing, renew: true}, func(who claim, create bool) (*result, error) {
 		switch {
 		case who.origin == originFresh:
-			r, err := c.update(policy{}, setUser(user))(who, create)
+			r, err := c.update(policy{}, logIn(user, note))(who, create)
 			if err == nil {
 				c.cookies().endOthers("", r.session.Handle)
 			}
@@ -44,14 +49,14 @@ func (c *call) regenerate(grace time.Duration, user string) (*result, error) {
 				return r, err
 			}
 		}
-		return c.move(who, grace, user)
+		return c.move(who, grace, user, note)
 	})
 }
 
 // move moves the session to a new id, and ends other sessions that the request's
 // cookies lead to.
-func (c *call) move(who claim, grace time.Duration, user string) (*result, error) {
-	change := setUser(user)
+func (c *call) move(who claim, grace time.Duration, user, note string) (*result, error) {
+	change := logIn(user, note)
 	if grace > 0 {
 		change = keepKey(c.csrfKey(who.id))
 	}
@@ -71,14 +76,14 @@ func (c *call) move(who claim, grace time.Duration, user string) (*result, error
 	return r, c.addCookie(r, true)
 }
 
-// setUser returns the change that records the user's name, unless that is empty, and
-// stores a new session.
-func setUser(user string) store.Change {
+// logIn returns the change that records the user's name and the note, unless the name is
+// empty, and stores a new session. The note is of this log-in, so without one none stays.
+func logIn(user, note string) store.Change {
 	return func(s *store.Session) (store.Outcome, error) {
 		if user == "" && s.Version > 0 {
 			return store.Keep, nil
 		}
-		s.User = user
+		s.User, s.Note = user, note
 		return store.Save, nil
 	}
 }

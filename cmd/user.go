@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 
@@ -15,6 +16,33 @@ import (
 
 func userFlag(user *string, usage string) cli.Flag {
 	return valueFlag("user", usage, parsed(user, parseUser))
+}
+
+// A clientNote is what a script noted of the client, with --note.
+type clientNote struct {
+	given bool
+	text  string // perhaps empty
+}
+
+func noteFlag(note *clientNote) cli.Flag {
+	return valueFlag("note", "note `TEXT` of the client beside --user, such as its User-Agent; cut at 200 bytes",
+		parsed(note, func(text string) (clientNote, error) { return clientNote{true, cutNote(text)}, nil }))
+}
+
+// maxNote bounds a note, in bytes.
+const maxNote = 200
+
+// cutNote returns the first characters of a text that fit into a note. A client chose
+// the text, so none is an error: a byte that is no UTF-8 becomes U+FFFD.
+func cutNote(text string) string {
+	var note []byte
+	for _, char := range text {
+		if len(note)+utf8.RuneLen(char) > maxNote {
+			break
+		}
+		note = utf8.AppendRune(note, char)
+	}
+	return string(note)
 }
 
 // maxUser bounds a user's name, in bytes.
@@ -43,15 +71,21 @@ func (c *call) userCookieName() string {
 func (c *call) eachOfUser(user string, visit store.Visit) error {
 	cookieName := c.userCookieName()
 	return c.store.UserHandles(user, cookieName, func(handle string) error {
-		err := c.store.Look(handle, func(s *store.Session, state store.State, wrong error) error {
+		return c.lookAgain(handle, func(s *store.Session, state store.State, wrong error) error {
 			if !s.IsOf(user, cookieName) {
 				return nil
 			}
 			return visit(s, state, wrong)
 		})
-		if errors.Is(err, store.ErrNotFound) {
-			return nil
-		}
-		return err
 	})
+}
+
+// lookAgain visits a session that the store has just named. One that is gone by now is
+// left out.
+func (c *call) lookAgain(handle string, visit store.Visit) error {
+	err := c.store.Look(handle, visit)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return err
 }
