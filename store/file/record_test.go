@@ -160,6 +160,9 @@ func TestEncodeIsStable(t *testing.T) {
 			version: 3, created: 1764000000, user: "ann", data: store.Data(`{"a":1}`),
 			old: []store.OldKey{{Key: "abcdefghijklmnopqrstuvwxyz0123456789ABC-_DE", Until: 1764000060}, {Key: "other", Until: 4102444800}},
 		}, "old.session"},
+		{record{
+			version: 3, created: 1764000000, user: "ann", name: "appA", note: "a\x1b\"ë\ufffd", data: store.Data(`{"a":1}`),
+		}, "note.session"},
 		{record{version: 1, created: 1764000000, movedTo: "ab" + strings.Repeat("0123456789", 6) + "cd", until: 1764000061}, "tombstone.session"},
 	} {
 		want, err := os.ReadFile(filepath.Join(goldenDir, tt.name))
@@ -435,7 +438,7 @@ func FuzzDecode(f *testing.F) {
 		`"version":1,"data":{}}`, `"version":1,"created":1,"data":{"a":1e400}}`, `"version":1,"created":-1,"data":{}}`,
 		`"version":1,"created":1.5,"data":{}}`, `"version":1,"created":99999999999999999999,"data":{}}`, `"version":18446744073709551616,"data":{}}`,
 		`"version":1,"moved":null,"data":{}}`, `"version":1,"data":{},"crc":"01234567"}`, `"version":1,"d\u0061ta":{}}`, `"version":1,"data":{"a":"\ud800"}}`,
-		`"version":1,"user":"a\u00e9\n","data":{}}`, `"version":1,"user":1,"data":{}}`, `"version":1,"user":null,"data":{}}`,
+		`"version":1,"user":"a\u00e9\n","data":{}}`, `"version":1,"user":1,"data":{}}`, `"version":1,"cookie_name":"a","note":"\u00e9","data":{}}`, `"version":1,"note":{},"data":{}}`, `"version":1,"user":null,"data":{}}`,
 		`"version":1,"old":{"a":1e2},"data":{}}`, `"version":1,"old":null,"data":{}}`, `"version":1,"old":{"\u00e9":-1},"data":{}}`,
 		`"version":1 ,"data":{}}`, `"version":1,"until":7,"data":{}}`, `"version":1,"data":{}},`, `"version":1,"data":{},}`, `"version":-1,"data":{}}`,
 	} {
@@ -455,7 +458,8 @@ func FuzzDecode(f *testing.F) {
 		if ok != counts {
 			t.Fatalf("decode(%q) = %+v, %v; want %v", line, r, ok, counts)
 		}
-		if ok && (verdict(located{record: r}, nil) != verdict(located{record: want}, nil) || r.created != want.created || !sameKeys(r.old, want.old)) {
+		if ok && (verdict(located{record: r}, nil) != verdict(located{record: want}, nil) || r.created != want.created ||
+			r.name != want.name || r.note != want.note || !sameKeys(r.old, want.old)) {
 			t.Fatalf("decode(%q) = %+v; want %+v", line, r, want)
 		}
 		if line[8] ^= 1; ok {
@@ -490,8 +494,10 @@ func oracleDecode(line []byte) (r record, ok bool) {
 			return r, false
 		}
 	}
-	if value, has := members["user"]; has && (string(value) == "null" || json.Unmarshal(value, &r.user) != nil) {
-		return r, false
+	for name, text := range map[string]*string{"user": &r.user, "cookie_name": &r.name, "note": &r.note} {
+		if value, has := members[name]; has && (string(value) == "null" || json.Unmarshal(value, text) != nil) {
+			return r, false
+		}
 	}
 	if value, has := members["old"]; has {
 		var keys map[string]json.RawMessage

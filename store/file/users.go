@@ -270,8 +270,7 @@ func (f *Store) indexed(s *store.Session) bool {
 	}
 	defer closeFD(dir)
 	var st unix.Stat_t
-	return lstatat(dir, name, &st) == nil || lstatat(dir, k.bare(), &st) == nil ||
-		k.name == "" && f.namedEntry(k) != ""
+	return lstatat(dir, name, &st) == nil || k.name == "" && f.namedEntry(k) != ""
 }
 
 // pruneIndex removes the entries that lead to no session or to another user's,

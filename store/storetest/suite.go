@@ -112,6 +112,7 @@ func Run(t *testing.T, b Setup) {
 		// users.go
 		{"UsersByName", usersByName},
 		{"UsersUnnamed", usersUnnamed},
+		{"UsersOversize", usersOversize},
 		{"Notes", notes},
 		// races.go
 		{"ChangedMeanwhile", changedMeanwhile},

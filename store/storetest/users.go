@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"cgisession/store"
@@ -160,6 +161,30 @@ func usersUnnamed(t *testing.T, b suite) {
 		}
 		old.listed(t, "ended after "+name, user, map[string][]string{"a": nil, "b": nil, "": nil})
 	}
+}
+
+// usersOversize tests that the longest names and note are read of a session whose data
+// are not.
+func usersOversize(t *testing.T, b suite) {
+	small, maxRead := b.lowered(t)
+	user, note, cookieName := store.NewID()+strings.Repeat("\x01", 224), strings.Repeat("\x02", 200), strings.Repeat("n", 4000)
+	h := handle()
+	large := b.Open(t, store.Options{MaxSize: 6 * maxRead, LockTimeout: patience, CookieName: cookieName})
+	if _, err := large.Update(h, true, func(s *store.Session) (store.Outcome, error) {
+		s.User, s.Note = user, note
+		return set(sized(5 * maxRead))(s) // more than a file that is read as a whole may have
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := small.Look(h, func(s *store.Session, state store.State, _ error) error {
+		if state != store.Oversize || s.User != user || s.Note != note || s.CookieName != cookieName {
+			t.Errorf("%s of %q under a name of %d bytes, noted %q", state, s.User, len(s.CookieName), s.Note)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	small.listed(t, "oversize", user, map[string][]string{cookieName: {h}, "": {h}, "n": nil})
 }
 
 // notes tests that the note stays with the session until the next log-in, and belongs
