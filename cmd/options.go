@@ -93,7 +93,7 @@ func (o *options) storeFlags() []cli.Flag {
 			"set the same for all programs that use the directory", &o.durable),
 		o.option("max-size", "largest data of a session, in `BYTES`", "1048576", size(&o.maxSize)),
 		o.option("log-file", "append events to `FILE`; - is standard error", "none", oneLine(&o.logFile)),
-		o.option("cookie-name", "`NAME` of the cookie; sessions under other names stay out of reach",
+		o.option("cookie-name", "`NAME` of the cookie, to which sessions and their users belong",
 			"cgisession_id", o.cookieNameValue(), "key"),
 	}
 }

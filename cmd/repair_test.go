@@ -34,23 +34,25 @@ func rig(t *testing.T, owner int) rigged {
 	t.Helper()
 	r := rigged{request: in(open(t)), t: t, bin: reachable(t), owner: owner}
 	must(t, os.Chown(r.Dir, owner, planter))
-	for _, args := range []argv{
-		{"set", "--adopt-id", cmdtest.Visitor, "of=victim"},
-		{"regenerate", "--adopt-id", "session-of-ann-1", "--user", "ann"},
-	} {
+	call := func(args ...string) {
+		t.Helper()
 		if got := cmdtest.Finish(t, asUser(r.Command(r.bin, args...), owner)); got.Code != 0 {
 			t.Fatalf("%+v", got)
 		}
 	}
+	call("set", "--adopt-id", cmdtest.Visitor, "of=victim")
 	r.victim = r.file(cmdtest.Visitor)
+	// Ann's session, whose new id is random, in another directory than the victim's.
+	for beside := []string{"", ""}; len(beside) > 1; {
+		call("destroy", "--user", "ann")
+		call("regenerate", "--adopt-id", "session-of-ann-1", "--user", "ann")
+		beside, _ = filepath.Glob(filepath.Dir(r.victim) + "/*")
+	}
 	// Another session whose handle begins with the same two digits.
 	for i := 0; r.prey == "" || filepath.Dir(r.prey) != filepath.Dir(r.victim); i++ {
 		r.prey = r.file(attacker + strconv.Itoa(i))
 		if filepath.Dir(r.prey) == filepath.Dir(r.victim) {
-			id := attacker + strconv.Itoa(i)
-			if got := cmdtest.Finish(t, asUser(r.Command(r.bin, "set", "--adopt-id", id, "of=attacker"), owner)); got.Code != 0 {
-				t.Fatalf("%+v", got)
-			}
+			call("set", "--adopt-id", attacker+strconv.Itoa(i), "of=attacker")
 		}
 	}
 	return r
