@@ -177,27 +177,19 @@ func (e *entry) markUser(s *store.Session) {
 // UserHandles implements [store.Operator].
 func (f *Store) UserHandles(user, cookieName string, visit func(handle string) error) error {
 	key, name := store.UserKey("", user), store.UserKey(cookieName, user)
-	visited := make(map[string]bool) // an older program may have made a second entry, without the name
-	return f.eachEntryLike(key, func(u userEntry) error {
-		switch {
-		case u.user != key || visited[u.handle]:
-			return nil
-		case cookieName == "" || u.name == name:
-		case u.name != "" || f.isOfOther(u.handle, cookieName):
-			return nil
+	names := make(map[string]string) // by handle; an older program may have added an entry without a name
+	err := f.eachEntryLike(key, func(u userEntry) error {
+		if at := names[u.handle]; u.user == key && (at == "" || u.name == name) {
+			names[u.handle] = u.name
 		}
-		visited[u.handle] = true
-		return visit(u.handle)
-	})
-}
-
-// isOfOther reports whether the session is known to be of another cookie name.
-func (f *Store) isOfOther(handle, cookieName string) (other bool) {
-	f.Look(handle, func(s *store.Session, _ store.State, _ error) error {
-		other = !s.IsOf(s.User, cookieName)
 		return nil
 	})
-	return other
+	for handle, at := range names {
+		if err == nil && (cookieName == "" || at == name || at == "") {
+			err = visit(handle)
+		}
+	}
+	return err
 }
 
 // A userEntry is an entry of the index of users.
