@@ -316,7 +316,7 @@ func TestMoveUnconfirmed(t *testing.T) {
 			from, to := store.Handle("a", store.NewID()), store.Handle("b", store.NewID())
 			keys := []store.OldKey{{Key: "old", Until: time.Now().Add(time.Hour).Unix()}}
 			if _, err := whole.Update(from, true, func(s *store.Session) (store.Outcome, error) {
-				s.OldKeys = keys
+				s.OldKeys, s.User, s.CookieName, s.Note = keys, "ann", "app", "Firefox"
 				return setTo(`{"a":1}`)(s)
 			}); err != nil {
 				t.Fatal(err)
@@ -334,7 +334,8 @@ func TestMoveUnconfirmed(t *testing.T) {
 			}
 			replica.Signal(syscall.SIGCONT)
 			redistest.Linked(t, replica)
-			if found, err := whole.Read(from, store.Peek); err != nil || found.Handle != from || string(found.Data) != `{"a":1}` || found.Version != 1 || !slices.Equal(found.OldKeys, keys) {
+			if found, err := whole.Read(from, store.Peek); err != nil || found.Handle != from || string(found.Data) != `{"a":1}` || found.Version != 1 || !slices.Equal(found.OldKeys, keys) ||
+				found.User != "ann" || found.CookieName != "app" || found.Note != "Firefox" {
 				t.Errorf("grace %v, %s step: the session is %+v, %v", grace, stopAt, found, err)
 			}
 			if found, err := whole.Read(to, store.Peek); !errors.Is(err, store.ErrNotFound) {
