@@ -105,7 +105,6 @@ func (c *call) describe(o *object, r *result) {
 // stored, path is null.
 func (o *object) place(s *store.Session) {
 	o.string("user", s.User)
-	o.string("note", s.Note)
 	o.stringOrNull("handle", s.Handle)
 	o.stringOrNull("path", s.Path)
 }

@@ -42,6 +42,7 @@ func (c *call) info(r *result, showID bool) []byte {
 	info.string("key", c.cookieName)
 	info.bool("secret", c.keys != nil)
 	info.place(r.session)
+	info.string("note", r.session.Note)
 	info.int("size", r.session.Size)
 	return info.end()
 }

@@ -14,7 +14,7 @@ func listCommand(c *call) *cli.Command {
 	var user string
 	var json, data bool
 	return c.operatorCommand("list", "",
-		"print each session's handle, times, bytes, version, state, user, note",
+		"print a line for each session, with its user and note",
 		func(args []string) error {
 			if err := noArguments(args); err != nil {
 				return err
