@@ -82,6 +82,7 @@ func (c *call) json(r *result) []byte {
 	o.stringOrNull("token", r.token)
 	c.describe(&o, r)
 	o.bool("minted", r.minted)
+	o.string("user", r.session.User)
 	o.place(r.session)
 	o.string("request", request.value)
 	o.raw("env", env.end())
@@ -104,7 +105,6 @@ func (c *call) describe(o *object, r *result) {
 // place adds the other members that --json and info share. Before the session is first
 // stored, path is null.
 func (o *object) place(s *store.Session) {
-	o.string("user", s.User)
 	o.stringOrNull("handle", s.Handle)
 	o.stringOrNull("path", s.Path)
 }

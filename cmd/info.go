@@ -41,8 +41,9 @@ func (c *call) info(r *result, showID bool) []byte {
 	c.describe(&info, r)
 	info.string("key", c.cookieName)
 	info.bool("secret", c.keys != nil)
-	info.place(r.session)
+	info.string("user", r.session.User)
 	info.string("note", r.session.Note)
+	info.place(r.session)
 	info.int("size", r.session.Size)
 	return info.end()
 }
