@@ -70,7 +70,9 @@ func TestClientWordsStayWords(t *testing.T) {
 		want(0, "", "edit", "sh", "-c", `[ "$1" = "$2" ] && echo "{}"`, "sh", word, word)
 		want(0, "", "list", "--user="+word)
 		want(0, "", "list", "--user", word)
-		want(0, "ended 0\n", "destroy", "--user="+word)
+		want(0, "", "destroy", "--user="+word)
+		want(64, "", "destroy", "--user=ann", "--", word)
+		want(64, "", "destroy", "--user="+word, "--", word)
 		if got := r.client("").Call(t, "get", "--id="+word); got != (cmdtest.Ended{Code: 1}) {
 			t.Errorf("--id=%s: %+v", word, got)
 		}

@@ -3,60 +3,127 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 
 	"cgisession/store"
 )
 
 func destroyCommand(c *call) *cli.Command {
 	var user string
-	var exceptCurrent, json bool
+	var all, exceptCurrent, json bool
 	flags := append(c.sessionFlags(),
-		userFlag(&user, "end all sessions of user `NAME` (log out everywhere)"),
+		userFlag(&user, "end all sessions of user `NAME` (log out everywhere); with HANDLE, only such a session"),
 		switchFlag("except-current", "except the session of this request", &exceptCurrent),
+		switchFlag("all", "end all sessions", &all),
 		jsonFlag(&json))
-	return command("destroy", "HANDLE... | --user NAME", "end sessions", flags, func(handles []string) error {
+	const arguments = "HANDLE... | --user NAME [HANDLE...] | --all"
+	return command("destroy", arguments, "end sessions", flags, func(handles []string) error {
+		named := len(handles) > 0
 		switch {
-		case user == "" && exceptCurrent:
-			return usagef("--except-current goes with --user")
-		case user != "" && len(handles) > 0:
-			return usagef("HANDLE and --user exclude each other")
-		case user == "" && len(handles) == 0:
-			return usagef("HANDLE, or --user NAME, missing")
+		case all && (named || user != ""):
+			return usagef("--all excludes HANDLE and --user")
+		case exceptCurrent && (named || user == ""):
+			return usagef("--except-current goes with --user, and without HANDLE")
+		case !named && user == "" && !all:
+			return usagef("HANDLE, --user NAME or --all missing")
 		case user == "":
 			c.invalidateCorrupt = true // end those too
 		}
 		return c.operate(func() error {
-			d := destroyed{c: c, ended: make(map[string]bool)}
+			d := newDestroyed(c.store, c.log)
 			var err error
-			if user == "" {
-				err = d.endAll(handles)
-			} else {
-				err = d.endUser(user, exceptCurrent)
+			switch {
+			case all:
+				d.endEvery()
+			case user == "":
+				err = d.endNamed(handles)
+			case named:
+				err = d.of(user, c.userCookieName()).endGiven(handles)
+			default:
+				err = c.endUser(d.of(user, c.userCookieName()), exceptCurrent)
 			}
-			if err != nil {
-				return err
+			if err == nil {
+				err = d.outcome()
 			}
-			return d.answer(json)
+			if err == nil {
+				c.printEnded(d.count, json)
+			}
+			return err
 		})
 	})
 }
 
-// destroyed is the outcome of destroy.
-type destroyed struct {
-	c       *call
-	ended   map[string]bool // by handle
-	unknown []string        // arguments without a session
-	failed  error           // the last error of a session that was not ended
+// endUser ends the user's sessions, except the request's own if that is wanted.
+func (c *call) endUser(u *userSessions, exceptCurrent bool) error {
+	if exceptCurrent {
+		if err := c.readRequest(); err != nil {
+			return err
+		}
+		r, err := c.view(store.Snapshot)
+		if err != nil {
+			return err
+		}
+		u.except = r.session.Handle
+	}
+	u.endAll()
+	return nil
 }
 
-// endAll ends the sessions with these handles, corrupt ones too. A handle that does
-// not name one session is an error before any is ended.
-func (d *destroyed) endAll(handles []string) error {
+// printEnded prints how many sessions were ended: as JSON, or else only on a terminal,
+// since a CGI script may call destroy among its header lines.
+func (c *call) printEnded(n int, json bool) {
+	switch {
+	case json:
+		var o object
+		o.int("ended", int64(n))
+		c.stdout.printJSON(o.end())
+	case term.IsTerminal(unix.Stderr):
+		fmt.Fprintf(c.stderr, "ended %d\n", n)
+	}
+}
+
+// destroyed is what destroy has ended. It is an error if a session was not ended, or
+// not found.
+type destroyed struct {
+	store   store.Backend
+	log     func(event, handle string)
+	count   int
+	ended   map[string]bool // handles of sessions that were ended
+	failed  map[string]bool // handles whose sessions were not ended
+	last    error           // why the last of those was not
+	unknown []string        // arguments without a session
+}
+
+func newDestroyed(s store.Backend, log func(event, handle string)) *destroyed {
+	return &destroyed{store: s, log: log, ended: make(map[string]bool), failed: make(map[string]bool)}
+}
+
+// remove is the change that ends a session.
+func remove(*store.Session) (store.Outcome, error) { return store.Remove, nil }
+
+// endNamed ends the sessions with these handles, corrupt ones too.
+func (d *destroyed) endNamed(args []string) error {
+	find := func(arg string) (string, error) { return findHandle(d.store, arg) }
+	return d.endFound(args, find, func(handle string) bool {
+		last, err := d.end(handle, false)
+		return d.note(handle, last, err) || d.ended[last] // the latter: an old handle of one that ended just now
+	})
+}
+
+// endFound finds the handle for each argument and ends the session there. end reports
+// whether it did. An argument that names no handle, or several, is an error before any
+// session is ended.
+func (d *destroyed) endFound(
+	args []string, find func(arg string) (string, error), end func(handle string) bool,
+) error {
 	var known []string
-	for _, arg := range handles {
-		handle, err := findHandle(d.c.store, arg)
+	for _, arg := range args {
+		handle, err := find(arg)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			d.unknown = append(d.unknown, arg)
@@ -67,167 +134,213 @@ func (d *destroyed) endAll(handles []string) error {
 		}
 	}
 	for _, handle := range known {
-		d.endOne(handle)
+		if !end(handle) && !d.ended[handle] && !d.failed[handle] {
+			d.unknown = append(d.unknown, handle)
+		}
 	}
 	return nil
 }
 
-// endUser ends the user's sessions.
-func (d *destroyed) endUser(user string, exceptCurrent bool) error {
-	u := userSessions{destroyed: d, user: user, cookieName: d.c.userCookieName(), known: make(map[string]bool)}
-	if exceptCurrent {
-		if err := d.c.readRequest(); err != nil {
-			return err
-		}
-		r, err := d.c.view(store.Snapshot)
-		if err != nil {
-			return err
-		}
-		u.except = r.session.Handle
-	}
-	if err := u.destroy(); err != nil {
-		d.failed = err
-	}
-	return nil
+// endEvery ends all sessions, and removes what is no session. What was created after it
+// began may stay.
+func (d *destroyed) endEvery() {
+	d.ended = nil // not needed here, and there may be many
+	began := time.Now().Unix()
+	d.repeat(func() (found bool, err error) {
+		err = d.store.Each(func(s *store.Session, state store.State, _ error) error {
+			if d.failed[s.Handle] {
+				return nil
+			}
+			last, err := d.end(s.Handle, true)
+			if state == store.Unused && errors.Is(err, store.ErrLocked) {
+				d.failed[s.Handle] = true // no session yet, and a request is about to make one
+				return nil
+			}
+			found = d.note(s.Handle, last, err) && s.Created <= began || found
+			return nil
+		})
+		return found, err
+	})
 }
 
-// endOne ends the session at the handle, whatever its user, or what moves left there.
-func (d *destroyed) endOne(handle string) {
-	last := handle // where moves led to
-	s, err := d.c.store.Update(handle, false, func(*store.Session) (store.Outcome, error) { return store.Remove, nil })
+// end ends the session at the handle, whatever its user, or what moves left there; with
+// empty also what holds no session. It returns the session's handle, which differs if
+// moves led to it.
+func (d *destroyed) end(handle string, empty bool) (last string, err error) {
+	last = handle
+	s, err := d.store.Update(handle, empty, remove)
 	if s != nil {
 		last = s.Handle
 	}
-	if errors.Is(err, store.ErrNotFound) {
-		err = d.c.store.End(handle)
+	if errors.Is(err, store.ErrNotFound) || err == nil && s.Version == 0 {
+		err = d.store.End(handle)
 	}
+	return last, err
+}
+
+// note keeps the outcome of ending the session at the handle, which was at last, and
+// reports whether it has ended.
+func (d *destroyed) note(handle, last string, err error) bool {
 	switch {
 	case err == nil, errors.Is(err, store.ErrInvalidated): // the latter timed out or was corrupt, and is removed
-		d.addEnded(last)
+		d.count++
+		if d.ended != nil {
+			d.ended[last] = true
+		}
+		d.log("removed", last)
+		return true
 	case !errors.Is(err, store.ErrNotFound):
-		d.failed = err
-	case !d.ended[last]: // else an old handle of a session that ended just now
-		d.unknown = append(d.unknown, handle)
+		d.failed[handle], d.last = true, err
 	}
+	return false
 }
 
-// addEnded counts and logs the session at the handle as ended.
-func (d *destroyed) addEnded(handle string) {
-	d.ended[handle] = true
-	d.c.log("removed", handle)
+const (
+	// quietPasses is how many passes in a row must find nothing new. One is not enough:
+	// a session that gets a new handle during a pass may be missed under both handles.
+	quietPasses = 3
+
+	// maxPasses bounds how often all is read, however often sessions move.
+	maxPasses = 100
+)
+
+// repeat calls pass until quietPasses passes have found nothing new. An error ends it,
+// and is kept.
+func (d *destroyed) repeat(pass func() (found bool, err error)) {
+	quiet := 0
+	for range maxPasses {
+		quiet++
+		found, err := pass()
+		if found {
+			quiet = 0
+		}
+		if err != nil {
+			d.last = err
+		}
+		if err != nil || quiet == quietPasses {
+			return
+		}
+	}
+	d.last = fmt.Errorf("sessions get new ids faster than they can be ended: %w; call again", store.ErrLocked)
 }
 
-// answer prints how many sessions were ended. If some were not, it returns d as the
-// error: the count is in the message then, and stdout stays empty.
-func (d *destroyed) answer(json bool) error {
-	if d.failed == nil && len(d.unknown) == 0 {
-		printEnded(d.c.stdout, len(d.ended), json)
+// outcome returns d as the error if a session was not ended or not found. The count is
+// in the message then, and stdout stays empty.
+func (d *destroyed) outcome() error {
+	if d.last == nil && len(d.unknown) == 0 {
 		return nil
 	}
 	return d
 }
 
 func (d *destroyed) Error() string {
-	text := fmt.Sprintf("ended %d", len(d.ended))
+	text := fmt.Sprintf("ended %d", d.count)
 	for _, handle := range d.unknown {
 		text += "; no session " + handle
 	}
-	if d.failed != nil {
-		text += "; " + d.failed.Error()
+	if d.last != nil {
+		text += "; " + d.last.Error()
 	}
 	return text
 }
 
-// Unwrap returns the error that decides the exit code.
+// Unwrap returns the error that decides the exit code; a missing session is exit 1,
+// with a message.
 func (d *destroyed) Unwrap() error {
-	if d.failed != nil {
-		return d.failed
+	if d.last != nil {
+		return d.last
 	}
-	return errUnknown
+	return errProblems
 }
 
 // userSessions are a user's sessions while they are being ended.
 type userSessions struct {
 	*destroyed
-	user, except string
-	cookieName   string          // empty: all
-	known        map[string]bool // handles tried so far; true: the session was not ended
+	user       string
+	cookieName string          // empty: all
+	except     string          // the handle of the session to leave; empty: none
+	seen       map[string]bool // handles that the index had so far
 }
 
-const (
-	// quietPasses is how many passes in a row must find nothing new in the index. One
-	// is not enough: a session that gets a new handle during a pass may be missed
-	// under both handles.
-	quietPasses = 3
+func (d *destroyed) of(user, cookieName string) *userSessions {
+	return &userSessions{destroyed: d, user: user, cookieName: cookieName, seen: make(map[string]bool)}
+}
 
-	// maxPasses bounds how often the index is read, however often sessions move.
-	maxPasses = 100
-)
+// eachHandle calls visit with the handles that the index has. They may be others'.
+func (u *userSessions) eachHandle(visit func(handle string) error) error {
+	return u.store.UserHandles(u.user, u.cookieName, visit)
+}
 
-// destroy ends the sessions. It reads the index until quietPasses passes find nothing
-// new.
-func (u *userSessions) destroy() error {
-	quiet := 0
-	for range maxPasses {
-		quiet++
-		err := u.c.store.UserHandles(u.user, u.cookieName, func(handle string) error {
-			if u.destroyOne(handle) {
-				quiet = 0
-			}
+// endAll ends the user's sessions. It reads the index until nothing new is in it.
+func (u *userSessions) endAll() {
+	u.repeat(func() (found bool, err error) {
+		err = u.eachHandle(func(handle string) error {
+			isNew := !u.seen[handle]
+			u.seen[handle] = true
+			found = u.endOne(handle) || isNew || found
 			return nil
 		})
-		if err != nil || quiet == quietPasses {
-			return err
-		}
-	}
-	return fmt.Errorf("sessions of this user get new ids faster than they can be ended: %w; call again",
-		store.ErrLocked)
+		return found, err
+	})
 }
 
-// destroyOne ends the session if it is the user's. It reports whether it ended one,
-// or the handle is new.
-func (u *userSessions) destroyOne(handle string) bool {
-	failed, known := u.known[handle]
-	if failed {
+// endGiven ends the sessions with these handles that are the user's. Another's is
+// unknown, as one that is not there: the handles may come from a form.
+func (u *userSessions) endGiven(args []string) error { return u.endFound(args, u.find, u.endOne) }
+
+// find is findHandle among the user's sessions.
+func (u *userSessions) find(arg string) (match string, err error) {
+	if err := checkHandle(arg); err != nil || len(arg) == store.HandleSize {
+		return arg, err
+	}
+	err = u.eachHandle(func(handle string) error {
+		switch {
+		case !strings.HasPrefix(handle, arg) || handle == match:
+		case match != "":
+			return usagef("handle %s %w", arg, store.ErrAmbiguous)
+		default:
+			match = handle
+		}
+		return nil
+	})
+	if err == nil && match == "" {
+		err = store.ErrNotFound
+	}
+	return match, err
+}
+
+// endOne ends the session if it is the user's, and reports whether it did.
+func (u *userSessions) endOne(handle string) bool {
+	if u.failed[handle] || handle == u.except {
 		return false
 	}
-	s, err := u.c.store.Update(handle, false, func(s *store.Session) (store.Outcome, error) {
+	s, err := u.store.Update(handle, false, func(s *store.Session) (store.Outcome, error) {
 		if !s.IsOf(u.user, u.cookieName) || s.Handle == u.except {
 			return store.Keep, errNo
 		}
 		return store.Remove, nil
 	})
-	u.known[handle] = false
 	switch {
 	case err == nil:
-		u.addEnded(s.Handle)
-		return true
+		return u.note(handle, s.Handle, nil)
 	case errors.Is(err, errNo), absent(err), errors.Is(err, store.ErrCorrupt), u.isOther(handle, err):
 	default:
-		u.known[handle], u.failed = true, err
+		u.note(handle, handle, err)
 	}
-	return !known
+	return false
 }
 
-// isOther reports whether the session at the handle is too large to be read, as err
-// says, and is another user's. The index may be wrong.
-func (u *userSessions) isOther(handle string, err error) bool {
-	other := false
-	if errors.Is(err, store.ErrTooLarge) {
-		u.c.store.Look(handle, func(s *store.Session, _ store.State, _ error) error {
+// isOther reports whether the session that the handle leads to could not be read or
+// locked, as err says, and is another user's.
+func (u *userSessions) isOther(handle string, err error) (other bool) {
+	if !errors.Is(err, store.ErrTooLarge) && !errors.Is(err, store.ErrLocked) {
+		return false
+	}
+	if at, _ := u.store.Live([]string{handle}, 1); at != nil && at[0] != "" {
+		u.store.Look(at[0], func(s *store.Session, _ store.State, _ error) error {
 			other = !s.IsOf(u.user, u.cookieName)
 			return nil
 		})
 	}
 	return other
-}
-
-func printEnded(out *output, n int, json bool) {
-	if !json {
-		fmt.Fprintf(out, "ended %d\n", n)
-		return
-	}
-	var o object
-	o.int("ended", int64(n))
-	out.printJSON(o.end())
 }

@@ -185,12 +185,12 @@ func TestDestroyAgainstRegenerate(t *testing.T) {
 			close(all)
 		}()
 		cmdtest.Until(t, "end of the log-ins", func() bool { return begun.Load() == sessions })
-		got := r.Call(t, "destroy", "--user", "ann")
+		got := r.Call(t, "destroy", "--json", "--user", "ann")
 		if got.Code != 0 || got.Stderr != "" {
 			t.Errorf("round %d: destroy: %+v", round, got)
 		}
 		<-all
-		if got.Stdout != fmt.Sprintf("ended %d\n", sessions-1) {
+		if got.Stdout != fmt.Sprintf("{\"ended\":%d}\n", sessions-1) {
 			t.Errorf("round %d: destroy: %+v", round, got)
 		}
 		list := r.Call(t, "list")
@@ -213,8 +213,8 @@ func TestDestroyWhileMoving(t *testing.T) {
 		if got := r.bound(ids[0]).Call(t, "regenerate"); got.Code != 0 {
 			t.Errorf("new id: %+v", got)
 		}
-	}, "destroy", "--user", "ann")
-	if ended.Code != 0 || ended.Stdout != "ended 1\n" {
+	}, "destroy", "--json", "--user", "ann")
+	if ended.Code != 0 || ended.Stdout != "{\"ended\":1}\n" {
 		t.Errorf("%+v", ended)
 	}
 	if list := r.Call(t, "list"); list.Stdout != "" {
@@ -303,7 +303,7 @@ func TestDestroyLocked(t *testing.T) {
 	c := in(r.Dir).with("CGISESSION_ADOPT_ID=session-number-two").Start(t, "sh")
 	defer c.End(t)
 	c.Do(t, `p=$(cgisession lock-path) && exec 9<"$p"; export CGISESSION_LOCK_FD=9; cgisession lock --fd 9`)
-	if text, code := c.Do(t, "cgisession destroy "+one); text != "ended 1\n" || code != 0 {
+	if text, code := c.Do(t, "cgisession destroy --json "+one); text != "{\"ended\":1}\n" || code != 0 {
 		t.Errorf("%q, exit code %d, %s", text, code, c.Said(t))
 	}
 	if text, code := c.Do(t, "cgisession set n:=1 >/dev/null; cgisession get n"); text != "1\n" || code != 0 {

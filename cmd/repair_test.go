@@ -268,7 +268,7 @@ func TestRepairIndex(t *testing.T) {
 				if got.Code != 0 || strings.Count(got.Stdout, ` live "ann"`) != 1 {
 					t.Errorf("ann has %+v", got)
 				}
-				if got := cmdtest.Finish(t, asUser(r.Command(r.bin, "destroy", "--user", "ann"), other)); got.Stdout != "ended 1\n" {
+				if got := cmdtest.Finish(t, asUser(r.Command(r.bin, "destroy", "--json", "--user", "ann"), other)); got.Stdout != "{\"ended\":1}\n" {
 					t.Errorf("%+v", got)
 				}
 			})

@@ -47,12 +47,20 @@ func printShown(out *output, s *store.Session, state store.State, wrong error, d
 // findHandle returns the handle that an argument names by its first digits, or in
 // full.
 func findHandle(s store.Operator, arg string) (string, error) {
-	if len(arg) < store.MinHandle || !store.IsHex(arg) || len(arg) > store.HandleSize {
-		return "", usagef("a HANDLE is %d to %d digits 0-9 a-f, as list prints them", store.MinHandle, store.HandleSize)
+	if err := checkHandle(arg); err != nil {
+		return "", err
 	}
 	handle, err := s.Find(arg)
 	if errors.Is(err, store.ErrAmbiguous) {
 		err = usagef("handle %s %w", arg, err)
 	}
 	return handle, err
+}
+
+// checkHandle returns an error if the argument is no handle, nor the beginning of one.
+func checkHandle(arg string) error {
+	if len(arg) < store.MinHandle || !store.IsHex(arg) || len(arg) > store.HandleSize {
+		return usagef("a HANDLE is %d to %d digits 0-9 a-f, as list prints them", store.MinHandle, store.HandleSize)
+	}
+	return nil
 }

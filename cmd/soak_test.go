@@ -281,7 +281,7 @@ func (s *soak) replace(t *testing.T, slot int) {
 		t.Errorf("show: %v: %+v", err, got)
 	}
 	s.sessions[slot].checkModel(t, shown.Data)
-	if got := s.Call(t, "destroy", "--user", user(slot)); got.Stdout != "ended 1\n" {
+	if got := s.Call(t, "destroy", "--json", "--user", user(slot)); got.Stdout != "{\"ended\":1}\n" {
 		t.Errorf("destroy: %+v", got)
 	}
 	s.fillSlot(t, slot)
