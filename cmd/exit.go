@@ -38,6 +38,7 @@ var (
 	errProblems = errors.New("problems found")
 	errUnknown  = errors.New("no session")
 	errGone     = errors.New("the session is gone: ended or cleaned up during this request")
+	errNobody   = errors.New("no session is left to say whose sessions to end: log in, and call again")
 	errRotated  = errors.New("the session has a new id, and this one is in its grace: log in with the new one")
 	errConflict = errors.New("another version is stored")
 	errOutput   = errors.New("cannot write the answer; the change, if any, is stored")
@@ -66,7 +67,7 @@ func exitCode(err error) int {
 		return command.code()
 	case errors.As(err, &child):
 		return child.code
-	case errors.Is(err, errGone), errors.Is(err, errRotated):
+	case errors.Is(err, errGone), errors.Is(err, errNobody), errors.Is(err, errRotated):
 		return exitGone
 	case errors.Is(err, errConflict):
 		return exitConflict

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/urfave/cli/v2"
@@ -10,13 +11,19 @@ import (
 )
 
 func invalidateCommand(c *call) *cli.Command {
-	var expire bool
+	var expire, everywhere bool
 	return c.headerCommand("invalidate", "", "end the session and begin a new, empty one with another id",
 		func(args []string) (*result, error) {
-			if err := noArguments(args); err != nil {
+			end := c.endSession
+			switch err := noArguments(args); {
+			case err != nil:
 				return nil, err
+			case everywhere && !expire:
+				return nil, usagef("--everywhere goes with --expire")
+			case everywhere:
+				end = c.endEverywhere
 			}
-			ended, err := c.endSession()
+			ended, err := end(expire)
 			switch {
 			case err != nil:
 				return nil, err
@@ -25,16 +32,17 @@ func invalidateCommand(c *call) *cli.Command {
 			}
 			return c.begin(newClaim(), policy{}, ended, c.update(policy{}, saveNew))
 		},
-		switchFlag("expire", "begin no new session, and tell the browser to drop the cookie (log out)", &expire))
+		switchFlag("expire", "begin no new session, and tell the browser to drop the cookie (log out)", &expire),
+		switchFlag("everywhere", "with --expire: end all sessions of this session's user", &everywhere))
 }
 
 // endSession ends the request's session, or all sessions that ambiguous cookies lead
-// to, and reports whether there was one. A promised session has an empty file if this
-// request has locked it; that is removed too.
-func (c *call) endSession() (bool, error) {
-	remove := func(*store.Session) (store.Outcome, error) { return store.Remove, nil }
+// to, and reports whether there was one. With expire, one that has ended during this
+// request is no error. A promised session has an empty file if this request has locked
+// it; that is removed too.
+func (c *call) endSession(expire bool) (bool, error) {
 	r, err := c.change(policy{create: createPromised}, remove)
-	if errors.Is(err, errNo) {
+	if errors.Is(err, errNo) || expire && errors.Is(err, errGone) {
 		return c.ambiguous && c.cookies().endOthers("", ""), nil
 	}
 	if err != nil || r.session.Version == 0 {
@@ -42,6 +50,53 @@ func (c *call) endSession() (bool, error) {
 	}
 	c.log("removed", r.session.Handle)
 	return true, nil
+}
+
+// endEverywhere ends all sessions of the user whose session the request has, its own
+// last: after an error the call can be repeated, since it still has its session then. It
+// waits for the locks of the others, but holds none meanwhile. So two such calls do not
+// wait for each other.
+func (c *call) endEverywhere(expire bool) (bool, error) {
+	user, handle, err := c.owner()
+	switch {
+	case err != nil:
+		return false, err
+	case user == "":
+		return c.endSession(expire)
+	}
+	c.anyLock = true // the lock that this request was handed is on none of the others
+	others, err := c.open(c.env, c.log)
+	if err != nil {
+		return false, err
+	}
+	u := newDestroyed(others, c.log).of(user)
+	u.except = handle
+	u.endAll()
+	if err := u.outcome(); err != nil {
+		return false, fmt.Errorf("%w; the session of this request has not ended: call again", err)
+	}
+	ended, err := c.endSession(expire)
+	if err == nil && !ended { // it has moved, unless it has ended, and is found by its user then
+		u.except = ""
+		u.endAll()
+		err = u.outcome()
+	}
+	return ended, err
+}
+
+// owner returns the user of the request's session, and the session's handle.
+func (c *call) owner() (user, handle string, err error) {
+	_, err = c.change(policy{create: createPromised}, func(s *store.Session) (store.Outcome, error) {
+		user, handle = s.User, s.Handle
+		return store.Keep, nil
+	})
+	switch {
+	case errors.Is(err, errNo), errors.Is(err, errGone):
+		err = errNobody
+	case errors.Is(err, store.ErrTooLarge) && handle != "": // its data is not needed
+		err = nil
+	}
+	return user, handle, err
 }
 
 // endOthers ends the sessions that the tokens lead to, and reports whether it ended
