@@ -143,60 +143,202 @@ func TestListMemory(t *testing.T) {
 
 // "Log out everywhere" ends also the sessions that get a new id meanwhile.
 func TestDestroyAgainstRegenerate(t *testing.T) {
-	const sessions = 8
 	for round := range cmdtest.Full(4, 40) {
+		againstRegenerate(t, round, func(r request) {
+			want := cmdtest.Ended{Stdout: fmt.Sprintf("{\"ended\":%d}\n", rotating-1)}
+			if got := r.Call(t, "destroy", "--json", "--user", "ann"); got != want {
+				t.Errorf("round %d: destroy: %+v", round, got)
+			}
+		})
+	}
+}
+
+// So does a log-out everywhere by another session of the user, which ends itself.
+func TestEverywhereAgainstRegenerate(t *testing.T) {
+	for round := range cmdtest.Full(4, 40) {
+		againstRegenerate(t, round, func(r request) {
+			own := cmdtest.NewIDs(r.Must(t, "regenerate", "--user", "ann"))
+			if got := r.bound(own[0]).Call(t, "invalidate", "--expire", "--everywhere"); !isLogOut(got) {
+				t.Errorf("round %d: %+v", round, got)
+			}
+		})
+	}
+}
+
+// isLogOut reports whether a log-out succeeded: it makes the browser drop the cookie.
+func isLogOut(e cmdtest.Ended) bool {
+	return e.Code == 0 && e.Stderr == "" && strings.HasPrefix(e.Stdout, "Set-Cookie: cgisession_id=; ")
+}
+
+// rotating is how many sessions get new ids in againstRegenerate.
+const rotating = 8
+
+// againstRegenerate calls end while the sessions of ann, and one of bob's, get one new
+// id after the other. end has to end all of ann's.
+func againstRegenerate(t *testing.T, round int, end func(r request)) {
+	t.Helper()
+	r := in(t.TempDir())
+	var begun, gone atomic.Int64
+	all := make(chan struct{})
+	go func() {
+		cmdtest.AtOnce(rotating, func(i int) {
+			// Those that log in, and one that is another's.
+			user := "ann"
+			if i == 0 {
+				user = "bob"
+			}
+			id := ""
+			next := func(r request, args ...string) cmdtest.Ended {
+				got := r.Call(t, append([]string{"regenerate", "--sh"}, args...)...)
+				if m := exported.FindStringSubmatch(got.Stdout); m != nil {
+					id = m[1]
+				}
+				return got
+			}
+			if got := next(r, "--user", user); got.Code != 0 {
+				t.Errorf("log-in: %+v", got)
+			}
+			begun.Add(1)
+			for step := 0; ; step++ {
+				args := []string{"--grace", "60"}[:2*(step%2)]
+				switch got := next(r.with("CGISESSION_ID="+id), args...); {
+				case isGone(got):
+					gone.Add(1)
+					return
+				case got.Code != 0:
+					t.Errorf("round %d, step %d: %+v", round, step, got)
+					return
+				}
+				if user == "bob" && gone.Load() == rotating-1 {
+					return
+				}
+			}
+		})
+		close(all)
+	}()
+	cmdtest.Until(t, "end of the log-ins", func() bool { return begun.Load() == rotating })
+	end(r)
+	<-all
+	list := r.Call(t, "list")
+	if strings.Contains(list.Stdout, `"ann"`) || strings.Count(list.Stdout, ` live "bob"`) != 1 {
+		t.Errorf("round %d: there is left:\n%s", round, list.Stdout)
+	}
+}
+
+// The request's own session may get a new id at any moment of its log-out everywhere: it
+// ends under that.
+func TestEverywhereWhileMoving(t *testing.T) {
+	needStrace(t)
+	const calls = 10 // that read the index, or a few more
+	for nth := 1; nth <= calls; nth++ {
 		r := in(t.TempDir())
-		var begun, gone atomic.Int64
+		own := cmdtest.NewIDs(r.Must(t, "regenerate", "--user", "ann"))
+		r.Must(t, "regenerate", "--user", "ann")
+		end := r.bound(own[0]).Command(cmdtest.Program, "invalidate", "--expire", "--everywhere")
+		got := stoppedAt(t, "getdents64", nth, func(int) {
+			if got := r.bound(own[0]).Call(t, "regenerate"); got.Code != 0 {
+				t.Errorf("new id: %+v", got)
+			}
+		}, end)
+		if list := r.Call(t, "list"); !isLogOut(got) || list.Stdout != "" {
+			t.Errorf("call %d: %+v; there is left: %s", nth, got, list.Stdout)
+		}
+	}
+}
+
+// Of two sessions of a user that log out everywhere at once, none waits for the other's
+// lock: both have logged out, or one has come too late to tell whose sessions to end.
+func TestEverywhereAtOnce(t *testing.T) {
+	for range cmdtest.Full(5, 50) {
+		r := in(t.TempDir())
+		var requests []request
+		for range 4 {
+			own := cmdtest.NewIDs(r.Must(t, "regenerate", "--user", "ann"))
+			requests = append(requests, r.bound(own[0]))
+		}
+		var out atomic.Int64
+		cmdtest.AtOnce(len(requests), func(i int) {
+			switch got := requests[i].Call(t, "invalidate", "--expire", "--everywhere"); {
+			case isLogOut(got):
+				out.Add(1)
+			case got.Code != 10:
+				t.Errorf("%+v", got)
+			}
+		})
+		if list := r.Call(t, "list"); out.Load() == 0 || list.Stdout != "" {
+			t.Errorf("%d have logged out; there is left: %s", out.Load(), list.Stdout)
+		}
+	}
+}
+
+// destroy --all ends also the sessions that get a new id meanwhile, while new visitors
+// come.
+func TestDestroyAllAgainstOthers(t *testing.T) {
+	for range cmdtest.Full(3, 30) {
+		r := in(t.TempDir())
+		var begun, ended atomic.Int64
+		done := make(chan struct{})
 		all := make(chan struct{})
 		go func() {
-			cmdtest.AtOnce(sessions, func(i int) {
-				// Those that log in, and one that is another's.
-				user := "ann"
-				if i == 0 {
-					user = "bob"
-				}
-				id := ""
-				next := func(r request, args ...string) cmdtest.Ended {
-					got := r.Call(t, append([]string{"regenerate", "--sh"}, args...)...)
-					if m := exported.FindStringSubmatch(got.Stdout); m != nil {
-						id = m[1]
+			cmdtest.AtOnce(4, func(i int) {
+				first, _ := r.Want(t, "load")
+				ids := cmdtest.NewIDs(first)
+				for begun.Add(1); len(ids) == 1; {
+					if i == 0 { // visitors who come and come
+						r.Want(t, "load")
+						select {
+						case <-done:
+							return
+						default:
+							continue
+						}
 					}
-					return got
-				}
-				if got := next(r, "--user", user); got.Code != 0 {
-					t.Errorf("log-in: %+v", got)
-				}
-				begun.Add(1)
-				for step := 0; ; step++ {
-					args := []string{"--grace", "60"}[:2*(step%2)]
-					switch got := next(r.with("CGISESSION_ID="+id), args...); {
-					case isGone(got):
-						gone.Add(1)
-						return
-					case got.Code != 0:
-						t.Errorf("round %d, step %d: %+v", round, step, got)
+					got := r.bound(ids[0]).Call(t, "regenerate")
+					if isGone(got) {
+						ended.Add(1)
 						return
 					}
-					if user == "bob" && gone.Load() == sessions-1 {
-						return
+					if ids = cmdtest.NewIDs(got.Stdout); len(ids) != 1 {
+						t.Errorf("%+v", got)
 					}
 				}
 			})
 			close(all)
 		}()
-		cmdtest.Until(t, "end of the log-ins", func() bool { return begun.Load() == sessions })
-		got := r.Call(t, "destroy", "--json", "--user", "ann")
-		if got.Code != 0 || got.Stderr != "" {
-			t.Errorf("round %d: destroy: %+v", round, got)
+		cmdtest.Until(t, "begin of all", func() bool { return begun.Load() >= 4 })
+		if got := r.Call(t, "destroy", "--all"); got != (cmdtest.Ended{}) {
+			t.Errorf("%+v", got)
 		}
+		cmdtest.Until(t, "end of the three", func() bool { return ended.Load() == 3 || t.Failed() })
+		close(done)
 		<-all
-		if got.Stdout != fmt.Sprintf("{\"ended\":%d}\n", sessions-1) {
-			t.Errorf("round %d: destroy: %+v", round, got)
+	}
+}
+
+// A session that gets a new id in a directory that was read already is found there.
+func TestDestroyAllWhileMoving(t *testing.T) {
+	needStrace(t)
+	r := in(t.TempDir())
+	id := cmdtest.NewIDs(r.Must(t, "load"))[0]
+	const middle = "80"
+	moveTo := func(late bool) {
+		for moved := false; !moved; moved = filepath.Base(r.file(id))[:2] > middle == late {
+			id = cmdtest.NewIDs(r.bound(id).Must(t, "regenerate"))[0]
 		}
-		list := r.Call(t, "list")
-		if strings.Contains(list.Stdout, `"ann"`) || strings.Count(list.Stdout, ` live "bob"`) != 1 {
-			t.Errorf("round %d: there is left:\n%s", round, list.Stdout)
-		}
+	}
+	moveTo(true)
+	dirs, err := filepath.Glob(r.Dir + "/sessions/??")
+	must(t, err)
+	for _, dir := range dirs {
+		os.Remove(dir) // if it is empty
+	}
+	must(t, os.MkdirAll(r.Dir+"/sessions/"+middle, 0o700))
+	got := r.stopped(t, "getdents64", func() { moveTo(false) }, "destroy", "--json", "--all")
+	if want := (cmdtest.Ended{Stdout: "{\"ended\":1}\n"}); got != want {
+		t.Errorf("%+v", got)
+	}
+	if list := r.Call(t, "list"); list.Stdout != "" {
+		t.Errorf("there is left: %s", list.Stdout)
 	}
 }
 
