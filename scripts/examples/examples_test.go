@@ -98,6 +98,30 @@ func TestLogin(t *testing.T) {
 	})
 }
 
+// Whoever logs out everywhere is logged out in all browsers, and nobody else is.
+func TestLogOutEverywhere(t *testing.T) {
+	onEachServer(t, nil, func(t *testing.T, s *site) {
+		login := s.base + "login.sh"
+		in := func(name string) *cmdtest.Browser {
+			b := cmdtest.NewBrowser(t)
+			b.Post(t, login, "csrf="+csrfOf(t, b.Get(t, login)), "action=log-in", "name="+name, "password=sesame").Want(t, "logged in as <b>"+name+"</b>")
+			return b
+		}
+		laptop, phone, tablet, other := in("Eva"), in("Eva"), in("Eva"), in("Zoë")
+		tablet.Post(t, login, "csrf="+csrfOf(t, tablet.Get(t, login)), "action=log-out").Want(t, "Password")
+		phone.Get(t, login).Want(t, "logged in")
+		laptop.Post(t, login, "csrf=", "action=log-out-everywhere").Want(t, "too old")
+		phone.Get(t, login).Want(t, "logged in")
+		out := laptop.Post(t, login, "csrf="+csrfOf(t, laptop.Get(t, login)), "action=log-out-everywhere")
+		out.Want(t, "Password")
+		if !strings.Contains(out.Head, "Max-Age=0") {
+			t.Errorf("the log-out drops no cookie:\n%s", out.Head)
+		}
+		phone.Get(t, login).WantNot(t, "logged in")
+		other.Get(t, login).Want(t, "logged in as <b>Zoë</b>")
+	})
+}
+
 // csrfOf returns the hidden field of a form.
 func csrfOf(t *testing.T, p cmdtest.Page) string {
 	_, rest, _ := strings.Cut(p.Body, `name="csrf" value="`)

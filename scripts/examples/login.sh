@@ -7,15 +7,17 @@ eval "$(cgisession load --sh user || echo exit 1)"
 . ./form.sh
 
 log_in() {
-	# A new id: knowing the one from before the log-in is of no use.
-	new=$(cgisession regenerate --sh) || exit 1
+	# A new id: knowing the one from before the log-in is of no use. The user's name
+	# goes with the session, so that all of this user's sessions can be found.
+	new=$(cgisession regenerate --user="$1" --sh) || exit 1
 	echo 'Status: 303 See Other' # before any Set-Cookie: busybox httpd wants it first
 	eval "$new"
 	cgisession set user="$1" flash="Welcome, $1." || exit 1
 }
 
+# log_out ends this session; with --everywhere also the user's others.
 log_out() {
-	end=$(cgisession invalidate --expire --sh) || exit 1
+	end=$(cgisession invalidate --expire "$@" --sh) || exit 1
 	echo 'Status: 303 See Other'
 	eval "$end"
 }
@@ -38,6 +40,9 @@ if [ "$REQUEST_METHOD" = POST ]; then
 	elif [ "$(field action)" = log-out ]; then
 		log_out
 		go_back
+	elif [ "$(field action)" = log-out-everywhere ]; then
+		log_out --everywhere
+		go_back
 	elif [ -n "$name" ] && [ "$(field password)" = sesame ]; then
 		log_in "$name"
 		go_back
@@ -57,6 +62,7 @@ if [ -n "$user" ]; then
 <form method="post" action="login.sh">
 <input type="hidden" name="csrf" value="$(cgisession csrf)">
 <button name="action" value="log-out">Log out</button>
+<button name="action" value="log-out-everywhere">Log out everywhere</button>
 </form>
 END
 else
