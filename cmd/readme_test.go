@@ -56,6 +56,7 @@ func TestREADME(t *testing.T) {
 	tests := map[string]func(*testing.T, string){
 		"A session in twelve lines, sh":    greets,
 		"Scripts under run, sh":            countsUnderRun,
+		"Log out everywhere, sh":           logsOutEverywhere,
 		"Text from a client, sh":           keepsText,
 		"Programs that are no shell, perl": loadsInPerl,
 		"Locks, sh":                        locksInShell,
@@ -128,6 +129,22 @@ func countsUnderRun(t *testing.T, code string) {
 	b.get(t, "visit 2")
 	b.again(t).get(t, "visit 1")
 	b.get(t, "visit 3")
+}
+
+// logsOutEverywhere: the user's sessions have ended, and the browser drops the cookie.
+func logsOutEverywhere(t *testing.T, code string) {
+	r := in(t.TempDir())
+	laptop := cmdtest.NewIDs(r.Must(t, "regenerate", "--user", "ann"))
+	r.Must(t, "regenerate", "--user", "ann")
+	r.Must(t, "regenerate", "--user", "bob")
+	got := cmdtest.Finish(t, r.client(laptop[0]).Command("sh", "-c", code))
+	const status, drop, place = "Status: 303 See Other\n", "Set-Cookie: cgisession_id=; ", "\nLocation: login.sh\n\n"
+	if got.Code != 0 || got.Stderr != "" || !strings.HasPrefix(got.Stdout, status+drop) || !strings.HasSuffix(got.Stdout, place) {
+		t.Errorf("%+v", got)
+	}
+	if list := r.Must(t, "list"); strings.Count(list, "\n") != 0 || !strings.HasSuffix(list, `"bob"`) {
+		t.Errorf("there is left: %s", list)
+	}
 }
 
 // keepsText: whatever the client sends is stored and found as it is.

@@ -10,16 +10,25 @@ log_in() {
 	# A new id: knowing the one from before the log-in is of no use. The user's name
 	# goes with the session, so that all of this user's sessions can be found.
 	new=$(cgisession regenerate --user="$1" --sh) || exit 1
-	echo 'Status: 303 See Other' # before any Set-Cookie: busybox httpd wants it first
-	eval "$new"
+	see_other "$new"
 	cgisession set user="$1" flash="Welcome, $1." || exit 1
 }
 
-# log_out ends this session; with --everywhere also the user's others.
 log_out() {
-	end=$(cgisession invalidate --expire "$@" --sh) || exit 1
-	echo 'Status: 303 See Other'
-	eval "$end"
+	end=$(cgisession invalidate --expire --sh) || exit 1
+	see_other "$end"
+}
+
+# Ends all sessions of this session's user, in whichever browser they are.
+log_out_everywhere() {
+	end=$(cgisession invalidate --expire --everywhere --sh) || exit 1
+	see_other "$end"
+}
+
+# see_other CODE begins the answer, and runs the code that prints its header lines.
+see_other() {
+	echo 'Status: 303 See Other' # before any Set-Cookie: busybox httpd wants it first
+	eval "$1"
 }
 
 # After a change, send the browser back to the page, so that a reload does not
@@ -41,7 +50,7 @@ if [ "$REQUEST_METHOD" = POST ]; then
 		log_out
 		go_back
 	elif [ "$(field action)" = log-out-everywhere ]; then
-		log_out --everywhere
+		log_out_everywhere
 		go_back
 	elif [ -n "$name" ] && [ "$(field password)" = sesame ]; then
 		log_in "$name"
