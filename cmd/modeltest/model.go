@@ -328,12 +328,13 @@ var verbs = map[string]func(*call) Answer{
 		return got
 	},
 	"invalidate": func(c *call) Answer {
+		expire := len(c.args) > 0
 		s := c.found(true)
-		if s == nil && c.Bound {
+		if s == nil && c.Bound && !expire {
 			return c.no(true)
 		}
 		delete(c.sessions, c.ID)
-		if len(c.args) > 0 {
+		if expire {
 			return Answer{Stdout: "Set-Cookie: cgisession_id=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; HttpOnly; SameSite=Lax\n"}
 		}
 		id, next := c.begin()
