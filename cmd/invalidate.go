@@ -69,7 +69,7 @@ func (c *call) endEverywhere(expire bool) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	u := newDestroyed(others, c.log).of(user)
+	u := newDestroyed(others, c.log).of(user, c.cookieName)
 	u.except = handle
 	u.endAll()
 	if err := u.outcome(); err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 
 	"cgisession/cgi"
 	"cgisession/store"
@@ -66,17 +67,10 @@ func (h hint) apply(err error) error {
 		return err
 	}
 	_, exported := os.LookupEnv("CGISESSION_ID")
-	if !exported && (h == always || h == onTerminal && isTerminal(unix.Stderr)) {
+	if !exported && (h == always || h == onTerminal && term.IsTerminal(unix.Stderr)) {
 		return err
 	}
 	return errNo
-}
-
-// isTerminal reports whether the descriptor is a terminal: only that has a window size
-// (tty_ioctl(4)).
-func isTerminal(fd int) bool {
-	_, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ)
-	return err == nil
 }
 
 // secrets are the arguments, and the values of this program's variables, that may be
