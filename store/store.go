@@ -23,6 +23,8 @@ var (
 	// ErrMoved: the session has moved to another handle, and this one is in its
 	// grace. The session can be read and changed by it, but not moved.
 	ErrMoved = errors.New("session moved")
+	// ErrTaken: the handle to move to is in use.
+	ErrTaken = errors.New("in use")
 	// ErrCorrupt: what is stored under the handle is no whole session.
 	ErrCorrupt = errors.New("corrupt session")
 	// ErrTooLarge: data to be stored is larger than MaxSize, or data that is stored
@@ -121,9 +123,11 @@ type Store interface {
 	// Repeats reports whether Update may call a change more than once.
 	Repeats() bool
 
-	// Move gives the session the handle to, which must be new, and in the same step
-	// does what the change returns. A nil change is Keep; Remove is not allowed. Move
-	// marks the access.
+	// Move gives the session the handle to, and in the same step does what the change
+	// returns. A nil change is Keep; Remove is not allowed. Move marks the access.
+	//
+	// If anything is at the handle to, be it a tombstone or what is locked but not
+	// stored yet, Move returns ErrTaken and changes nothing.
 	//
 	// During the grace the session can still be reached by its old handle. Without
 	// one (0) the old handle is gone at once, and so are those that led to it.

@@ -61,8 +61,11 @@ func (e *entry) move(s *store.Session, at located, to string, grace time.Duratio
 		}
 	} else if err = renameNew(e.shard, e.handle, shard, to); err == unix.ENOENT {
 		err = store.ErrNotFound // removed by a program that takes no lock
-	} else if err != nil {
+	} else if err != nil && err != unix.EEXIST {
 		err = e.fail("rename", err)
+	}
+	if err == unix.EEXIST {
+		err = store.ErrTaken
 	}
 	if err != nil {
 		return err
@@ -103,8 +106,8 @@ func (e *entry) leaveTombstone(shard int, to string, until int64) (*entry, error
 		if err == nil {
 			op, err = "exchange", exchange(e.shard, e.handle, shard, to)
 		}
-		if err == nil {
-			return t, nil
+		if err == nil || err == unix.EEXIST {
+			return t, err
 		}
 		// The tombstone is removed again, but no other file that has the new handle.
 		if t.linkedAt(shard, to) {

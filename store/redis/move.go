@@ -4,7 +4,6 @@ package redis
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"time"
 
@@ -159,7 +158,7 @@ func (m *move) place(found, was *store.Session) error {
 		m.placed = true
 		return s.unavailable(errNotMoved)
 	case err == nil && r.status() == statusTaken:
-		return fmt.Errorf("move: the new handle is taken")
+		return store.ErrTaken
 	case err == nil && !m.placed:
 		return s.failed(errNoRedis)
 	}

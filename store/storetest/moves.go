@@ -90,6 +90,39 @@ func moveChange(t *testing.T, b suite) {
 	}
 }
 
+// moveToTaken moves a session to handles that are in use. It stays where it was, as does
+// what is there.
+func moveToTaken(t *testing.T, b suite) {
+	for _, grace := range []time.Duration{0, never} {
+		from := b.begin(t, `{"a":1}`)
+		stored, old, now, locked := b.begin(t, `{"b":1}`), b.begin(t, `{"c":1}`), handle(), handle()
+		if _, err := b.Move(old, now, never, nil); err != nil {
+			t.Fatal(err)
+		}
+		other := b.Open(t, store.Options{MaxSize: maxSize, LockTimeout: patience})
+		held, err := other.Hold(locked, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, to := range map[string]string{
+			"a session": stored, "a tombstone": old, "what a tombstone leads to": now, "itself": from, "a lock": locked,
+		} {
+			if s, err := b.Move(from, to, grace, set(`{"a":2}`)); !errors.Is(err, store.ErrTaken) {
+				t.Errorf("to the handle of %s: %+v, %v; want %v", name, s, err, store.ErrTaken)
+			}
+		}
+		if held.Lease != nil {
+			held.Lease.Release()
+		}
+		b.holds(t, from, 1, `{"a":1}`)
+		b.holds(t, stored, 1, `{"b":1}`)
+		b.holds(t, old, 1, `{"c":1}`)
+		if s := b.holds(t, now, 1, `{"c":1}`); s.Handle != now {
+			t.Errorf("the tombstone's session is at %s; want %s", s.Handle, now)
+		}
+	}
+}
+
 // moveOfExpired has a session end by its timeout during the grace of its old handle: by
 // either handle it is past its limits, and then gone.
 func moveOfExpired(t *testing.T, b suite) {

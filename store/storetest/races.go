@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"cgisession/store"
 )
@@ -156,6 +157,39 @@ func moversAtOnce(t *testing.T, b suite) {
 		}
 		if s := b.holds(t, from, 2, `{"a":1}`); s.Handle != to[winner] || keysOf(s) != fmt.Sprintf("[key %d]", winner) {
 			t.Errorf("by the old handle: %+v; want %s", s, to[winner])
+		}
+	}
+}
+
+// moversToOne has several callers move sessions of their own to one handle: one of them
+// does, and the others keep what they had.
+func moversToOne(t *testing.T, b suite) {
+	const movers, times = 4, 25
+	for range times {
+		to := handle()
+		from := make([]string, movers)
+		for i := range from {
+			from[i] = b.begin(t, fmt.Sprintf(`{"n":%d}`, i))
+		}
+		moved := make([]error, movers)
+		together(t, b, movers, func(i int, s store.Backend) {
+			_, moved[i] = s.Move(from[i], to, never*time.Duration(i%2), nil)
+		})
+		won := 0
+		for i, err := range moved {
+			data := fmt.Sprintf(`{"n":%d}`, i)
+			switch {
+			case err == nil:
+				won++
+				b.holds(t, to, 1, data)
+			case !errors.Is(err, store.ErrTaken):
+				t.Errorf("mover %d: %v; want %v", i, err, store.ErrTaken)
+			default:
+				b.holds(t, from[i], 1, data)
+			}
+		}
+		if won != 1 {
+			t.Fatalf("%d sessions moved to one handle", won)
 		}
 	}
 }

@@ -79,6 +79,7 @@ func Run(t *testing.T, b Setup) {
 		// moves.go
 		{"Move", move},
 		{"MoveChange", moveChange},
+		{"MoveToTaken", moveToTaken},
 		{"MoveOfExpired", moveOfExpired},
 		{"Grace", grace},
 		{"GraceChain", graceChain},
@@ -119,6 +120,7 @@ func Run(t *testing.T, b Setup) {
 		{"Counter", counter},
 		{"CounterOfMoving", counterOfMoving},
 		{"MoversAtOnce", moversAtOnce},
+		{"MoversToOne", moversToOne},
 		{"CreateRace", createRace},
 		{"CreateRaceOfFailing", createRaceOfFailing},
 		{"SnapshotsOfWriter", snapshotsOfWriter},
