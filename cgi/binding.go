@@ -32,8 +32,8 @@ func readDataVariables(lookup func(string) (string, bool)) []string {
 // with --sh.
 var exported = []string{
 	"CGISESSION_ID", "CGISESSION_TOKEN", "CGISESSION_IS_NEW", "CGISESSION_WAS_INVALIDATED", "CGISESSION_VERSION",
-	"CGISESSION_CREATED", "CGISESSION_ACCESSED", "CGISESSION_MINTED", RequestVariable,
-	"CGISESSION_LOCK_FD", "CGISESSION_LOCK_TOKEN", "CGISESSION_DATA", dataVariables,
+	"CGISESSION_CREATED", "CGISESSION_ACCESSED", "CGISESSION_MINTED", "CGISESSION_ADOPTED",
+	RequestVariable, "CGISESSION_LOCK_FD", "CGISESSION_LOCK_TOKEN", "CGISESSION_DATA", dataVariables,
 }
 
 // Exported returns the names of all variables that a call may export.

@@ -41,6 +41,7 @@ type Request struct {
 	IsNew          bool   // CGISESSION_IS_NEW: this request has created the session
 	WasInvalidated bool   // CGISESSION_WAS_INVALIDATED: in place of one that had ended
 	Minted         bool   // CGISESSION_MINTED: it may not be stored before its first change
+	Adopted        bool   // CGISESSION_ADOPTED: the script has named it, by --adopt-id or --new-id
 	Accessed       int64  // CGISESSION_ACCESSED: the access before this request, Unix seconds; 0: unknown
 }
 
@@ -111,6 +112,7 @@ func readRequest(lookup func(string) (string, bool)) (r Request, err error) {
 	r.IsNew = flag("CGISESSION_IS_NEW")
 	r.WasInvalidated = flag("CGISESSION_WAS_INVALIDATED")
 	r.Minted = flag("CGISESSION_MINTED")
+	r.Adopted = flag("CGISESSION_ADOPTED")
 	if text, _ := lookup("CGISESSION_ACCESSED"); text != "" {
 		var bad error
 		if r.Accessed, bad = strconv.ParseInt(text, 10, 64); bad != nil {

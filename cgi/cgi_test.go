@@ -59,8 +59,8 @@ func TestRead(t *testing.T) {
 		{"a lock", map[string]string{"CGISESSION_LOCK_FD": "9", "CGISESSION_LOCK_TOKEN": "t"}, cgi.Env{TempDir: "/tmp", LockFD: 9, LockToken: "t"}},
 		{"an outer run --env", map[string]string{"CGISESSION_ENV": "APP_a APP_b  PATH 1x a=b LD_PRELOAD\tAPP_c"},
 			cgi.Env{TempDir: "/tmp", DataVariables: []string{"APP_a", "APP_b", "APP_c"}}},
-		{"a session", map[string]string{"CGISESSION_ID": "x", "CGISESSION_IS_NEW": "1", "CGISESSION_WAS_INVALIDATED": "1", "CGISESSION_MINTED": "1", "CGISESSION_ACCESSED": "1764000000"},
-			cgi.Env{TempDir: "/tmp", Request: cgi.Request{Named: true, ID: "x", IsNew: true, WasInvalidated: true, Minted: true, Accessed: 1764000000}}},
+		{"a session", map[string]string{"CGISESSION_ID": "x", "CGISESSION_IS_NEW": "1", "CGISESSION_WAS_INVALIDATED": "1", "CGISESSION_MINTED": "1", "CGISESSION_ADOPTED": "1", "CGISESSION_ACCESSED": "1764000000"},
+			cgi.Env{TempDir: "/tmp", Request: cgi.Request{Named: true, ID: "x", IsNew: true, WasInvalidated: true, Minted: true, Adopted: true, Accessed: 1764000000}}},
 		{"a session with empty companions", map[string]string{"CGISESSION_ID": "x", "CGISESSION_IS_NEW": "", "CGISESSION_ACCESSED": ""},
 			cgi.Env{TempDir: "/tmp", Request: cgi.Request{Named: true, ID: "x"}}},
 		{"after a log-out", map[string]string{"CGISESSION_ID": "", "CGISESSION_WAS_INVALIDATED": "1"},
@@ -86,6 +86,7 @@ func TestReadRefuses(t *testing.T) {
 		"CGISESSION_IS_NEW":          {"0", "true", "x-secret", " ", "11"},
 		"CGISESSION_WAS_INVALIDATED": {"0", "x-secret", "1 "},
 		"CGISESSION_MINTED":          {"false", "x-secret", "\n"},
+		"CGISESSION_ADOPTED":         {"yes", "x-secret", "2"},
 		"CGISESSION_ACCESSED":        {"x-secret", "1.5", "9223372036854775808", "0x1"},
 	}
 	for name, texts := range bad {

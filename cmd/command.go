@@ -55,6 +55,7 @@ func (c *call) headerCommand(
 		if c.answer.sh && c.answer.json {
 			return usagef("--sh and --json exclude each other")
 		}
+		c.untold = !c.useCookies && c.answer == answer{}
 		r, err := run(args)
 		if err == nil {
 			c.printResult(r)
@@ -74,6 +75,11 @@ func switchFlag(name, usage string, on *bool) cli.Flag {
 // valueFlag returns a flag whose value sets v.
 func valueFlag(name, usage string, v *value) cli.Flag {
 	return &cli.GenericFlag{Name: name, Usage: usage, Value: v}
+}
+
+// ifExistsFlag returns the option of the verbs that change a session.
+func ifExistsFlag(on *bool) cli.Flag {
+	return switchFlag("if-exists", "change the session only if it is there, else exit 1", on)
 }
 
 // operatorCommand returns the command of a verb for operators and cron. Called by

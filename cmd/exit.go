@@ -13,7 +13,7 @@ import (
 const (
 	exitOK          = 0
 	exitNo          = 1  // absent key, no session to read, check failed
-	exitGone        = 10 // the session ended during this request, or a log-in used an id in its grace
+	exitGone        = 10 // the session ended during this request, or a log-in or --new-id used an id in its grace
 	exitConflict    = 11 // --if-version: another version is stored
 	exitUsage       = 64 // EX_USAGE: bad flag, argument or variable
 	exitData        = 65 // EX_DATAERR: bad JSON, too much data, corrupt file
@@ -39,7 +39,7 @@ var (
 	errUnknown  = errors.New("no session")
 	errGone     = errors.New("the session is gone: ended or cleaned up during this request")
 	errNobody   = errors.New("no session is left to say whose sessions to end: log in, and call again")
-	errRotated  = errors.New("the session has a new id, and this one is in its grace: log in with the new one")
+	errRotated  = errors.New("the session has a new id, and this one is in its grace: use the new one")
 	errConflict = errors.New("another version is stored")
 	errOutput   = errors.New("cannot write the answer; the change, if any, is stored")
 	errVariable = errors.New("more than fits in the environment")

@@ -33,7 +33,7 @@ func (r *result) exports() []setting {
 			{"CGISESSION_MINTED", ""},
 		}
 	}
-	return []setting{
+	return append([]setting{
 		{"CGISESSION_ID", r.id},
 		{"CGISESSION_TOKEN", r.token},
 		{"CGISESSION_IS_NEW", oneOrEmpty(r.isNew)},
@@ -42,7 +42,7 @@ func (r *result) exports() []setting {
 		{"CGISESSION_CREATED", strconv.FormatInt(s.Created, 10)},
 		{"CGISESSION_ACCESSED", strconv.FormatInt(r.accessed, 10)},
 		{"CGISESSION_MINTED", oneOrEmpty(r.minted)},
-	}
+	}, r.adoption...)
 }
 
 // oneOrEmpty encodes a boolean as "1" or "".

@@ -87,6 +87,7 @@ func codeTexts() map[int]string {
 // guides returns the guide of each verb.
 func guides() map[string]guide {
 	const noSession = "there is no session"
+	const notThere = "--if-exists: " + noSession
 	const noKey = "KEY is absent, or " + noSession
 	reading := []int{exitData, exitLocked}
 	changing := []int{exitGone, exitData, exitLocked}
@@ -96,18 +97,18 @@ func guides() map[string]guide {
 		"load": {forPages, "", []int{exitData, exitLocked, exitUnsafe, exitConfig},
 			`eval "$(cgisession load --sh name || echo exit 1)"`},
 		"get":   {forReading, noKey, reading, `name=$(cgisession get --raw --default '""' name)`},
-		"set":   {forHeaders, "", changing, `cgisession set name="$name" cart:='[]'`},
-		"unset": {forHeaders, "", changing, `cgisession unset name cart`},
+		"set":   {forHeaders, notThere, changing, `cgisession set name="$name" cart:='[]'`},
+		"unset": {forHeaders, notThere, changing, `cgisession unset name cart`},
 		"pop": {forChanges, noKey, changing,
 			`cgisession set flash="Saved." && message=$(cgisession pop --raw flash)`},
 		"incr":   {forChanges, noSession, changing, `visits=$(cgisession incr visits)`},
 		"append": {forChanges, noSession, changing, `cgisession append cart '{"item": 7, "number": 2}'`},
 		"edit": {forChanges, "COMMAND failed or printed no JSON object, or " + noSession, filtering,
 			`cgisession edit jq '.cart += ["book"]'`},
-		"save":       {forHeaders, "", append(changing, exitConflict), `echo '{"name": "Ann"}' | cgisession save`},
-		"delete":     {forHeaders, "", []int{exitGone, exitLocked}, `cgisession delete`},
+		"save":       {forHeaders, notThere, append(changing, exitConflict), `echo '{"name": "Ann"}' | cgisession save`},
+		"delete":     {forHeaders, notThere, []int{exitGone, exitLocked}, `cgisession delete`},
 		"invalidate": {forHeaders, "", []int{exitGone, exitLocked}, `cgisession invalidate --expire`},
-		"regenerate": {forHeaders, "", []int{exitGone, exitUnavailable, exitLocked}, `cgisession regenerate --user ann`},
+		"regenerate": {forHeaders, notThere, []int{exitGone, exitUnavailable, exitLocked}, `cgisession regenerate --user ann`},
 		"info":       {forReading, noSession, reading, `cgisession info`},
 		"cookie":     {forReading | groupCookie, noSession, reading, `cgisession cookie`},
 		"lock": {forReading, noSession + "; once COMMAND runs, its own code counts", filtering,

@@ -11,7 +11,8 @@ import (
 
 func infoCommand(c *call) *cli.Command {
 	var showID bool
-	return c.sessionCommand("info", "", "print what is known about the session as a JSON object",
+	return c.sessionCommand("info", "",
+		"print what is known about the session as a JSON object; exit 1 if there is none; marks no access",
 		func(args []string) error {
 			if err := noArguments(args); err != nil {
 				return err
@@ -31,7 +32,8 @@ func infoCommand(c *call) *cli.Command {
 		c.noLockFlag())
 }
 
-// info returns the JSON object that info prints.
+// info returns the JSON object that info prints. expires_in is seconds, or null for no
+// limit.
 func (c *call) info(r *result, showID bool) []byte {
 	var info object
 	if showID {
@@ -41,11 +43,23 @@ func (c *call) info(r *result, showID bool) []byte {
 	c.describe(&info, r)
 	info.string("key", c.cookieName)
 	info.bool("secret", c.keys != nil)
+	info.raw("expires_in", c.expiresIn(r.session))
 	info.string("user", r.session.User)
 	info.string("note", r.session.Note)
 	info.place(r.session)
 	info.int("size", r.session.Size)
 	return info.end()
+}
+
+// expiresIn returns the whole seconds that the session has left if nothing marks an
+// access, or null without a limit.
+func (o *options) expiresIn(s *store.Session) []byte {
+	limits := store.Options{Timeout: o.timeout, Lifetime: o.lifetime}
+	left, limited := limits.Left(s, time.Now())
+	if !limited {
+		return []byte("null")
+	}
+	return strconv.AppendInt(nil, int64(left/time.Second), 10)
 }
 
 // seconds returns a duration as a JSON number, or null for none.

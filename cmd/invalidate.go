@@ -14,26 +14,28 @@ func invalidateCommand(c *call) *cli.Command {
 	var expire, everywhere bool
 	return c.headerCommand("invalidate", "", "end the session and begin a new, empty one with another id",
 		func(args []string) (*result, error) {
-			end := c.endSession
 			switch err := noArguments(args); {
 			case err != nil:
 				return nil, err
-			case everywhere && !expire:
+			case !expire && everywhere:
 				return nil, usagef("--everywhere goes with --expire")
-			case everywhere:
+			case !expire:
+				return c.replace()
+			case c.newID != "":
+				return nil, usagef("--new-id and --expire exclude each other")
+			}
+			end := c.endSession
+			if everywhere {
 				end = c.endEverywhere
 			}
-			ended, err := end(expire)
-			switch {
-			case err != nil:
+			if _, err := end(true); err != nil {
 				return nil, err
-			case expire:
-				return c.dropCookie()
 			}
-			return c.begin(newClaim(), policy{}, ended, c.update(policy{}, saveNew))
+			return c.dropCookie()
 		},
 		switchFlag("expire", "begin no new session, and tell the browser to drop the cookie (log out)", &expire),
-		switchFlag("everywhere", "with --expire: end all sessions of this session's user", &everywhere))
+		switchFlag("everywhere", "with --expire: end all sessions of this session's user", &everywhere),
+		c.newIDFlag())
 }
 
 // endSession ends the request's session, or all sessions that ambiguous cookies lead
@@ -64,8 +66,7 @@ func (c *call) endEverywhere(expire bool) (bool, error) {
 	case user == "":
 		return c.endSession(expire)
 	}
-	c.anyLock = true // the lock that this request was handed is on none of the others
-	others, err := c.open(c.env, c.log)
+	others, err := c.openBeside()
 	if err != nil {
 		return false, err
 	}

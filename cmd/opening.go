@@ -80,6 +80,14 @@ func (c *call) openStore() (err error) {
 	return err
 }
 
+// openBeside opens the store once more, for other sessions than the request's. The
+// lock that was handed down is on none of them.
+func (c *call) openBeside() (store.Backend, error) {
+	o := c.options
+	o.anyLock = true
+	return o.open(c.env, c.log)
+}
+
 // logInherited logs that another request's variables are ignored.
 func (c *call) logInherited() {
 	if c.inherited == nil {

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -13,6 +14,7 @@ func regenerateCommand(c *call) *cli.Command {
 	var grace time.Duration
 	var user string
 	var note clientNote
+	var ifExists bool
 	return c.headerCommand("regenerate", "", "give the session a new id and keep its data (after log-in)",
 		func(args []string) (*result, error) {
 			if err := noArguments(args); err != nil {
@@ -25,18 +27,24 @@ func regenerateCommand(c *call) *cli.Command {
 				return nil, usagef("--grace and --user exclude each other: " +
 					"at a log-in the old id must die at once; leave out --grace")
 			}
-			return c.regenerate(grace, user, note.text)
+			if err := c.checkNewName(); err != nil {
+				return nil, err
+			}
+			p := policy{create: createMissing, renew: true, moves: true}.onlyIf(ifExists)
+			return c.regenerate(p, grace, user, note.text)
 		},
 		userFlag(&user, "record `NAME` as the session's user, for list and destroy (log-in)"),
 		noteFlag(&note),
 		valueFlag("grace", "let the old id reach the session for `TIME` more, for requests under way "+
-			"(never at a log-in)", duration(&grace)))
+			"(never at a log-in)", duration(&grace)),
+		c.newIDFlag(),
+		ifExistsFlag(&ifExists))
 }
 
 // regenerate moves the session to a new id, or creates one if the request has none, and
 // records the user's name and the note, if a name is given.
-func (c *call) regenerate(grace time.Duration, user, note string) (*result, error) {
-	return c.do(policy{create: createMissing, renew: true}, func(who claim, create bool) (*result, error) {
+func (c *call) regenerate(p policy, grace time.Duration, user, note string) (*result, error) {
+	return c.do(p, func(who claim, create bool) (*result, error) {
 		switch {
 		case who.origin == originFresh:
 			r, err := c.update(policy{}, logIn(user, note))(who, create)
@@ -60,11 +68,13 @@ func (c *call) move(who claim, grace time.Duration, user, note string) (*result,
 	if grace > 0 {
 		change = keepKey(c.csrfKey(who.id))
 	}
-	next := claim{id: store.NewID(), origin: who.origin}
+	next := claim{id: cmp.Or(c.newID, store.NewID()), origin: who.origin}
 	from := c.handle(who.id)
 	s, err := c.store.Move(from, c.handle(next.id), grace, change)
 	switch {
-	case errors.Is(err, store.ErrMoved) && user != "":
+	case errors.Is(err, store.ErrTaken):
+		return nil, errInUse
+	case errors.Is(err, store.ErrMoved) && (user != "" || c.newID != ""):
 		return nil, errRotated
 	case errors.Is(err, store.ErrMoved): // another request was first; this one goes on with its old id
 		return c.result(who, s), nil

@@ -45,7 +45,7 @@ func rig(t *testing.T, owner int) rigged {
 	// Ann's session, whose new id is random, in another directory than the victim's.
 	for beside := []string{"", ""}; len(beside) > 1; {
 		call("destroy", "--user", "ann")
-		call("regenerate", "--adopt-id", "session-of-ann-1", "--user", "ann")
+		call("regenerate", "--user", "ann")
 		beside, _ = filepath.Glob(filepath.Dir(r.victim) + "/*")
 	}
 	// Another session whose handle begins with the same two digits.
@@ -405,7 +405,7 @@ func TestRepairIndexReplaced(t *testing.T) {
 		"no access": func(path string) error { return os.Mkdir(path, 0) },
 	} {
 		r := in(t.TempDir())
-		if got := r.Call(t, "regenerate", "--adopt-id", cmdtest.Visitor, "--user", "ann"); got.Code != 0 {
+		if got := r.Call(t, "regenerate", "--adopt-id", "session-of-ann-0", "--new-id", cmdtest.Visitor, "--user", "ann"); got.Code != 0 {
 			t.Fatalf("%+v", got)
 		}
 		index := r.Dir + "/sessions/.users"

@@ -12,6 +12,7 @@ import (
 
 func saveCommand(c *call) *cli.Command {
 	var expected expectedVersion
+	var ifExists bool
 	return c.headerCommand("save", "", "replace the data by the JSON object on standard input",
 		func(args []string) (*result, error) {
 			if err := noArguments(args); err != nil {
@@ -21,17 +22,19 @@ func saveCommand(c *call) *cli.Command {
 			if err != nil {
 				return nil, err
 			}
-			r, err := c.change(policy{create: expected.creation()}, func(s *store.Session) (store.Outcome, error) {
+			p := policy{create: expected.creation()}.onlyIf(ifExists)
+			r, err := c.change(p, func(s *store.Session) (store.Outcome, error) {
 				s.Data = data
 				return store.Save, expected.check(s.Version)
 			})
-			if errors.Is(err, errNo) {
+			if errors.Is(err, errNo) && !ifExists {
 				return nil, fmt.Errorf("%w: there is no session", errConflict)
 			}
 			return r, err
 		},
 		valueFlag("if-version", "only if version `N` is stored, else exit 11; 0: nothing yet",
-			parsed(&expected, parseVersion)))
+			parsed(&expected, parseVersion)),
+		ifExistsFlag(&ifExists))
 }
 
 // expectedVersion is the version that must be stored for a save to replace it.

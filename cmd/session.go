@@ -20,6 +20,8 @@ type call struct {
 	stdout    *output   // help and answers; written out when all went well
 	logFailed sync.Once // a failing log is reported once
 	ambiguous bool      // the request's cookies lead to several sessions
+	newID     string    // the script's own name for the session's next id
+	untold    bool      // nothing that this call prints could tell a new id
 	answer    answer    // how a header verb prints its result
 }
 
@@ -74,6 +76,7 @@ func (c *call) rule(who claim) rule {
 type policy struct {
 	create   creation
 	renew    bool // a new session gets a new id, even if the claim's may be used
+	moves    bool // a session that is there gets a new id too, unless by an id in its grace
 	lazy     bool // a new session only gets an id; the first change stores it
 	opens    bool // begin the page: send a cookie with an expiry date again, and keep the page out of caches
 	snapshot bool // a version read without the lock is enough, if there is one
@@ -89,6 +92,14 @@ const (
 	createMissing           // if it is absent
 	createAnother           // also in place of one that is gone
 )
+
+// onlyIf returns the policy of a verb that with --if-exists creates no session.
+func (p policy) onlyIf(exists bool) policy {
+	if exists {
+		p.create = createNever
+	}
+	return p
+}
 
 // atOnce reports whether the step itself creates the claimed session if it is absent.
 func (p policy) atOnce(r rule) bool {
@@ -119,10 +130,11 @@ type result struct {
 	id, token      string
 	isNew          bool
 	wasInvalidated bool
-	minted         bool     // not stored before its first change (load --lazy)
-	accessed       int64    // Unix seconds; as load read it, through the whole request
-	headers        []string // lines without their ends
-	assigned       string   // shell code that sets the NAMEs of load --sh
+	minted         bool      // not stored before its first change (load --lazy)
+	accessed       int64     // Unix seconds; as load read it, through the whole request
+	headers        []string  // lines without their ends
+	assigned       string    // shell code that sets the NAMEs of load --sh
+	adoption       []setting // what tells later calls that the script named the session
 }
 
 // change runs a verb that changes the session in one update.
@@ -143,7 +155,9 @@ func (c *call) do(p policy, work step) (r *result, err error) {
 				return err
 			}
 		}
-		r, err = work(who, p.atOnce(rule))
+		if err = c.foresee(who, p, rule); err == nil {
+			r, err = work(who, p.atOnce(rule))
+		}
 		return err
 	})
 	if !absent(err) {
@@ -151,7 +165,11 @@ func (c *call) do(p policy, work step) (r *result, err error) {
 	}
 	ended := errors.Is(err, store.ErrInvalidated)
 	// The rule is asked again, since the locked session may have ended meanwhile.
-	if who, err = p.successor(who, c.rule(who)); err != nil {
+	who, err = p.successor(who, c.rule(who))
+	if err == nil && who.origin == originFresh {
+		who, err = c.nextClaim(who, p.renew)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return c.begin(who, p, ended, work)
@@ -206,6 +224,9 @@ func (c *call) update(p policy, change store.Change) step {
 		before := uint64(0) // version
 		s, err := c.store.Update(c.handle(who.id), create, func(s *store.Session) (store.Outcome, error) {
 			before = s.Version
+			if who.origin == originFresh && before > 0 {
+				return store.Keep, errInUse
+			}
 			return change(s)
 		})
 		if err != nil {
@@ -271,6 +292,7 @@ func (c *call) result(who claim, s *store.Session) *result {
 			r.accessed = earlier.Accessed
 		}
 	}
+	r.adoption = c.adoption(who)
 	return r
 }
 

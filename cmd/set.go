@@ -10,7 +10,7 @@ import (
 )
 
 func setCommand(c *call) *cli.Command {
-	var stdin bool
+	var stdin, ifExists bool
 	var text literal
 	return c.headerCommand("set",
 		"KEY=TEXT|KEY:=JSON|KEY@=FILE|KEY:@=FILE... | --text KEY VALUE...",
@@ -38,10 +38,11 @@ func setCommand(c *call) *cli.Command {
 				merge := func(d store.Data) (store.Data, error) { return d.Merge(patch), nil }
 				assignments = append([]assignment{merge}, assignments...)
 			}
-			return c.change(policy{create: createMissing}, assignAll(assignments))
+			return c.change(policy{create: createMissing}.onlyIf(ifExists), assignAll(assignments))
 		},
 		switchFlag("stdin", "first merge the JSON object on standard input (RFC 7396)", &stdin),
-		text.flag(0, "all arguments after it are keys and values, taken literally: no flags, files or JSON Pointers"))
+		text.flag(0, "all arguments after it are keys and values, taken literally: no flags, files or JSON Pointers"),
+		ifExistsFlag(&ifExists))
 }
 
 // An assignment changes the data as one argument of set says, or its standard input.

@@ -10,13 +10,14 @@ import (
 
 func unsetCommand(c *call) *cli.Command {
 	var text literal
+	var ifExists bool
 	return c.headerCommand("unset", "KEY...", "remove keys; absent keys are no error",
 		func(args []string) (*result, error) {
 			if err := someArguments(args, "KEY"); err != nil {
 				return nil, err
 			}
 			keys := text.keys(args)
-			return c.changeExisting(func(s *store.Session) (store.Outcome, error) {
+			return c.changeExisting(ifExists, func(s *store.Session) (store.Outcome, error) {
 				outcome := store.Keep
 				for _, key := range keys {
 					data, removed, err := s.Data.Unset(key)
@@ -29,14 +30,14 @@ func unsetCommand(c *call) *cli.Command {
 				}
 				return outcome, nil
 			})
-		}, text.keyFlag())
+		}, text.keyFlag(), ifExistsFlag(&ifExists))
 }
 
 // changeExisting changes the session if there is one. Without a session it does
-// nothing and returns an empty result.
-func (c *call) changeExisting(change store.Change) (*result, error) {
+// nothing, and returns errNo if there must be one, else an empty result.
+func (c *call) changeExisting(must bool, change store.Change) (*result, error) {
 	r, err := c.change(policy{}, change)
-	if errors.Is(err, errNo) {
+	if errors.Is(err, errNo) && !must {
 		return &result{}, nil
 	}
 	return r, err

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -60,6 +61,19 @@ func (o Options) NameSession(s *Session) {
 	case s.CookieName == "":
 		s.CookieName = o.CookieName
 	}
+}
+
+// Left returns how long after now the session stays [Live] if it is not accessed, at
+// least 0, and whether there is a limit at all. Times in the future count as now.
+func (o Options) Left(s *Session, now time.Time) (left time.Duration, limited bool) {
+	left = math.MaxInt64
+	if o.Timeout > 0 {
+		left = o.Timeout - max(now.Sub(s.Accessed), 0)
+	}
+	if o.Lifetime > 0 {
+		left = min(left, o.Lifetime-max(now.Sub(time.Unix(s.Created, 0)), 0))
+	}
+	return max(left, 0), o.Timeout > 0 || o.Lifetime > 0
 }
 
 // LogEvent calls Log, if it is set.

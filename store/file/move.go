@@ -59,7 +59,7 @@ func (e *entry) move(s *store.Session, at located, to string, grace time.Duratio
 		if left, err = e.leaveTombstone(shard, to, until); err == nil {
 			defer left.closeData()
 		}
-	} else if err = renameNew(e.shard, e.handle, shard, to); err == unix.ENOENT {
+	} else if err = renameFree(e.shard, e.handle, shard, to); err == unix.ENOENT {
 		err = store.ErrNotFound // removed by a program that takes no lock
 	} else if err != nil && err != unix.EEXIST {
 		err = e.fail("rename", err)
@@ -84,6 +84,29 @@ func (e *entry) move(s *store.Session, at located, to string, grace time.Duratio
 	}
 	e.f.dropUser(e.session(at.record, s.Accessed), e.handle)
 	return nil
+}
+
+// renameFree renames a file to a name that no other file has, or returns
+// unix.EEXIST. Where renameNew cannot check that, an empty file takes the name
+// first and is locked until the rename has replaced it: a call that waits for its
+// lock then finds that the name leads elsewhere.
+func renameFree(fromDir int, from string, toDir int, to string) error {
+	err := renameNew(fromDir, from, toDir, to)
+	if err != unix.EINVAL && err != unix.ENOSYS {
+		return err
+	}
+	e := &entry{fd: -1}
+	if e.fd, err = createat(toDir, to, unix.O_EXCL, 0o600); err != nil {
+		return err
+	}
+	defer e.closeData()
+	if tryFlock(e.fd, time.Time{}) != nil || fstat(e.fd, &e.stat) != nil || e.stat.Size > 0 || !e.linkedAt(toDir, to) {
+		return unix.EEXIST // another process was faster to use it
+	}
+	if err = renameat(fromDir, from, toDir, to); err != nil {
+		unlinkat(toDir, to)
+	}
+	return err
 }
 
 // leaveTombstone moves the session and leaves a tombstone at the old handle: it
@@ -186,7 +209,7 @@ func (e *entry) syncDirs(to int) error {
 func (e *entry) moveBack(shard int, to string, left *entry) {
 	var err error
 	if left == nil || !left.linkedAt(e.shard, e.handle) {
-		err = renameNew(shard, to, e.shard, e.handle)
+		err = renameFree(shard, to, e.shard, e.handle)
 	} else if err = exchange(e.shard, e.handle, shard, to); err == nil {
 		unlinkat(shard, to)
 	}

@@ -27,14 +27,10 @@ func exchange(fromDir int, from string, toDir int, to string) error {
 }
 
 // renameNew renames a file to a name that no other file has, or returns
-// unix.EEXIST (renameat2(2)). Some file systems cannot check that; there the
-// 160 random bits in the name have to do.
+// unix.EEXIST (renameat2(2)). Where the file system cannot check that, it returns
+// unix.EINVAL; where the kernel cannot, unix.ENOSYS.
 func renameNew(fromDir int, from string, toDir int, to string) error {
-	err := retry(func() error { return unix.Renameat2(fromDir, from, toDir, to, unix.RENAME_NOREPLACE) })
-	if err == unix.EINVAL || err == unix.ENOSYS {
-		err = renameat(fromDir, from, toDir, to)
-	}
-	return err
+	return retry(func() error { return unix.Renameat2(fromDir, from, toDir, to, unix.RENAME_NOREPLACE) })
 }
 
 // inMemory reports whether path is on a file system in memory: tmpfs or ramfs.

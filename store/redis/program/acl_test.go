@@ -77,14 +77,14 @@ run --lock PROGRAM incr n
 run /bin/sh -c echo+{}+|PROGRAM+save
 delete
 set n:=1
-regenerate --user ann
-regenerate --user ann
+regenerate --user ann --new-id session-of-ann-0001
+regenerate --user ann --new-id session-of-ann-0002
 load
-invalidate
+invalidate --new-id session-after-her-0001
 load
 invalidate --expire
 load
-regenerate --grace 1h
+regenerate --grace 1h --new-id session-in-its-grace
 get
 load --adopt-id session-to-be-destroyed
 list

@@ -253,7 +253,7 @@ var lyingVerbs = []struct {
 	{args: []string{"info"}, code: 69},
 	{args: []string{"set", "b=2"}, code: 69},
 	{args: []string{"lock", "/bin/true"}, code: 69, works: true},
-	{args: []string{"regenerate", "--user", "bob"}, code: 69, works: true},
+	{args: []string{"regenerate", "--user", "bob", "--new-id", "session-of-bob-0001"}, code: 69, works: true},
 	{args: []string{"list"}, code: 69},
 	{args: []string{"list", "--user", "ann"}, code: 69, works: true}, // data that is none is corrupt
 	{args: []string{"stats"}, code: 69},
