@@ -15,7 +15,7 @@ func crowded(t *testing.T, n, owner int) request {
 	t.Helper()
 	r := in(open(t))
 	must(t, os.Chown(r.Dir, owner, owner))
-	if got := cmdtest.Finish(t, asUser(r.Command(reachable(t), "regenerate", "--adopt-id", cmdtest.Visitor, "--user", "ann"), owner)); got.Code != 0 {
+	if got := cmdtest.Finish(t, asUser(r.Command(reachable(t), "regenerate", "--user", "ann"), owner)); got.Code != 0 {
 		t.Fatalf("%+v", got)
 	}
 	file, err := filepath.Glob(r.Dir + "/sessions/??/*")

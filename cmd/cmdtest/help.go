@@ -22,6 +22,9 @@ func Help(t testing.TB, r Request) map[string]string {
 	_, list, _ := strings.Cut(read("--help"), "COMMANDS:\n")
 	list, _, _ = strings.Cut(list, "\n\n")
 	for line := range strings.Lines(list) {
+		if strings.HasPrefix(line, "    ") { // the rest of a longer text
+			continue
+		}
 		verb := strings.Fields(line)[0]
 		all[verb] = read(verb, "--help")
 	}
