@@ -29,6 +29,25 @@ func nearest(text string, names []string) string {
 	return best
 }
 
+// related returns the name that holds text, or that text holds, and that is most like it
+// in length; "" if there is none. Letter case, "_" and "-" do not count: SAMESITE leads to
+// COOKIE_SAME_SITE, and IDLE_TIMEOUT to TIMEOUT. Texts under 3 bytes, and names under 4
+// within text, are in too many others.
+func related(text string, names []string) string {
+	joined := func(s string) string { return strings.ReplaceAll(plainName(s), "-", "") }
+	best, least := "", -1
+	text = joined(text)
+	for _, name := range names {
+		n := joined(name)
+		more := max(len(n)-len(text), len(text)-len(n))
+		isRelated := len(text) >= 3 && strings.Contains(n, text) || len(n) >= 4 && strings.Contains(text, n)
+		if isRelated && (least < 0 || more < least) {
+			best, least = name, more
+		}
+	}
+	return best
+}
+
 // plainName returns the name in the letters of flags.
 func plainName(name string) string { return strings.ReplaceAll(strings.ToLower(name), "_", "-") }
 

@@ -81,31 +81,50 @@ func variablesOf(f cli.Flag) []string {
 func aboutVariable(name string) string {
 	text := short(name) + " is unknown; "
 	typed := strings.TrimPrefix(name, variablePrefix)
-	variables := append(cgi.Exported(), secretVariable)
-	options := make(map[string]string) // by their variables and those that their aliases would have
 	var others []string                // flags without a variable
+	options := make(map[string]string) // by their variables and those that their aliases would have
+	settings := []string{strings.TrimPrefix(secretVariable, variablePrefix)}
 	for _, f := range shownFlags(allFlags()) {
 		for _, name := range f.Names() {
 			if len(variablesOf(f)) == 0 {
 				others = append(others, name)
 				continue
 			}
-			variables = append(variables, variableOf(name))
 			options[variableOf(name)] = f.Names()[0]
+			settings = append(settings, strings.TrimPrefix(variableOf(name), variablePrefix))
 		}
 	}
-	for i := range variables {
-		variables[i] = strings.TrimPrefix(variables[i], variablePrefix)
+	if flag := plainName(typed); slices.Contains(others, flag) {
+		return text + withoutVariable(flag)
 	}
-	near := variablePrefix + nearest(typed, variables)
-	option, flag := options[near], nearest(typed, others)
+	near := related(typed, settings)
+	if near == "" {
+		near = nearest(typed, append(settings, exportedNames()...))
+	}
+	variable := variablePrefix + near
+	option := options[variable]
+	flag := nearest(typed, others)
 	switch {
 	case option != "":
 		return text + "did you mean " + variableOf(option) + ", for --" + option + "?"
-	case near != variablePrefix:
-		return text + "did you mean " + near + "?"
+	case near != "":
+		return text + "did you mean " + variable + "?"
 	case flag != "":
-		return text + "--" + flag + " has no variable: give the flag itself"
+		return text + withoutVariable(flag)
 	}
 	return text + "no option has it: unset it"
+}
+
+// withoutVariable says what to do about a flag that no variable sets.
+func withoutVariable(flag string) string {
+	return dashed(flag) + " has no variable: give the flag itself"
+}
+
+// exportedNames returns the variables that a call may export, without their prefix.
+func exportedNames() []string {
+	names := cgi.Exported()
+	for i := range names {
+		names[i] = strings.TrimPrefix(names[i], variablePrefix)
+	}
+	return names
 }

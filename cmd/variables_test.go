@@ -48,6 +48,36 @@ func TestMisspeltVariables(t *testing.T) {
 	}
 }
 
+// A name without the option's first word, or with one more, leads to the option too.
+func TestRelatedVariables(t *testing.T) {
+	for typed, option := range map[string]string{
+		"SAMESITE": "cookie-same-site", "SAME_SITE": "cookie-same-site", "SECURE": "cookie-secure", "DOMAIN": "cookie-domain",
+		"HTTPONLY": "cookie-http-only", "EXPIRES": "cookie-expires", "PATH": "cookie-path", "DIR": "data-dir",
+		"DATA_DIRECTORY": "data-dir", "IDLE_TIMEOUT": "timeout", "SESSION_LIFETIME": "lifetime", "LOG": "log-file",
+		"SIZE": "max-size", "CACHE": "cache-control", "REDIS_PASSWORD": "redis-password-file", "PREFIX": "redis-prefix",
+		"STORE_TYPE": "type", "cookiename": "cookie-name", "TIME": "timeout", "USE_COOKIE": "use-cookies",
+	} {
+		typed = "CGISESSION_" + typed
+		want := typed + " is unknown; did you mean " + variableOf(option) + ", for --" + option + "?"
+		if said := aboutVariable(typed); said != want {
+			t.Errorf("%s; want %s", said, want)
+		}
+	}
+	for typed, want := range map[string]string{
+		"SECRET_KEY": "did you mean CGISESSION_SECRET?",
+		"MAX_TIME":   "--max-time has no variable: give the flag itself",
+		"USER":       "--user has no variable: give the flag itself",
+		"FOO":        "no option has it: unset it",
+		"X":          "no option has it: unset it",
+		"":           "no option has it: unset it",
+	} {
+		typed = "CGISESSION_" + typed
+		if said := aboutVariable(typed); said != typed+" is unknown; "+want {
+			t.Errorf("%s; want %s", said, want)
+		}
+	}
+}
+
 // What is far from every name is no slip of it.
 func TestNearest(t *testing.T) {
 	names := []string{"timeout", "lock-timeout", "id", "get", "set", "cookie-same-site"}
