@@ -145,12 +145,14 @@ const shards = 256
 func shardName(n int) string { return hex.EncodeToString([]byte{byte(n)}) }
 
 // CheckMemory returns ErrConfig if dir, or the parent of a dir that is still
-// missing, is not on a file system in memory. Where the system does not tell
+// missing, is not on a file system in memory, or is missing too. Where the system does not tell
 // (anything but Linux), that is always so.
 func CheckMemory(dir string) error {
 	ok, err := inMemory(dir)
 	if err == unix.ENOENT { // it will be made there
-		ok, err = inMemory(filepath.Dir(dir))
+		if ok, err = inMemory(filepath.Dir(dir)); err == unix.ENOENT {
+			err = errNoParent()
+		}
 	}
 	if err == nil && !ok {
 		err = fmt.Errorf("%w: not on a file system in memory (tmpfs); "+
