@@ -28,7 +28,7 @@ func appendCommand(c *call) *cli.Command {
 			})
 			return strconv.Itoa(length), err
 		},
-		text.flag(1, "all arguments after it are taken literally: values are strings, and a KEY no JSON Pointer"))
+		text.flag(1, 1, "all arguments after it are taken literally: values are strings, and a KEY no JSON Pointer"))
 }
 
 func parseValues(args []string, areJSON bool) (values []store.Value, err error) {

@@ -123,6 +123,20 @@ func TestTextKeys(t *testing.T) {
 		want[key] = []any{key, "--"}
 	}
 	wantData(t, r, want)
+	for _, key := range keys { // without the "--" too, one at a time
+		wantCall(t, r, "", "unset", "--text", key)
+		wantCall(t, r, "", "set", "--text", key, key)
+		wantCall(t, r, key+"\n", "get", "--raw", "--text", key)
+		wantCall(t, r, key+"\n", "pop", "--raw", "--text", key)
+		wantCall(t, r, "1\n", "incr", "--text", key)
+		wantCall(t, r, "", "unset", "--text", key)
+		wantCall(t, r, "", "set", "--text", "--", key, "")
+		wantCall(t, r, "", "unset", "--text", "--", key)
+		wantCall(t, r, "2\n", "append", "--text", "--", key, key, "--")
+	}
+	wantCall(t, r, "1\n", "append", "list", "--text", "--")
+	wantCall(t, r, `["--"]`+"\n", "pop", "list")
+	wantData(t, r, want)
 	got := r.Call(t, append([]string{"get", "--text", "--"}, keys...)...)
 	delete(want, "name")
 	var object map[string]any

@@ -34,6 +34,16 @@ type lastFlag struct {
 	*cli.BoolFlag
 	before int  // at most so many arguments may stand before it
 	from   *int // so many do
+	after  int  // at least so many must follow it
+}
+
+// arguments returns the arguments after the flag, less a "--" right after it. If too few
+// follow without the "--", it is one of them: a client may have sent it.
+func (f lastFlag) arguments(args []string) []string {
+	if len(args) > f.after && args[0] == "--" {
+		return args[1:]
+	}
+	return args
 }
 
 // literal says which arguments a verb takes literally: those after --text.
@@ -42,14 +52,15 @@ type literal struct {
 	from int // how many arguments stand before them
 }
 
-// flag returns the lastFlag --text.
-func (l *literal) flag(before int, usage string) cli.Flag {
-	return lastFlag{&cli.BoolFlag{Name: "text", Usage: usage, Destination: &l.on}, before, &l.from}
+// flag returns the lastFlag --text. At most before arguments may stand before it, and at
+// least after must follow.
+func (l *literal) flag(before, after int, usage string) cli.Flag {
+	return lastFlag{&cli.BoolFlag{Name: "text", Usage: usage, Destination: &l.on}, before, &l.from, after}
 }
 
 // keyFlag returns --text for a verb whose arguments are all keys.
 func (l *literal) keyFlag() cli.Flag {
-	return l.flag(0, "all arguments after it are keys, taken literally: no flags, no JSON Pointers")
+	return l.flag(0, 1, "all arguments after it are keys, taken literally: no flags, no JSON Pointers")
 }
 
 // keys returns the keys that the arguments name. After --text each names a member of
@@ -85,7 +96,7 @@ func split(args []string, known []cli.Flag, leading bool) (p parsedArgs, err err
 				if len(p.others) > f.before {
 					return p, usagef("flag --%s: it changes how arguments are read; write it before them", g.name)
 				}
-				return p.addRest(withoutDashes(args)), nil
+				return p.addRest(f.arguments(args)), nil
 			}
 		case leading:
 			return p.addRest(args), nil
@@ -101,13 +112,6 @@ func split(args []string, known []cli.Flag, leading bool) (p parsedArgs, err err
 func (p parsedArgs) addRest(args []string) parsedArgs {
 	p.others = append(p.others, args...)
 	return p
-}
-
-func withoutDashes(args []string) []string {
-	if len(args) > 0 && args[0] == "--" {
-		return args[1:]
-	}
-	return args
 }
 
 // parseFlag parses the flag at the beginning of args. n is how many of them it

@@ -331,7 +331,7 @@ func checkTail(t *testing.T, line, tail []string, before parsedArgs, known []cli
 	for _, f := range known {
 		if last, ok := f.(lastFlag); ok {
 			p, err := split(slices.Concat([]string{"--" + last.Name}, line), known, leading)
-			if err != nil || len(p.flags) != 1 || !slices.Equal(p.others, withoutDashes(line)) {
+			if err != nil || len(p.flags) != 1 || !slices.Equal(p.others, p.flags[0].Flag.(lastFlag).arguments(line)) {
 				t.Fatalf("--%s and %q are split into %q and %q, %v", last.Name, line, p.words, p.others, err)
 			}
 		}
@@ -365,7 +365,7 @@ func splitByFlag(line []string, known []cli.Flag, leading bool) (string, error) 
 		case last != nil && len(others) > last.before:
 			return "", errors.New("too many arguments before the last flag")
 		case last != nil:
-			return fmt.Sprintf("%q false %q", flags, append(others, withoutDashes(rest)...)), nil
+			return fmt.Sprintf("%q false %q", flags, append(others, last.arguments(rest)...)), nil
 		case err != nil:
 			return "", err
 		case leading || len(rest) == 0 || endsByDashes(parsed, known):

@@ -41,7 +41,7 @@ func setCommand(c *call) *cli.Command {
 			return c.change(policy{create: createMissing}.onlyIf(ifExists), assignAll(assignments))
 		},
 		switchFlag("stdin", "first merge the JSON object on standard input (RFC 7396)", &stdin),
-		text.flag(0, "all arguments after it are keys and values, taken literally: no flags, files or JSON Pointers"),
+		text.flag(0, 2, "all arguments after it are keys and values, taken literally: no flags, files or JSON Pointers"),
 		ifExistsFlag(&ifExists))
 }
 
