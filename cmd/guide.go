@@ -96,7 +96,7 @@ func guides() map[string]guide {
 	return map[string]guide{
 		"load": {forPages, "", []int{exitData, exitLocked, exitUnsafe, exitConfig},
 			`eval "$(cgisession load --sh name || echo exit 1)"`},
-		"get":   {forReading, noKey, reading, `name=$(cgisession get --raw --default '""' name)`},
+		"get":   {forReading, noKey, reading, `name=$(cgisession get --raw --default-text '' name)`},
 		"set":   {forHeaders, notThere, changing, `cgisession set name="$name" cart:='[]'`},
 		"unset": {forHeaders, notThere, changing, `cgisession unset name cart`},
 		"pop": {forChanges, noKey, changing,
