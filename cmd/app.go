@@ -108,7 +108,7 @@ func verbs() []verb {
 		{name: "cleanup", command: cleanupCommand},
 		{name: "list", command: listCommand},
 		{name: "show", command: showCommand},
-		{name: "destroy", command: destroyCommand},
+		{name: "destroy", command: destroyCommand, hint: always},
 		{name: "stats", command: statsCommand},
 		{name: "doctor", command: doctorCommand, lenient: true},
 		{name: "secret", command: secretCommand, lenient: true},
@@ -147,6 +147,7 @@ func run(c *call, args []string) (string, error) {
 			return v.name, err
 		}
 	}
+	c.dashes = p.dashes
 	return v.name, v.hint.apply(p.run(command))
 }
 

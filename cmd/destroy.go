@@ -31,6 +31,8 @@ func destroyCommand(c *call) *cli.Command {
 			return usagef("--except-current goes with --user, and without HANDLE")
 		case !named && user == "" && !all:
 			return usagef("HANDLE, --user NAME or --all missing")
+		case !named && c.dashes: // a list of a form's handles that came out empty must not end all
+			return usagef("HANDLE missing after --")
 		case user == "":
 			c.invalidateCorrupt = true // end those too
 		}

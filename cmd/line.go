@@ -18,6 +18,7 @@ type parsedArgs struct {
 	words  []string    // the flags and their values, as they were given
 	others []string    // the arguments
 	help   bool        // --help was given; what follows it is not parsed
+	dashes bool        // "--" was given
 }
 
 // givenFlag is a known flag that stands on the command line.
@@ -81,6 +82,7 @@ func split(args []string, known []cli.Flag, leading bool) (p parsedArgs, err err
 	for len(args) > 0 {
 		switch arg := args[0]; {
 		case arg == "--":
+			p.dashes = true
 			return p.addRest(args[1:]), nil
 		case len(arg) > 1 && arg[0] == '-':
 			g, n, err := parseFlag(args, known)

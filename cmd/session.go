@@ -23,6 +23,7 @@ type call struct {
 	newID     string    // the script's own name for the session's next id
 	untold    bool      // nothing that this call prints could tell a new id
 	answer    answer    // how a header verb prints its result
+	dashes    bool      // "--" stands on the command line
 }
 
 // A rule says what follows from the origin of a claim. rules has one for each origin.
