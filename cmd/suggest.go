@@ -10,19 +10,21 @@ import (
 )
 
 // maxTypos bounds how far a mistyped name may be from the known one, as distance
-// counts. A third of the name's length is a bound too, so that short names that are
-// merely different are not suggested.
+// counts. A third of the longer one's length is a bound too, so that short names that
+// are merely different are not suggested.
 const maxTypos = 3
 
 // nearest returns the name that text most likely stands for, or "" if none is close.
 // Letter case does not count, nor "_" in place of "-".
 func nearest(text string, names []string) string {
-	best, least := "", min(len(text)/3, maxTypos)+1
+	best, least := "", maxTypos+1
 	for _, name := range names {
-		if len(name)-least >= len(text) || len(text)-least >= len(name) {
+		shorter, longer := min(len(text), len(name)), max(len(text), len(name))
+		bound := min(longer/3, least-1)
+		if longer-shorter > bound {
 			continue
 		}
-		if d := distance(plainName(text), plainName(name)); d < least {
+		if d := distance(plainName(text), plainName(name)); d <= bound {
 			best, least = name, d
 		}
 	}
