@@ -85,7 +85,8 @@ func (target Target) do(t *testing.T, s Step, ids map[string]string, next string
 var (
 	newID   = regexp.MustCompile(`Set-Cookie: cgisession_id=([a-z2-7]{32});`)
 	version = regexp.MustCompile(`"version":\d+`)
-	omitted = regexp.MustCompile(`"(token|request)":"[^"]*",|"(created|accessed)":\d+,|"env":{[^}]*},`)
+	omitted = regexp.MustCompile(`"(token|request|user|handle|path)":"[^"]*",|"(created|accessed)":\d+,|` +
+		`"(timeout|lifetime)":(null|\d+),|"minted":false,|"env":{[^}]*},`)
 )
 
 var (

@@ -90,8 +90,11 @@ func mountAdvice() string {
 // atMount returns err, which is what is wrong with the open file fd. If that is
 // its mode or owner, and the mount decides about those, the error says so.
 func atMount(fd int, st *unix.Stat_t, forbidden uint32, err error) error {
+	if err == nil {
+		return nil
+	}
 	uid := os.Geteuid()
-	if err == nil || checkOwned(st, uid, forbidden) == nil {
+	if checkOwned(st, uid, forbidden) == nil {
 		return err
 	}
 	why := modeless(openOn(fd))
