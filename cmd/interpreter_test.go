@@ -16,7 +16,7 @@ func (r request) scripts(t *testing.T, files map[string]string) {
 	t.Helper()
 	for name, text := range files {
 		text = strings.NewReplacer("{P}", cmdtest.Program, "{D}", r.Dir).Replace(text)
-		must(t, os.WriteFile(filepath.Join(r.Dir, name), []byte(text), 0o700))
+		cmdtest.WriteScript(t, filepath.Join(r.Dir, name), text)
 	}
 	must(t, os.Symlink(cmdtest.Program, r.Dir+"/ours"))
 	must(t, os.Symlink("page.cgi", r.Dir+"/alias.cgi"))

@@ -279,7 +279,7 @@ func serve(t *testing.T, code string) *browser {
 	t.Cleanup(func() { stderr.Close() })
 	b := &browser{dir: t.TempDir(), stderr: stderr}
 	script := b.dir + "/script"
-	must(t, os.WriteFile(script, []byte(code), 0o700))
+	cmdtest.WriteScript(t, script, code)
 	server := httptest.NewServer(&cgi.Handler{
 		Path: script, Dir: b.dir, Stderr: b.stderr,
 		Env: []string{"CGISESSION_DATA_DIR=" + b.dir + "/sessions"},

@@ -42,9 +42,7 @@ func TestRunShebang(t *testing.T) {
 		t.Run(script.interpreter, func(t *testing.T) {
 			needs(t, script.interpreter)
 			r := in(t.TempDir(), "QUERY_STRING=q=1")
-			if err := os.WriteFile(filepath.Join(r.Dir, "visit.cgi"), []byte(script.text), 0o700); err != nil {
-				t.Fatal(err)
-			}
+			cmdtest.WriteScript(t, filepath.Join(r.Dir, "visit.cgi"), script.text)
 			body := make([]byte, 1<<20) // all bytes, and none in a place that comes again soon
 			for i := range body {
 				body[i] = byte(i + i>>8)

@@ -35,12 +35,12 @@ func TestServed(t *testing.T) {
 	must(t, os.Symlink("cgi-bin", r.Dir+"/linked"))
 	own, err := os.ReadFile(cmdtest.Program)
 	must(t, err)
-	must(t, os.WriteFile(cgiBin+"/copy.cgi", own, 0o755))
+	cmdtest.WriteScript(t, cgiBin+"/copy.cgi", string(own))
 	must(t, os.Symlink(cmdtest.Program, cgiBin+"/sym.cgi"))
 	must(t, os.Symlink("sym.cgi", cgiBin+"/twice.cgi"))
 	must(t, os.Link(cgiBin+"/copy.cgi", cgiBin+"/hard.cgi"))
-	must(t, os.WriteFile(cgiBin+"/page.cgi", []byte("#!/bin/sh\n"), 0o755))
-	must(t, os.WriteFile(cgiBin+"/cgisession", []byte("#!/bin/sh\n"), 0o755))
+	cmdtest.WriteScript(t, cgiBin+"/page.cgi", "#!/bin/sh\n")
+	cmdtest.WriteScript(t, cgiBin+"/cgisession", "#!/bin/sh\n")
 	for _, name := range []string{"sym.cgi", "twice.cgi", "copy.cgi", "hard.cgi"} {
 		for _, env := range [][]string{
 			{"SCRIPT_FILENAME=" + cgiBin + "/" + name},

@@ -381,13 +381,11 @@ func promptly(t *testing.T, r request, call verbCall) cmdtest.Ended {
 // files 0600, but for the old id in its grace. Root would not notice a mode that
 // shuts him out, so another user makes the same calls.
 func TestUmask(t *testing.T) {
-	// Where root's program is, nobody else can get at it. It is copied before any
-	// test runs: what is open for writing, also in a child that was just forked,
-	// cannot be executed.
+	// Where root's program is, nobody else can get at it. So it is copied.
 	bin := open(t)
 	text, err := os.ReadFile(cmdtest.Program)
 	must(t, err)
-	must(t, os.WriteFile(bin+"/cgisession", text, 0o755))
+	cmdtest.WriteScript(t, bin+"/cgisession", string(text))
 	for _, mask := range []string{"000", "022", "077", "777"} {
 		for _, uid := range []int{os.Geteuid(), planter} {
 			for _, byDefault := range []bool{false, true} {

@@ -60,7 +60,7 @@ func reshard(t *testing.T, nodes []*redistest.Server, settings ...string) {
 				}
 				id := fmt.Sprintf("moving-%d-%d-session", worker, round)
 				s.Want(t, "set", "a=1", "--adopt-id", id)
-				moved, _ := s.Want(t, "regenerate", "--sh", "--grace", "1h", "--id", id)
+				moved, _ := s.Want(t, "regenerate", "--sh", "--grace", "1h", "--adopt-id", id, "--new-id", id+"-moved")
 				if got, _ := s.Want(t, "get", "a", "--adopt-id", id); got != `"1"` || !strings.Contains(moved, "CGISESSION_ID=") {
 					t.Errorf("after a move: %s", got)
 				}
