@@ -62,7 +62,8 @@ func (c *call) headerCommand(
 		}
 		return err
 	}, append(flags,
-		switchFlag("sh", "print shell code for eval, which prints the header lines and exports the session", &c.answer.sh),
+		switchFlag("sh", "print shell code for eval, which prints the header lines and exports the session",
+			&c.answer.sh),
 		switchFlag("json", "print the header lines, the session, its data and the variables to export "+
 			"as one JSON object", &c.answer.json))...)
 }

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -33,9 +34,8 @@ func destroyCommand(c *call) *cli.Command {
 			return usagef("HANDLE, --user NAME or --all missing")
 		case !named && c.dashes: // a list of a form's handles that came out empty must not end all
 			return usagef("HANDLE missing after --")
-		case user == "":
-			c.invalidateCorrupt = true // end those too
 		}
+		c.invalidateCorrupt = c.invalidateCorrupt || user == "" // end those too
 		return c.operate(func() error {
 			d := newDestroyed(c.store, c.log)
 			var err error
@@ -49,10 +49,7 @@ func destroyCommand(c *call) *cli.Command {
 			default:
 				err = c.endUser(d.of(user, c.userCookieName()), exceptCurrent)
 			}
-			if err == nil {
-				err = d.outcome()
-			}
-			if err == nil {
+			if err = cmp.Or(err, d.outcome()); err == nil {
 				c.printEnded(d.count, json)
 			}
 			return err
@@ -110,22 +107,19 @@ func remove(*store.Session) (store.Outcome, error) { return store.Remove, nil }
 
 // endNamed ends the sessions with these handles, corrupt ones too.
 func (d *destroyed) endNamed(args []string) error {
-	find := func(arg string) (string, error) { return findHandle(d.store, arg) }
-	return d.endFound(args, find, func(handle string) bool {
+	return d.endFound(args, d.store.Find, func(handle string) bool {
 		last, err := d.end(handle, false)
 		return d.note(handle, last, err) || d.ended[last] // the latter: an old handle of one that ended just now
 	})
 }
 
 // endFound finds the handle for each argument and ends the session there. end reports
-// whether it did. An argument that names no handle, or several, is an error before any
+// whether it did. An argument that is no handle, or fits several, is an error before any
 // session is ended.
-func (d *destroyed) endFound(
-	args []string, find func(arg string) (string, error), end func(handle string) bool,
-) error {
+func (d *destroyed) endFound(args []string, find findFunc, end func(handle string) bool) error {
 	var known []string
 	for _, arg := range args {
-		handle, err := find(arg)
+		handle, err := findHandle(arg, find)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			d.unknown = append(d.unknown, arg)
@@ -290,25 +284,19 @@ func (u *userSessions) endAll() {
 // unknown, as one that is not there: the handles may come from a form.
 func (u *userSessions) endGiven(args []string) error { return u.endFound(args, u.find, u.endOne) }
 
-// find is findHandle among the user's sessions.
-func (u *userSessions) find(arg string) (match string, err error) {
-	if err := checkHandle(arg); err != nil || len(arg) == store.HandleSize {
-		return arg, err
+// find is Find among the user's sessions.
+func (u *userSessions) find(prefix string) (string, error) {
+	if len(prefix) == store.HandleSize {
+		return prefix, nil // endOne sees whose it is
 	}
-	err = u.eachHandle(func(handle string) error {
-		switch {
-		case !strings.HasPrefix(handle, arg) || handle == match:
-		case match != "":
-			return usagef("handle %s %w", arg, store.ErrAmbiguous)
-		default:
-			match = handle
-		}
-		return nil
+	return store.OnlyHandle(func(visit func(handle string) error) error {
+		return u.eachHandle(func(handle string) error {
+			if !strings.HasPrefix(handle, prefix) {
+				return nil
+			}
+			return visit(handle)
+		})
 	})
-	if err == nil && match == "" {
-		err = store.ErrNotFound
-	}
-	return match, err
 }
 
 // endOne ends the session if it is the user's, and reports whether it did.

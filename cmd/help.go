@@ -105,6 +105,16 @@ func verbHelp(command *cli.Command) string {
 	return h.String()
 }
 
+// shownFlags returns the flags that the help shows.
+func shownFlags(flags []cli.Flag) (shown []cli.Flag) {
+	for _, f := range flags {
+		if visible, ok := f.(cli.VisibleFlag); !ok || visible.IsVisible() {
+			shown = append(shown, f)
+		}
+	}
+	return shown
+}
+
 // codesTable returns a table of exit codes and what they mean.
 func codesTable(codes []int, texts map[int]string) (t table) {
 	for _, code := range slices.Sorted(slices.Values(codes)) {

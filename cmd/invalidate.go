@@ -24,11 +24,13 @@ func invalidateCommand(c *call) *cli.Command {
 			case c.newID != "":
 				return nil, usagef("--new-id and --expire exclude each other")
 			}
-			end := c.endSession
+			var err error
 			if everywhere {
-				end = c.endEverywhere
+				err = c.endEverywhere()
+			} else {
+				_, err = c.endSession(true)
 			}
-			if _, err := end(true); err != nil {
+			if err != nil {
 				return nil, err
 			}
 			return c.dropCookie()
@@ -58,31 +60,32 @@ func (c *call) endSession(expire bool) (bool, error) {
 // last: after an error the call can be repeated, since it still has its session then. It
 // waits for the locks of the others, but holds none meanwhile. So two such calls do not
 // wait for each other.
-func (c *call) endEverywhere(expire bool) (bool, error) {
+func (c *call) endEverywhere() error {
 	user, handle, err := c.owner()
-	switch {
-	case err != nil:
-		return false, err
-	case user == "":
-		return c.endSession(expire)
+	if err != nil {
+		return err
+	}
+	if user == "" {
+		_, err = c.endSession(true)
+		return err
 	}
 	others, err := c.openBeside()
 	if err != nil {
-		return false, err
+		return err
 	}
 	u := newDestroyed(others, c.log).of(user, c.cookieName)
 	u.except = handle
 	u.endAll()
 	if err := u.outcome(); err != nil {
-		return false, fmt.Errorf("%w; the session of this request has not ended: call again", err)
+		return fmt.Errorf("%w; the session of this request has not ended: call again", err)
 	}
-	ended, err := c.endSession(expire)
-	if err == nil && !ended { // it has moved, unless it has ended, and is found by its user then
+	ended, err := c.endSession(true)
+	if err == nil && !ended { // it has ended, or has a new id: then it is found by its user
 		u.except = ""
 		u.endAll()
 		err = u.outcome()
 	}
-	return ended, err
+	return err
 }
 
 // owner returns the user of the request's session, and the session's handle.

@@ -226,7 +226,8 @@ func cacheControl(to *string) *value {
 		switch {
 		case strings.EqualFold(text, "off"):
 			return "", nil
-		case text == "", strings.Trim(text, " \t") != text, !utf8.ValidString(text), strings.ContainsFunc(text, control):
+		case text == "", strings.Trim(text, " \t") != text, !utf8.ValidString(text),
+			strings.ContainsFunc(text, control):
 			return "", errors.New("must be one line without control characters or blanks around it, or off")
 		}
 		return text, nil

@@ -20,7 +20,8 @@ func setCommand(c *call) *cli.Command {
 			case stdin && text.on:
 				return nil, usagef("--stdin and --text exclude each other")
 			case !stdin && !text.on && len(args) == 0:
-				return nil, usagef("no assignment; write KEY=TEXT, or --stdin to merge the JSON object on standard input")
+				return nil, usagef("no assignment; write KEY=TEXT, or --stdin to merge the JSON object " +
+					"on standard input")
 			}
 			parse := c.parseAssignments
 			if text.on {

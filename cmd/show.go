@@ -16,7 +16,7 @@ func showCommand(c *call) *cli.Command {
 			if len(args) != 1 {
 				return usagef("%d arguments; one HANDLE is wanted", len(args))
 			}
-			handle, err := findHandle(c.store, args[0])
+			handle, err := findHandle(args[0], c.store.Find)
 			if err == nil {
 				err = c.store.Look(handle, func(s *store.Session, state store.State, wrong error) error {
 					printShown(c.stdout, s, state, wrong, data)
@@ -44,23 +44,19 @@ func printShown(out *output, s *store.Session, state store.State, wrong error, d
 	out.printJSON(o.end())
 }
 
+// A findFunc returns the handle that begins with these digits, as Find of
+// [store.Operator] does.
+type findFunc = func(prefix string) (handle string, err error)
+
 // findHandle returns the handle that an argument names by its first digits, or in
 // full.
-func findHandle(s store.Operator, arg string) (string, error) {
-	if err := checkHandle(arg); err != nil {
-		return "", err
+func findHandle(arg string, find findFunc) (string, error) {
+	if len(arg) < store.MinHandle || !store.IsHex(arg) || len(arg) > store.HandleSize {
+		return "", usagef("a HANDLE is %d to %d digits 0-9 a-f, as list prints them", store.MinHandle, store.HandleSize)
 	}
-	handle, err := s.Find(arg)
+	handle, err := find(arg)
 	if errors.Is(err, store.ErrAmbiguous) {
 		err = usagef("handle %s %w", arg, err)
 	}
 	return handle, err
-}
-
-// checkHandle returns an error if the argument is no handle, nor the beginning of one.
-func checkHandle(arg string) error {
-	if len(arg) < store.MinHandle || !store.IsHex(arg) || len(arg) > store.HandleSize {
-		return usagef("a HANDLE is %d to %d digits 0-9 a-f, as list prints them", store.MinHandle, store.HandleSize)
-	}
-	return nil
 }

@@ -3,11 +3,7 @@ package cmd
 // This file finds the known name that a mistyped one is close to. A message holds the
 // known name only: what was typed may be a token in the wrong place.
 
-import (
-	"strings"
-
-	"github.com/urfave/cli/v2"
-)
+import "strings"
 
 // maxTypos bounds how far a mistyped name may be from the known one, as distance
 // counts. A third of the longer one's length is a bound too, so that short names that
@@ -75,14 +71,4 @@ func distance(a, b string) int {
 		}
 	}
 	return row[len(a)][len(b)]
-}
-
-// shownFlags returns the flags that the help shows.
-func shownFlags(flags []cli.Flag) (shown []cli.Flag) {
-	for _, f := range flags {
-		if visible, ok := f.(cli.VisibleFlag); !ok || visible.IsVisible() {
-			shown = append(shown, f)
-		}
-	}
-	return shown
 }

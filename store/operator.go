@@ -79,6 +79,23 @@ const MinHandle = 4
 // ErrAmbiguous: a shortened handle fits several sessions.
 var ErrAmbiguous = errors.New("fits several handles; give more digits")
 
+// OnlyHandle returns the handle that each visits, perhaps several times. It is
+// ErrAmbiguous if each visits others too, and ErrNotFound if it visits none.
+func OnlyHandle(each func(visit func(handle string) error) error) (string, error) {
+	only := ""
+	err := each(func(handle string) error {
+		if only != "" && handle != only {
+			return ErrAmbiguous
+		}
+		only = handle
+		return nil
+	})
+	if err == nil && only == "" {
+		err = ErrNotFound
+	}
+	return only, err
+}
+
 // Count is the number of sessions by state and by age.
 type Count struct {
 	Deep  bool            // each session was read

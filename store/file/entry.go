@@ -100,7 +100,8 @@ func (e *entry) sessionIn(text []byte) (*store.Session, located, error) {
 func (e *entry) session(r record, accessed time.Time) *store.Session {
 	return &store.Session{
 		Handle: e.handle, Version: r.version, Created: r.created, Accessed: accessed,
-		User: r.user, CookieName: r.name, Note: r.note, OldKeys: r.old, Data: r.data, Path: e.f.Path(e.handle), Size: e.stat.Size,
+		User: r.user, CookieName: r.name, Note: r.note, OldKeys: r.old, Data: r.data,
+		Path: e.f.Path(e.handle), Size: e.stat.Size,
 	}
 }
 

@@ -23,10 +23,10 @@ import (
 //
 // The crc is the CRC-32C (RFC 3720, appendix B.4) of everything after its
 // comma, up to the line feed. The session of a user has "user" before its data,
-// with the "cookie_name", if it is known, and a "note", if there is one. One that was moved with a grace has "old", an object of its old keys and the
-// end of each in Unix seconds. A tombstone has "moved" and "until" in place of
-// data. Unknown members are ignored, so that a later version of the program can
-// add some.
+// with the "cookie_name", if it is known, and a "note", if there is one. One that
+// was moved with a grace has "old", an object of its old keys and the end of each
+// in Unix seconds. A tombstone has "moved" and "until" in place of data. Unknown
+// members are ignored, so that a later version of the program can add some.
 type record struct {
 	version uint64
 	created int64  // Unix seconds

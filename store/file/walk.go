@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -150,21 +151,14 @@ func (f *Store) Find(prefix string) (string, error) {
 	if err := f.openRoot(false); err != nil {
 		return "", err
 	}
-	match := ""
-	err := f.eachInShard(prefix[:2], f.closedEntry(), func(e *entry) error {
-		if e.handle[:len(prefix)] != prefix {
-			return nil
-		}
-		if match != "" {
-			return store.ErrAmbiguous
-		}
-		match = e.handle
-		return nil
+	return store.OnlyHandle(func(visit func(handle string) error) error {
+		return f.eachInShard(prefix[:2], f.closedEntry(), func(e *entry) error {
+			if !strings.HasPrefix(e.handle, prefix) {
+				return nil
+			}
+			return visit(e.handle)
+		})
 	})
-	if err == nil && match == "" {
-		err = store.ErrNotFound
-	}
-	return match, err
 }
 
 // Count implements [store.Operator]. It opens no file, unless it is deep: stat(2) does

@@ -43,24 +43,18 @@ func (s *Store) Find(prefix string) (string, error) {
 	if len(prefix) == store.HandleSize {
 		return prefix, s.exists(prefix)
 	}
-	match := ""
-	err := s.eachKey(s.prefix+"{"+prefix+"*}", func(keys []string) error {
-		for _, key := range keys {
-			handle, ok := s.handleOf(key)
-			switch {
-			case !ok || handle == match:
-			case match != "":
-				return store.ErrAmbiguous
-			default:
-				match = handle
+	return store.OnlyHandle(func(visit func(handle string) error) error {
+		return s.eachKey(s.prefix+"{"+prefix+"*}", func(keys []string) error {
+			for _, key := range keys {
+				if handle, ok := s.handleOf(key); ok {
+					if err := visit(handle); err != nil {
+						return err
+					}
+				}
 			}
-		}
-		return nil
+			return nil
+		})
 	})
-	if err == nil && match == "" {
-		err = store.ErrNotFound
-	}
-	return match, err
 }
 
 // exists returns ErrNotFound where nothing is at the handle.

@@ -167,7 +167,8 @@ func usersUnnamed(t *testing.T, b suite) {
 // are not.
 func usersOversize(t *testing.T, b suite) {
 	small, maxRead := b.lowered(t)
-	user, note, cookieName := store.NewID()+strings.Repeat("\x01", 224), strings.Repeat("\x02", 200), strings.Repeat("n", 4000)
+	user, note := store.NewID()+strings.Repeat("\x01", 224), strings.Repeat("\x02", 200)
+	cookieName := strings.Repeat("n", 4000)
 	h := handle()
 	large := b.Open(t, store.Options{MaxSize: 6 * maxRead, LockTimeout: patience, CookieName: cookieName})
 	if _, err := large.Update(h, true, func(s *store.Session) (store.Outcome, error) {

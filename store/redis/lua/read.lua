@@ -22,11 +22,13 @@ if s ~= 'live' then return refused(s) end
 local size = redis.call('HSTRLEN', key, 'data')
 if size == 0 then return {'corrupt', text(now)} end
 if size > tonumber(most) then
-	return {'oversize', text(now), f[1], f[2], f[3], user, text(size), '', f[12] or '', f[14] or '', f[15] or ''}
+	return {'oversize', text(now), f[1], f[2], f[3], user, text(size), '',
+		f[12] or '', f[14] or '', f[15] or ''}
 end
 local data = redis.call('HGET', key, 'data')
 if how == 'touch' or how == 'update' then
 	local failed = mark(cookie)
 	if failed then return failed end
 end
-return {s, text(now), f[1], f[2], f[3], user, data, unmarked and 'unmarked' or '', f[12] or '', f[14] or '', f[15] or ''}
+return {s, text(now), f[1], f[2], f[3], user, data, unmarked and 'unmarked' or '',
+	f[12] or '', f[14] or '', f[15] or ''}
