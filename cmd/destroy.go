@@ -108,7 +108,7 @@ func remove(*store.Session) (store.Outcome, error) { return store.Remove, nil }
 // endNamed ends the sessions with these handles, corrupt ones too.
 func (d *destroyed) endNamed(args []string) error {
 	return d.endFound(args, d.store.Find, func(handle string) bool {
-		last, err := d.end(handle, false)
+		last, err := d.end(handle, "")
 		return d.note(handle, last, err) || d.ended[last] // the latter: an old handle of one that ended just now
 	})
 }
@@ -147,7 +147,7 @@ func (d *destroyed) endEvery() {
 			if d.failed[s.Handle] {
 				return nil
 			}
-			last, err := d.end(s.Handle, true)
+			last, err := d.end(s.Handle, state)
 			if state == store.Unused && errors.Is(err, store.ErrLocked) {
 				d.failed[s.Handle] = true // no session yet, and a request is about to make one
 				return nil
@@ -159,16 +159,21 @@ func (d *destroyed) endEvery() {
 	})
 }
 
-// end ends the session at the handle, whatever its user, or what moves left there; with
-// empty also what holds no session. It returns the session's handle, which differs if
-// moves led to it.
-func (d *destroyed) end(handle string, empty bool) (last string, err error) {
+// end ends the session at the handle, whatever its user, or what moves left there. The
+// state is that of the handle in a walk, which names also what holds no session; empty:
+// none was looked for. end returns the session's handle, which differs if moves led to it.
+func (d *destroyed) end(handle string, state store.State) (last string, err error) {
 	last = handle
-	s, err := d.store.Update(handle, empty, remove)
+	s, err := d.store.Update(handle, state != "", remove)
 	if s != nil {
 		last = s.Handle
 	}
-	if errors.Is(err, store.ErrNotFound) || err == nil && s.Version == 0 {
+	if err == nil && s.Version == 0 {
+		err = store.ErrNotFound
+	}
+	// End takes no lock. Where nothing was stored yet, it could end the session that a
+	// visitor's first request is creating.
+	if errors.Is(err, store.ErrNotFound) && state != store.Unused {
 		err = d.store.End(handle)
 	}
 	return last, err

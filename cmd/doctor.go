@@ -55,7 +55,7 @@ func (c *call) examineCookies(findings *store.Findings) {
 	case err != nil:
 		findings.Say(store.Problem, "key file", "%v", err)
 	case keys == nil:
-		findings.Say(store.Fine, "key file", "none; ids are not signed, and as 160 random bits need not be; "+
+		findings.Say(store.Fine, "key file", "none; ids are not signed, and need not be: they are 160 random bits; "+
 			"sign them where --adopt-id takes ids that could be guessed, or to end all sessions by a new key")
 	default:
 		findings.Say(store.Fine, "key file", "%d keys; the first signs", len(keys))

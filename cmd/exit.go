@@ -38,7 +38,7 @@ var (
 	errProblems = errors.New("problems found")
 	errUnknown  = errors.New("no session")
 	errGone     = errors.New("the session is gone: ended or cleaned up during this request")
-	errNobody   = errors.New("no session is left to say whose sessions to end: log in, and call again")
+	errNobody   = errors.New("there is no session, so nothing tells whose sessions to end: log in, and call again")
 	errRotated  = errors.New("the session has a new id, and this one is in its grace: use the new one")
 	errConflict = errors.New("another version is stored")
 	errOutput   = errors.New("cannot write the answer; the change, if any, is stored")

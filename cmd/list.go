@@ -64,7 +64,7 @@ func printListed(out *output, s *store.Session, state store.State, json, data bo
 }
 
 // quotedAfter returns a text as it stands at the end of a line: quoted, so that it stays
-// on the line and cannot control the terminal. Of an empty one there is nothing.
+// on the line and cannot control the terminal. An empty text gives nothing.
 func quotedAfter(text string) string {
 	if text == "" {
 		return ""

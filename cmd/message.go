@@ -182,8 +182,8 @@ func isPath(text string) bool {
 	return strings.HasPrefix(text, "/") || strings.HasPrefix(text, "./") || strings.HasPrefix(text, "../")
 }
 
-// isFlag reports whether the name is that of a flag, or a part of one: a message that
-// suggests the flag holds it.
+// isFlag reports whether the name is that of a flag, or a part of one, so that a message
+// which suggests the flag holds it.
 func isFlag(name string) bool {
 	return slices.ContainsFunc(allFlags(), func(f cli.Flag) bool {
 		return slices.ContainsFunc(f.Names(), func(known string) bool { return strings.Contains(known, name) })

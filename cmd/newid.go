@@ -26,7 +26,7 @@ func (c *call) newIDFlag() cli.Flag {
 }
 
 // adopts reports whether the script names the request's session itself: by --adopt-id
-// on this call or, in an earlier call of the request, on that one.
+// on this call, or on an earlier call of the request.
 func (c *call) adopts() bool {
 	if earlier := c.env.Request; earlier.Named {
 		return earlier.ID != "" && (earlier.Adopted || earlier.ID == c.adoptID)
@@ -35,7 +35,7 @@ func (c *call) adopts() bool {
 }
 
 // adoption returns the variable that tells later calls of the request what adopts
-// reports for the session; none if they would take it to be unset anyway.
+// reports for the session; none if it is unset and would be empty.
 func (c *call) adoption(who claim) []setting {
 	is := c.adopts()
 	if who.origin == originFresh {
@@ -47,8 +47,9 @@ func (c *call) adoption(who claim) []setting {
 	return []setting{{"CGISESSION_ADOPTED", oneOrEmpty(is)}}
 }
 
-// checkNewName checks --new-id, before anything is changed. That the id is not in use
-// is decided when the session gets it; that it is shows here already, but for a race.
+// checkNewName checks --new-id, before anything is changed. It finds an id that is in
+// use already; one that another process takes meanwhile is refused when the session
+// gets it.
 func (c *call) checkNewName() error {
 	switch {
 	case c.newID == "":
@@ -91,8 +92,8 @@ func (c *call) nextClaim(next claim, renew bool) (claim, error) {
 }
 
 // foresee returns an error if the verb would make an id that this call cannot make. It
-// looks at the session, without a mark, before the verb ends one that has timed out, or
-// gives another its new id.
+// reads the session without marking an access, before the verb ends one that has timed
+// out or gives one a new id.
 func (c *call) foresee(who claim, p policy, r rule) error {
 	replaces := p.create >= createMissing && (!r.own || p.renew)
 	refused := c.refuseNewID(p.renew)

@@ -13,8 +13,8 @@ import (
 )
 
 // operate opens the store for an operator, as the owner of the data directory if root
-// calls, and runs the verb. CGISESSION_LOCK_FD may hold the lock of any session. That the
-// data directory is missing is said once the verb has answered, or in its own message.
+// calls, and runs the verb. CGISESSION_LOCK_FD may hold the lock of any session. A missing
+// data directory is reported after the verb's answer, or in its error message.
 func (c *call) operate(run func() error) error {
 	c.anyLock, c.asOwner = true, true
 	if err := c.openStore(); err != nil {

@@ -98,7 +98,7 @@ func (o *options) storeFlags() []cli.Flag {
 	}
 }
 
-// cookieNameValue accepts a cookie's name, and notes that there is one. A store keeps
+// cookieNameValue accepts a cookie's name, and notes that it was set. A store keeps
 // it beside a session's user, as UTF-8.
 func (o *options) cookieNameValue() *value {
 	line := oneLine(&o.cookieName)

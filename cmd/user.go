@@ -57,8 +57,8 @@ func parseUser(text string) (string, error) {
 }
 
 // userCookieName returns the cookie name whose sessions --user means; empty: those of
-// all names. In an operator's shell that is what was set, since the default would find
-// none of a site with another name. A request means its own sessions.
+// all names. A request means its own sessions. In an operator's shell only a name that was
+// set counts: the default would find no session of a site with another name.
 func (c *call) userCookieName() string {
 	if c.cookieNamed || cgi.ReadScript(os.LookupEnv).Request {
 		return c.cookieName

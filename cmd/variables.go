@@ -18,8 +18,8 @@ const variablePrefix = "CGISESSION_"
 // secretVariable holds a key that signs ids, in place of --secret-file.
 const secretVariable = "CGISESSION_SECRET"
 
-// otherVariables are known, though no option of this program may have them. The
-// program's versions differ in their options, and a site may set them for several.
+// otherVariables are accepted, though this version may have no such option: a site may
+// set them for several versions of the program.
 var otherVariables = []string{
 	"CGISESSION_CONFIG",          // the configuration file
 	"CGISESSION_SITE",            // the section of it

@@ -76,8 +76,8 @@ func checkPath(path string) error {
 	return nil
 }
 
-// checkDomain cannot tell whether a Domain is the host's own or above it, and no public
-// suffix, as browsers want it.
+// checkDomain leaves out two rules of browsers, which it cannot check: a Domain must be
+// the host's own or a parent of it, and no public suffix.
 func checkDomain(domain string) error {
 	if domain == "" {
 		return nil

@@ -9,9 +9,9 @@ import (
 // Operator is what operators see and do in a store. None of its methods but Sweep and
 // a repair takes a lock or marks an access.
 type Operator interface {
-	// Missing returns an error that says so where the place of the sessions does not
-	// exist, so that there are none. It is ErrConfig if that place cannot be made with
-	// the first session, and most likely misspelt.
+	// Missing returns an error if the place of the sessions does not exist, so that
+	// there are none. The error is ErrConfig if the first session cannot make that
+	// place, since it is most likely misspelt then.
 	Missing() error
 
 	// Each calls visit with every session, in no order, one at a time. It stops at

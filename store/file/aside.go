@@ -53,8 +53,8 @@ func (f *Store) copyAside(name string, text []byte) (copied string, err error) {
 	return f.config.Dir + "/" + damagedDir + "/" + name, err
 }
 
-// copyTo is copyAside in damagedDir, which is open as dir. The new file has this
-// time. copyTo returns its name, and its descriptor, which is still open.
+// copyTo is copyAside for damagedDir, which is open as dir. It sets the time of the
+// copy, and returns the copy's name and its open descriptor.
 func (f *Store) copyTo(dir int, as string, text []byte, modified time.Time) (name string, fd int, err error) {
 	name = fmt.Sprintf("%s.%d", as, time.Now().UnixNano())
 	path := f.config.Dir + "/" + damagedDir + "/" + name

@@ -60,7 +60,7 @@ local held = lock and not mine and leased > now  -- another process has it
 -- has an exponent.
 local function text(n) return string.format('%.0f', n) end
 
--- countable returns the version that a text is; nil: it is none. Lua's numbers count by
+-- countable returns the version that a text holds; nil: it holds none. Lua's numbers count by
 -- ones up to 2^53, so a higher version could not grow.
 local MOST = 2^53
 local function countable(t)

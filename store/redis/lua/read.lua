@@ -5,9 +5,9 @@
 -- user, data, a word if the access could not be marked, old keys, cookie name, note.
 -- After oversize the size stands in place of the data.
 --
--- The first argument is three, since a server says NOAUTH only to a request of at most ten
--- words, and else drops the connection.
--- They are: snapshot, peek, touch or update; the most bytes of data; the cookie name.
+-- The first argument holds three values, since a server says NOAUTH only to a request of
+-- at most ten words, and else drops the connection: snapshot, peek, touch or update; the
+-- most bytes of data; the cookie name.
 local how, most, cookie = string.match(ARGV[5], '^(%a+) (%d+) ?(.*)$')
 local rid = ARGV[6] -- of the change that an update belongs to; empty: none
 
