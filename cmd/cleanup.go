@@ -26,7 +26,7 @@ func cleanupCommand(c *call) *cli.Command {
 				return err
 			}
 			if c.timeout == 0 {
-				return usagef("--timeout is missing, or 0, which is no time: " +
+				return usagef("--timeout missing, or 0, which is no time: " +
 					"say how long a session may be idle, such as 30m")
 			}
 			if term.IsTerminal(unix.Stderr) {
