@@ -14,7 +14,8 @@
 //
 //   - the command line and other input: line.go, command.go, options.go, variables.go,
 //     suggest.go, token.go, keys.go, input.go, safefile.go;
-//   - the help: help.go prints it, guide.go has its texts;
+//   - the help: help.go prints it, and has the verbs help and version; guide.go has its
+//     texts;
 //   - the request: opening.go, request.go, served.go, claim.go, and session.go,
 //     which has the whole of it, from the cookie to the answer;
 //   - commands that are run: child.go, interpreter.go, run_env.go, descriptor.go;
@@ -22,7 +23,8 @@
 //   - what is printed: output.go, export.go, shell.go, json.go, message.go, log.go,
 //     exit.go;
 //   - the stores: redis.go, or noredis.go in a build without it;
-//   - operators: owner.go, user.go;
+//   - operators: owner.go, user.go; destroy.go ends a user's sessions, also for
+//     invalidate --everywhere;
 //   - what differs between Linux and other systems: kin.go, kin_*.go, sys_*.go.
 //
 // The library urfave/cli describes the verbs and their flags. help.go prints the help,
