@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"io/fs"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -184,8 +186,8 @@ func (f *Store) UserHandles(user, cookieName string, visit func(handle string) e
 		}
 		return nil
 	})
-	for handle, at := range names {
-		if err == nil && (cookieName == "" || at == name || at == "") {
+	for _, handle := range slices.Sorted(maps.Keys(names)) { // the same order each time, as a page wants it
+		if at := names[handle]; err == nil && (cookieName == "" || at == name || at == "") {
 			err = visit(handle)
 		}
 	}
