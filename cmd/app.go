@@ -23,7 +23,7 @@
 //   - what is printed: output.go, export.go, shell.go, json.go, message.go, log.go,
 //     exit.go;
 //   - the stores: redis.go, or noredis.go in a build without it;
-//   - operators: owner.go, user.go; destroy.go ends a user's sessions, also for
+//   - operators: owner.go, user.go, and ended.go, which ends sessions, also for
 //     invalidate --everywhere;
 //   - what differs between Linux and other systems: kin.go, kin_*.go, sys_*.go.
 //
