@@ -211,9 +211,20 @@ func (u *userSessions) endAll() {
 	})
 }
 
-// endGiven ends the sessions with these handles that are the user's. Another's is
-// unknown, as one that is not there: the handles may come from a form.
-func (u *userSessions) endGiven(args []string) error { return u.endFound(args, u.find, u.endOne) }
+// endGiven ends the sessions with these handles that are the user's. The handles may
+// come from a form. So another's is unknown, as one that is not there, and as what is no
+// handle at all.
+func (u *userSessions) endGiven(args []string) error {
+	var handles []string
+	for _, arg := range args {
+		if isHandle(arg) {
+			handles = append(handles, arg)
+		} else {
+			u.unknown = append(u.unknown, short(arg))
+		}
+	}
+	return u.endFound(handles, u.find, u.endOne)
+}
 
 // find is Find among the user's sessions.
 func (u *userSessions) find(prefix string) (string, error) {

@@ -51,7 +51,7 @@ type findFunc = func(prefix string) (handle string, err error)
 // findHandle returns the handle that an argument names by its first digits, or in
 // full.
 func findHandle(arg string, find findFunc) (string, error) {
-	if len(arg) < store.MinHandle || !store.IsHex(arg) || len(arg) > store.HandleSize {
+	if !isHandle(arg) {
 		return "", usagef("a HANDLE is %d to %d digits 0-9 a-f, as list prints them", store.MinHandle, store.HandleSize)
 	}
 	handle, err := find(arg)
@@ -59,4 +59,9 @@ func findHandle(arg string, find findFunc) (string, error) {
 		err = usagef("handle %s %w", arg, err)
 	}
 	return handle, err
+}
+
+// isHandle reports whether an argument has the form of a handle, or of its first digits.
+func isHandle(arg string) bool {
+	return len(arg) >= store.MinHandle && store.IsHex(arg) && len(arg) <= store.HandleSize
 }
