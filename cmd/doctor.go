@@ -20,8 +20,17 @@ func doctorCommand(c *call) *cli.Command {
 	var examination store.Examination
 	var json bool
 	var lockOnce string // set in a process that tryLockElsewhere starts: the file to lock
-	return c.operatorCommand("doctor", "", "check the set-up, and say what is wrong and how to mend it",
+	flags := append(c.storeFlags(), c.cookieFlags()...)
+	return command("doctor", "", "check the set-up, and say what is wrong and how to mend it", append(flags,
+		switchFlag("deep", "also read every session", &examination.Deep),
+		switchFlag("repair", "also mend what can be mended, and move the rest to .damaged in the data directory",
+			&examination.Repair),
+		&cli.GenericFlag{Name: "lock-once", Hidden: true, Value: oneLine(&lockOnce)},
+		jsonFlag(&json)),
 		func(args []string) error {
+			if err := c.openForOperator(); err != nil { // a missing directory is one of its findings
+				return err
+			}
 			if lockOnce != "" {
 				return tryLock(lockOnce)
 			}
@@ -30,7 +39,7 @@ func doctorCommand(c *call) *cli.Command {
 			}
 			findings := store.Findings(c.store.Examine(examination))
 			for _, name := range unknownVariables(nil) {
-				findings.Say(store.Warning, "variable", "%s; the calls of scripts exit 64", aboutVariable(name))
+				findings.Say(store.Warning, "variable", "scripts cannot call the program: %s", aboutVariable(name))
 			}
 			c.examineCookies(&findings)
 			if c.timeout == 0 {
@@ -38,13 +47,7 @@ func doctorCommand(c *call) *cli.Command {
 					"none: a session lives until cleanup removes it; set --timeout, and run cleanup with the same")
 			}
 			return printFindings(c.stdout, &c.secrets, findings, json)
-		},
-		append(c.cookieFlags(),
-			switchFlag("deep", "also read every session", &examination.Deep),
-			switchFlag("repair", "also mend what can be mended, and move the rest to .damaged in the data directory",
-				&examination.Repair),
-			&cli.GenericFlag{Name: "lock-once", Hidden: true, Value: oneLine(&lockOnce)},
-			jsonFlag(&json))...)
+		})
 }
 
 // examineCookies checks the keys, and whether browsers will accept and return the

@@ -12,12 +12,10 @@ import (
 	"cgisession/store/file"
 )
 
-// operate opens the store for an operator, as the owner of the data directory if root
-// calls, and runs the verb. CGISESSION_LOCK_FD may hold the lock of any session. A missing
-// data directory is reported after the verb's answer, or in its error message.
+// operate opens the store for an operator and runs the verb. That the data directory is
+// missing is said once the verb has answered, or in its own message.
 func (c *call) operate(run func() error) error {
-	c.anyLock, c.asOwner = true, true
-	if err := c.openStore(); err != nil {
+	if err := c.openForOperator(); err != nil {
 		return err
 	}
 	missing := c.store.Missing()
@@ -33,6 +31,13 @@ func (c *call) operate(run func() error) error {
 		err = fmt.Errorf("%w; %w", err, missing)
 	}
 	return err
+}
+
+// openForOperator opens the store, as the owner of the data directory if root calls.
+// CGISESSION_LOCK_FD may hold the lock of any session.
+func (c *call) openForOperator() error {
+	c.anyLock, c.asOwner = true, true
+	return c.openStore()
 }
 
 // prepare reads the environment, opens the store and reads the request.

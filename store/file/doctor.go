@@ -47,6 +47,9 @@ func (x *examination) directory() {
 		err = f.openRoot(false)
 	}
 	switch {
+	case errors.Is(f.Missing(), store.ErrConfig):
+		x.say(store.Problem, "directory", "%v", f.Missing())
+		return
 	case errors.Is(err, store.ErrNotFound):
 		x.say(store.Warning, "directory", "%s does not exist; the first session makes it, with mode 0700", f.config.Dir)
 		return
