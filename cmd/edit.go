@@ -35,7 +35,7 @@ func editCommand(c *call) *cli.Command {
 func withoutSecrets(all []string) []string {
 	return slices.DeleteFunc(all, func(variable string) bool {
 		name, value, _ := strings.Cut(variable, "=")
-		return name == "CGISESSION_SECRET" ||
+		return name == secretVariable ||
 			name == "CGISESSION_REDIS_URL" && (strings.ContainsAny(value, "@%") || strings.Contains(value, "password"))
 	})
 }

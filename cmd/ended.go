@@ -177,7 +177,7 @@ func (d *destroyed) Unwrap() error {
 	if d.last != nil {
 		return d.last
 	}
-	return errProblems
+	return errUnknown
 }
 
 // userSessions are a user's sessions while they are being ended.

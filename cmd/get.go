@@ -18,7 +18,7 @@ func getCommand(c *call) *cli.Command {
 			if err != nil {
 				return err
 			}
-			data, err := c.data(form.byDefault != nil)
+			data, err := c.data(form.byDefault() != nil)
 			if err != nil {
 				return err
 			}
@@ -70,7 +70,14 @@ type getForm struct {
 	text         literal
 
 	jsonDefault, textDefault store.Value // nil: not given
-	byDefault                store.Value // the one that was given; nil: none
+}
+
+// byDefault returns the value of an absent key; nil: none was given.
+func (f *getForm) byDefault() store.Value {
+	if f.jsonDefault != nil {
+		return f.jsonDefault
+	}
+	return f.textDefault
 }
 
 // check returns what to print, or an error for forms that exclude each other.
@@ -91,7 +98,6 @@ func (f *getForm) check(args []string) ([]target, error) {
 	case (f.sh || f.text.on) && len(args) == 0:
 		return nil, usagef("KEY missing; --sh and --text need one")
 	}
-	f.byDefault = slices.Concat(f.jsonDefault, f.textDefault)
 	if f.sh {
 		return parseTargets(args)
 	}
@@ -107,9 +113,9 @@ func (f *getForm) check(args []string) ([]target, error) {
 func (f *getForm) print(data store.Data, targets []target) (string, error) {
 	switch {
 	case f.sh:
-		return assign(targets, data, f.byDefault)
+		return assign(targets, data, f.byDefault())
 	case len(targets) == 0 && data == nil:
-		return f.value(f.byDefault), nil
+		return f.value(f.byDefault()), nil
 	case len(targets) == 0:
 		return f.value(store.Value(data)), nil
 	case len(targets) > 1 && !f.raw && !f.nul:
@@ -150,8 +156,8 @@ func (f *getForm) object(data store.Data, targets []target) ([]byte, error) {
 // reports whether there is either.
 func (f *getForm) getOrDefault(data store.Data, key string) (store.Value, bool, error) {
 	v, ok, err := data.Get(key)
-	if !ok && err == nil && f.byDefault != nil {
-		return f.byDefault, true, nil
+	if byDefault := f.byDefault(); !ok && err == nil && byDefault != nil {
+		return byDefault, true, nil
 	}
 	return v, ok, err
 }

@@ -72,7 +72,7 @@ func readKeys(file string, lookup func(string) (string, bool)) (cookie.Keys, err
 		}
 		return keys, nil
 	}
-	secret, ok := lookup("CGISESSION_SECRET")
+	secret, ok := lookup(secretVariable)
 	if !ok {
 		return nil, nil
 	}

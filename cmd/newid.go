@@ -82,15 +82,6 @@ func (c *call) refuseNewID(renew bool) error {
 	return nil
 }
 
-// nextClaim returns the claim of a new id, with the id that --new-id gives instead if
-// it does.
-func (c *call) nextClaim(next claim, renew bool) (claim, error) {
-	if c.newID != "" {
-		next.id = c.newID
-	}
-	return next, c.refuseNewID(renew)
-}
-
 // foresee returns an error if the verb would make an id that this call cannot make. It
 // reads the session without marking an access, before the verb ends one that has timed
 // out or gives one a new id.

@@ -4,6 +4,7 @@ package cmd
 // it, and what the client is told.
 
 import (
+	"cmp"
 	"errors"
 	"sync"
 	"time"
@@ -168,7 +169,7 @@ func (c *call) do(p policy, work step) (r *result, err error) {
 	// The rule is asked again, since the locked session may have ended meanwhile.
 	who, err = p.successor(who, c.rule(who))
 	if err == nil && who.origin == originFresh {
-		who, err = c.nextClaim(who, p.renew)
+		who.id, err = cmp.Or(c.newID, who.id), c.refuseNewID(p.renew)
 	}
 	if err != nil {
 		return nil, err

@@ -145,8 +145,8 @@ const shards = 256
 func shardName(n int) string { return hex.EncodeToString([]byte{byte(n)}) }
 
 // CheckMemory returns ErrConfig if dir, or the parent of a dir that is still
-// missing, is not on a file system in memory, or is missing too. Where the system does not tell
-// (anything but Linux), that is always so.
+// missing, is not on a file system in memory, or is missing too. Where the system
+// does not tell (anything but Linux), that is always so.
 func CheckMemory(dir string) error {
 	ok, err := inMemory(dir)
 	if err == unix.ENOENT { // it will be made there

@@ -47,11 +47,8 @@ func (x *examination) directory() {
 		err = f.openRoot(false)
 	}
 	switch {
-	case errors.Is(f.Missing(), store.ErrConfig):
-		x.say(store.Problem, "directory", "%v", f.Missing())
-		return
 	case errors.Is(err, store.ErrNotFound):
-		x.say(store.Warning, "directory", "%s does not exist; the first session makes it, with mode 0700", f.config.Dir)
+		x.missing()
 		return
 	case err != nil:
 		x.say(store.Problem, "directory", "%v", err)
@@ -68,6 +65,15 @@ func (x *examination) directory() {
 		x.fileSystem()
 	}
 	x.cleanup()
+}
+
+// missing adds a finding for a data directory that does not exist.
+func (x *examination) missing() {
+	if err := x.f.Missing(); errors.Is(err, store.ErrConfig) {
+		x.say(store.Problem, "directory", "%v", err)
+		return
+	}
+	x.say(store.Warning, "directory", "%s does not exist; the first session makes it, with mode 0700", x.f.config.Dir)
 }
 
 // name checks which user the directory is for. The default directory is named

@@ -86,11 +86,9 @@ func (f *Store) breakLinks(shard int, handle string) (did string, err error) {
 // lockLinked opens and locks the file if it has other names. It does not wait: a
 // lock that another process holds is ErrLocked.
 func (e *entry) lockLinked() (linked bool, err error) {
-	if err = e.statName(); err == unix.ENOENT || err == nil && e.stat.Nlink < 2 {
+	e.fd, err = openat(e.shard, e.handle, unix.O_RDONLY|unix.O_NONBLOCK|noAtime, 0)
+	if err == unix.ENOENT {
 		return false, nil
-	}
-	if err == nil {
-		e.fd, err = openat(e.shard, e.handle, unix.O_RDONLY|unix.O_NONBLOCK|noAtime, 0)
 	}
 	if err == nil {
 		err = tryFlock(e.fd, time.Time{})

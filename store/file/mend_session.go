@@ -48,9 +48,6 @@ func (f *Store) mendOnce(handle string) (did string, err error) {
 		return "", err
 	}
 	did, err = f.mendByStat(shard, handle)
-	if err == nil && did == "" {
-		did, err = f.breakLinks(shard, handle)
-	}
 	closeFD(shard)
 	if err != nil || did != "" {
 		return did, err
@@ -66,8 +63,9 @@ func (f *Store) mendOnce(handle string) (did string, err error) {
 	return e.mend()
 }
 
-// mendByStat mends a fault that stat(2) shows. It needs no lock: the store
-// refuses to open a file with such a fault, so no process can be using it.
+// mendByStat mends a fault that stat(2) shows. But for other names, which a file may
+// get while it is in use, it needs no lock: the store refuses to open a file with
+// such a fault, so no process can be using it.
 func (f *Store) mendByStat(shard int, handle string) (did string, err error) {
 	var st unix.Stat_t
 	err = lstatat(shard, handle, &st)
@@ -83,6 +81,8 @@ func (f *Store) mendByStat(shard int, handle string) (did string, err error) {
 		return f.setAside(shard, handle, handle)
 	case st.Mode&0o077 != 0 || st.Mode&0o400 == 0:
 		return "its mode is now 0600", chmodat(shard, handle, 0o600)
+	case st.Nlink > 1:
+		return f.breakLinks(shard, handle)
 	}
 	return "", nil
 }
