@@ -2,6 +2,7 @@ package cmdtest
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -32,21 +33,21 @@ func Serve(t testing.TB, commands func(port int) []*exec.Cmd) {
 // Address is that of a port on the loopback.
 func Address(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
-// FreePort returns a port of the loopback that nobody listens on. It is below 55000:
-// a server of a Redis cluster listens on the port 10000 above its own too.
+// FreePort returns a port of the loopback that nobody listens on. It is random, and below
+// those that the system gives out by itself (32768 up, ip(7)): one of these could go to
+// another test's client or server before the caller's server takes it. So is the port
+// 10000 above, which a server of a Redis cluster listens on too.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	for {
-		l, err := net.Listen("tcp", Address(0))
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		l.Close()
-		if port < 55000 {
+	for range 1000 {
+		port := 10000 + rand.IntN(12000)
+		if l, err := net.Listen("tcp", Address(port)); err == nil {
+			l.Close()
 			return port
 		}
 	}
+	t.Fatal("no port is free")
+	return 0
 }
 
 // background runs a command, with all that it starts, until the test ends.
