@@ -12,8 +12,8 @@
 //
 // Each verb has a file of its own. What the verbs share:
 //
-//   - the command line and other input: line.go, command.go, options.go, variables.go,
-//     suggest.go, token.go, keys.go, input.go, safefile.go;
+//   - the command line and other input: line.go, command.go, options.go, binding.go,
+//     config_file.go, config_parse.go, variables.go, suggest.go, token.go, keys.go, input.go, safefile.go;
 //   - the help: help.go prints it, and has the verbs help and version; guide.go has its
 //     texts;
 //   - the request: opening.go, request.go, served.go, claim.go, and session.go,
@@ -150,6 +150,9 @@ func run(c *call, args []string) (string, error) {
 		}
 	}
 	c.dashes = p.dashes
+	if err := c.settle(p.flags); err != nil {
+		return v.name, err
+	}
 	return v.name, v.hint.apply(p.run(command))
 }
 

@@ -106,7 +106,7 @@ func printFindings(out *output, secrets *secrets, findings []store.Finding, json
 // tryLockElsewhere tries the lock of a file in another process, with the rights of
 // the owner of the data directory.
 func tryLockElsewhere(dir, path string) (locked bool, err error) {
-	args := []string{"cgisession", "doctor", "--data-dir", dir, "--lock-once", path}
+	args := []string{"cgisession", "doctor", "--config", noConfig, "--data-dir", dir, "--lock-once", path}
 	command := exec.Cmd{Path: itself, Args: args, Env: []string{}}
 	if _, err := os.Lstat(itself); err != nil {
 		if command.Path, err = os.Executable(); err != nil {

@@ -39,7 +39,7 @@ const (
 // groupOf returns the group of an option.
 func groupOf(option string) group {
 	switch option {
-	case "data-dir", "type", "log-file":
+	case "config", "site", "data-dir", "type", "log-file":
 		return groupStore
 	case "redis-url", "redis-password-file", "redis-ca-file", "redis-prefix":
 		return groupRedis

@@ -183,15 +183,9 @@ func (p parsedArgs) has(f cli.Flag) bool {
 	return slices.ContainsFunc(p.flags, func(g givenFlag) bool { return g.Flag == f })
 }
 
-// run sets the flags and runs the command's action with the arguments. The library's
-// own Run would parse them again, read the variables again, and repeat a bad value
-// in its message.
+// run runs the command's action with the arguments. The library's own Run would parse
+// the flags again, read the variables again, and repeat a bad value in its message.
 func (p parsedArgs) run(command *cli.Command) error {
-	for _, g := range p.flags {
-		if err := g.set(); err != nil {
-			return usagef("flag --%s: %w", g.name, err)
-		}
-	}
 	set := goflag.NewFlagSet(command.Name, goflag.ContinueOnError)
 	if err := set.Parse(append([]string{"--"}, p.others...)); err != nil {
 		return err

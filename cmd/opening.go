@@ -73,9 +73,6 @@ func (c *call) readRequest() (err error) {
 // openStore reads the environment and opens the store. An operator's verb opens it
 // as the owner of the data directory.
 func (c *call) openStore() (err error) {
-	if c.badVariable != nil {
-		return c.badVariable
-	}
 	if err = c.readEnvironment(); err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ import (
 	"cgisession/store/file"
 )
 
-// options are what flags and environment variables set. sessionFlags, storeFlags and
+// options are what flags, variables and the configuration file set. sessionFlags, storeFlags and
 // cookieFlags bind each: its name, variable, default and unit stand there, and nowhere
 // else.
 type options struct {
@@ -40,10 +40,13 @@ type options struct {
 	logFile            string
 	redis              redisOptions
 
-	cookieNamed bool  // the cookie's name was set
-	anyLock     bool  // CGISESSION_LOCK_FD may hold the lock of another session than the verb's
-	asOwner     bool  // root becomes the owner of the data directory
-	badVariable error // of the first variable with a bad value
+	cookieNamed bool // the cookie's name was set
+	anyLock     bool // CGISESSION_LOCK_FD may hold the lock of another session than the verb's
+	asOwner     bool // root becomes the owner of the data directory
+
+	configFile string // "": the usual one, if it is there
+	site       string // the section of it that this site uses; "": none
+	bound      []*binding
 }
 
 // redisOptions say which server has the sessions, and how to reach it.
@@ -73,14 +76,14 @@ func (o *options) sessionFlags() []cli.Flag {
 // storeFlags binds the options of the store.
 func (o *options) storeFlags() []cli.Flag {
 	return []cli.Flag{
-		o.option("data-dir", "`DIR` that holds the sessions", "$TMPDIR/cgisession-UID", oneLine(&o.dataDir)),
+		o.option("data-dir", "`DIR` that holds the sessions", "$TMPDIR/cgisession-UID", path(&o.dataDir)),
 		o.option("type", typeUsage, "file", choice(&o.storeType, "file", "dbm", "memory", "redis")),
 		o.option("redis-url", "`URL` of the server, such as redis://HOST:PORT/0, without its password",
-			"none", oneLine(&o.redis.url)),
+			"none", serverURL(&o.redis.url)),
 		o.option("redis-password-file", "`FILE` that holds the server's password",
-			"none", oneLine(&o.redis.passwordFile)),
+			"none", path(&o.redis.passwordFile)),
 		o.option("redis-ca-file", "`FILE` of the certificates, in PEM, that TLS trusts",
-			"the system's", oneLine(&o.redis.caFile)),
+			"the system's", path(&o.redis.caFile)),
 		o.option("redis-prefix", "`PREFIX` of all keys", "cgisession:", oneLine(&o.redis.prefix)),
 		o.option("timeout", "longest `TIME` between accesses, as 1800 (seconds), 30m or 7d; 0: no limit",
 			"0", duration(&o.timeout)),
@@ -92,9 +95,11 @@ func (o *options) storeFlags() []cli.Flag {
 		o.switchOn("durable", "sync each save to the disk before it is reported; "+
 			"set the same for all programs that use the directory", &o.durable),
 		o.option("max-size", "largest data of a session, in `BYTES`", "1048576", size(&o.maxSize)),
-		o.option("log-file", "append events to `FILE`; - is standard error", "none", oneLine(&o.logFile)),
+		o.option("log-file", "append events to `FILE`; - is standard error", "none", path(&o.logFile)),
 		o.option("cookie-name", "`NAME` of the cookie, to which sessions and their users belong",
 			"cgisession_id", o.cookieNameValue(), "key"),
+		o.option("config", "`FILE` of options; none: no file", configFile+", if it is there", oneLine(&o.configFile)),
+		o.option("site", "`NAME` of the section of that file to use", "none", oneLine(&o.site)),
 	}
 }
 
@@ -136,7 +141,7 @@ func (o *options) cookieFlags() []cli.Flag {
 			"lax", sameSite(&o.cookie.SameSite)),
 		o.switchOn("cookie-partitioned", "keep one cookie for each top-level site (CHIPS)", &o.cookie.Partitioned),
 		o.option("secret-file", "`FILE` of keys that sign ids, one a line, the first for new ones; "+
-			"or set CGISESSION_SECRET", "", oneLine(&o.secretFile)))
+			"or set CGISESSION_SECRET", "", path(&o.secretFile)))
 }
 
 // noLockFlag binds the option of the verbs that only read.
@@ -144,58 +149,8 @@ func (o *options) noLockFlag() cli.Flag {
 	return o.switchOn("no-lock", "read a recent version without waiting for the lock, and mark no access", &o.noLock)
 }
 
-// variableOf returns the name of the environment variable that sets an option:
-// CGISESSION_DATA_DIR for data-dir.
-func variableOf(option string) string {
-	text := []byte("CGISESSION_" + option)
-	for i, c := range text {
-		switch {
-		case c == '-':
-			text[i] = '_'
-		case 'a' <= c && c <= 'z':
-			text[i] = c - 'a' + 'A'
-		}
-	}
-	return string(text)
-}
-
-// option sets an option from its variable and returns the flag, which overrides the
-// variable when it is parsed. The flag's EnvVars are for the help only.
-func (o *options) option(name, usage, byDefault string, v *value, aliases ...string) cli.Flag {
-	o.readVariable(name, v)
-	return &cli.GenericFlag{
-		Name: name, Aliases: aliases, EnvVars: []string{variableOf(name)},
-		Usage: usage, DefaultText: byDefault, Value: v,
-	}
-}
-
-// switchOn is like option, for a switch that is off by default.
-func (o *options) switchOn(name, usage string, on *bool) cli.Flag {
-	o.readVariable(name, boolean(on))
-	return &cli.BoolFlag{Name: name, EnvVars: []string{variableOf(name)}, Usage: usage, Destination: on}
-}
-
-// readVariable sets an option from its variable, unless that is unset or empty. The
-// message for a bad value does not repeat it: it may be a password.
-func (o *options) readVariable(name string, v *value) {
-	text := os.Getenv(variableOf(name))
-	if text == "" {
-		return
-	}
-	if err := v.Set(text); err != nil && o.badVariable == nil {
-		o.badVariable = usagef("variable %s, for --%s: %w", variableOf(name), name, err)
-	}
-}
-
-// value is the value of an option: how its text is parsed, and the text last set.
-type value struct {
-	set  func(text string) error
-	text string
-}
-
-func (v *value) Set(text string) error { v.text = text; return v.set(text) }
-func (v *value) String() string        { return v.text }
-func (v *value) Get() any              { return v.text }
+// allFlags binds the options of all verbs.
+func (o *options) allFlags() []cli.Flag { return append(o.sessionFlags(), o.noLockFlag()) }
 
 // parsed returns a value that parses its text and stores the result in *to.
 func parsed[T any](to *T, parse func(string) (T, error)) *value {

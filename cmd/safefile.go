@@ -100,19 +100,46 @@ const maxLinks = 40
 // openParent opens the directory of the path's last name, and returns that name.
 func openParent(path string) (dir int, last string, err error) {
 	w := walk{dir: -1}
-	err = w.prepend(path)
-	for err == nil && len(w.ahead) > 1 {
-		name := w.ahead[0]
-		w.ahead = w.ahead[1:]
-		if name != "" {
-			err = w.descend(name)
-		}
+	if err = w.prepend(path); err == nil {
+		last, err = w.toLast()
 	}
 	if err != nil {
 		unix.Close(w.dir)
 		return -1, "", err
 	}
-	return w.dir, cmp.Or(w.ahead[0], "."), nil
+	return w.dir, last, nil
+}
+
+// openTrusted opens a file for reading. Its last name, too, may be a symbolic link.
+func openTrusted(path string) (fd int, err error) {
+	w, last := walk{dir: -1}, ""
+	defer func() { unix.Close(w.dir) }()
+	for err = w.prepend(path); err == nil; err = w.follow(last, err) {
+		if last, err = w.toLast(); err != nil {
+			break
+		}
+		fd, err = openat(w.dir, last, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+		if err == nil {
+			return checked(fd, checkConfig)
+		}
+	}
+	return -1, err
+}
+
+// toLast enters the directory of the last name, and returns that name.
+func (w *walk) toLast() (last string, err error) {
+	for len(w.ahead) > 1 {
+		name := w.ahead[0]
+		w.ahead = w.ahead[1:]
+		if name == "" {
+			continue
+		}
+		if err := w.descend(name); err != nil {
+			return "", err
+		}
+	}
+	last, w.ahead = w.ahead[0], nil
+	return cmp.Or(last, "."), nil
 }
 
 // prepend puts a path before the names that are left. It enters the directory that
@@ -159,9 +186,17 @@ func checkDirectory(st *unix.Stat_t, name string) error {
 // descend enters the directory of this name, or follows the symbolic link of this name.
 func (w *walk) descend(name string) error {
 	err := w.enter(w.dir, name)
+	if err == nil || errors.Is(err, store.ErrUnsafe) {
+		return err
+	}
+	return w.follow(name, err)
+}
+
+// follow puts the target of a symbolic link before the names that are left. It returns
+// err, with which the name could not be opened, if that is no link.
+func (w *walk) follow(name string, err error) error {
 	var st unix.Stat_t
-	if err == nil || errors.Is(err, store.ErrUnsafe) ||
-		unix.Fstatat(w.dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || st.Mode&unix.S_IFMT != unix.S_IFLNK {
+	if unix.Fstatat(w.dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || st.Mode&unix.S_IFMT != unix.S_IFLNK {
 		return err
 	}
 	if !trusted(&st) {

@@ -3,7 +3,10 @@ package cmd
 // This file finds the known name that a mistyped one is close to. A message holds the
 // known name only: what was typed may be a token in the wrong place.
 
-import "strings"
+import (
+	"cmp"
+	"strings"
+)
 
 // maxTypos bounds how far a mistyped name may be from the known one, as distance
 // counts. A third of the longer one's length is a bound too, so that short names that
@@ -27,23 +30,25 @@ func nearest(text string, names []string) string {
 	return best
 }
 
-// related returns the name that holds text, or that text holds, and that is most like it
-// in length; "" if there is none. Letter case, "_" and "-" do not count: SAMESITE leads to
+// meant returns the name that text most likely stands for, or "": the shortest one that
+// holds it, or the nearest one, or the longest one within it. SAMESITE leads to
 // COOKIE_SAME_SITE, and IDLE_TIMEOUT to TIMEOUT. Texts under 3 bytes, and names under 4
 // within text, are in too many others.
-func related(text string, names []string) string {
+func meant(text string, names []string) string {
 	joined := func(s string) string { return strings.ReplaceAll(plainName(s), "-", "") }
-	best, least := "", -1
-	text = joined(text)
+	shortest, longest := "", ""
+	typed := joined(text)
 	for _, name := range names {
 		n := joined(name)
-		more := max(len(n)-len(text), len(text)-len(n))
-		isRelated := len(text) >= 3 && strings.Contains(n, text) || len(n) >= 4 && strings.Contains(text, n)
-		if isRelated && (least < 0 || more < least) {
-			best, least = name, more
+		holds, within := len(typed) >= 3 && strings.Contains(n, typed), len(n) >= 4 && strings.Contains(typed, n)
+		if holds && (shortest == "" || len(n) < len(joined(shortest))) {
+			shortest = name
+		}
+		if within && len(n) > len(joined(longest)) {
+			longest = name
 		}
 	}
-	return best
+	return cmp.Or(shortest, nearest(text, names), longest)
 }
 
 // plainName returns the name in the letters of flags.

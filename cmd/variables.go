@@ -4,6 +4,7 @@ package cmd
 // misspelt would run without a timeout.
 
 import (
+	"cmp"
 	"os"
 	"slices"
 	"strings"
@@ -21,8 +22,6 @@ const secretVariable = "CGISESSION_SECRET"
 // otherVariables are accepted, though this version may have no such option: a site may
 // set them for several versions of the program.
 var otherVariables = []string{
-	"CGISESSION_CONFIG",          // the configuration file
-	"CGISESSION_SITE",            // the section of it
 	"CGISESSION_PHP_SERIALIZER",  // the format of PHP's sessions
 	"CGISESSION_ENCRYPT_FILE",    // keys that encrypt the data
 	"CGISESSION_OLD_COOKIE_NAME", // the cookie's names before it was renamed
@@ -60,7 +59,7 @@ func unknownVariables(flags []cli.Flag) (names []string) {
 // settable returns all flags that have a variable. Not all verbs have each.
 func settable() []cli.Flag {
 	o := defaults()
-	return append(o.sessionFlags(), o.noLockFlag())
+	return o.allFlags()
 }
 
 // setsOption reports whether the variable sets one of the flags.
@@ -97,10 +96,7 @@ func aboutVariable(name string) string {
 	if flag := plainName(typed); slices.Contains(others, flag) {
 		return text + withoutVariable(flag)
 	}
-	near := related(typed, settings)
-	if near == "" {
-		near = nearest(typed, append(settings, exportedNames()...))
-	}
+	near := cmp.Or(meant(typed, settings), nearest(typed, exportedNames()))
 	variable := variablePrefix + near
 	option := options[variable]
 	flag := nearest(typed, others)

@@ -20,7 +20,8 @@ type Request struct {
 	// says otherwise. Empty: the tests' own directory, and Env says where they are.
 	Dir string
 	// Env is the environment, "NAME=value" each; the last of a name counts. Beside it
-	// there is PATH, and a time to wait for locks that is enough on a busy machine.
+	// there is PATH, a time to wait for locks that is enough on a busy machine, and no
+	// configuration file.
 	Env []string
 }
 
@@ -33,7 +34,8 @@ func (r Request) With(settings ...string) Request {
 func (r Request) Command(name string, args ...string) *exec.Cmd {
 	c := exec.Command(name, args...)
 	c.Dir = r.Dir
-	c.Env = []string{"PATH=" + os.Getenv("PATH"), "CGISESSION_LOCK_TIMEOUT=2m", "CGISESSION_CACHE_CONTROL=off"}
+	c.Env = []string{"PATH=" + os.Getenv("PATH"), "CGISESSION_LOCK_TIMEOUT=2m", "CGISESSION_CACHE_CONTROL=off",
+		"CGISESSION_CONFIG=none"}
 	if r.Dir != "" {
 		c.Env = append(c.Env, "CGISESSION_DATA_DIR="+r.Dir+"/sessions")
 	}

@@ -49,6 +49,7 @@ func Params(dir, store string, environment func(*testscript.Env)) testscript.Par
 			if e.Getenv("GORACE") == "" { // else each process sleeps a second at its end
 				e.Setenv("GORACE", "atexit_sleep_ms=0")
 			}
+			e.Setenv("CGISESSION_CONFIG", "none") // this machine's own is no matter of the tests
 			environment(e)
 			return nil
 		},

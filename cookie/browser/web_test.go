@@ -173,7 +173,7 @@ func (w *web) program(t *testing.T, args ...string) string {
 func (w *web) environment() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return append([]string{"CGISESSION_DATA_DIR=" + w.dir}, w.settings...)
+	return append([]string{"CGISESSION_DATA_DIR=" + w.dir, "CGISESSION_CONFIG=none"}, w.settings...)
 }
 
 func setByHand(out http.ResponseWriter, r *http.Request) {

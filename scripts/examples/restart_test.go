@@ -88,7 +88,7 @@ func serveToRestart(t *testing.T, first, next passer) *site {
 		server = exec.Command("sh", dir+"/first")
 		server.Env = []string{
 			"PATH=" + os.Getenv("PATH"), "CGISESSION_DATA_DIR=" + s.data, "CGISESSION_LOCK_TIMEOUT=5m",
-			"CGISESSION_LOG_FILE=" + dir + "/log", "RESTART=" + dir + "/next", "PID_FILE=" + pidFile,
+			"CGISESSION_CONFIG=none", "CGISESSION_LOG_FILE=" + dir + "/log", "RESTART=" + dir + "/next", "PID_FILE=" + pidFile,
 		}
 		if first.nginx {
 			return []*exec.Cmd{server, nginxBefore(t, s, socket)}

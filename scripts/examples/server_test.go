@@ -94,7 +94,7 @@ func start(t *testing.T, v server, settings []string) *site {
 	copyScripts(t, filepath.Join(s.root, "cgi-bin"))
 	s.env = append([]string{
 		"PATH=" + os.Getenv("PATH"),
-		"CGISESSION_DATA_DIR=" + s.data,
+		"CGISESSION_DATA_DIR=" + s.data, "CGISESSION_CONFIG=none",
 		// Hundreds of processes on a small machine: no wait is too long.
 		"CGISESSION_LOCK_TIMEOUT=5m",
 	}, settings...)

@@ -151,7 +151,7 @@ func (m *machine) address() string { return cmdtest.Address(m.port) }
 
 // environment is that of the machine's processes.
 func (m *machine) environment() []string {
-	return []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + m.path("/tmp")}
+	return []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + m.path("/tmp"), "CGISESSION_CONFIG=none"}
 }
 
 // run runs a program to its end, which must be a good one, and returns what it

@@ -1,0 +1,260 @@
+package cmd
+
+// This file sets the options: from the configuration file, over it from the section of
+// this site, then from variables, then from flags.
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// A binding ties an option to its variable in options. The same bindings serve flags,
+// environment variables, the configuration file and the verb config.
+type binding struct {
+	name, alias string // the alias may be ""
+	byDefault   string // as the help shows it
+	value       *value
+	from        source
+}
+
+// A source says where the text of an option that is in force came from.
+type source struct {
+	name string // of the flag, with its dashes, the variable or the file; "": it is the default
+	line int    // in the file
+}
+
+func (s source) String() string {
+	switch {
+	case s.name == "":
+		return "default"
+	case s.line > 0:
+		return s.name + ":" + strconv.Itoa(s.line)
+	}
+	return s.name
+}
+
+// value is the value of an option: how its text is parsed, and the text last set.
+type value struct {
+	set    func(text string) error
+	inFile func(text string) (string, error) // the text that a text in the file stands for; nil: itself
+	text   string
+}
+
+func (v *value) Set(text string) error { v.text = text; return v.set(text) }
+func (v *value) String() string        { return v.text }
+func (v *value) Get() any              { return v.text }
+
+// option binds an option and returns its flag. The flag's EnvVars are for the help only.
+func (o *options) option(name, usage, byDefault string, v *value, aliases ...string) cli.Flag {
+	b := &binding{name: name, byDefault: byDefault, value: v}
+	if len(aliases) > 0 {
+		b.alias = aliases[0]
+	}
+	o.bound = append(o.bound, b)
+	return &cli.GenericFlag{
+		Name: name, Aliases: aliases, EnvVars: []string{variableOf(name)},
+		Usage: usage, DefaultText: byDefault, Value: v,
+	}
+}
+
+// switchOn is like option, for a switch that is off by default.
+func (o *options) switchOn(name, usage string, on *bool) cli.Flag {
+	o.bound = append(o.bound, &binding{name: name, byDefault: "false", value: boolean(on)})
+	return &cli.BoolFlag{Name: name, EnvVars: []string{variableOf(name)}, Usage: usage, Destination: on}
+}
+
+// bindingOf returns the binding of an option, or nil if this verb does not have it.
+func (o *options) bindingOf(name string) *binding {
+	for _, b := range o.bound {
+		if b.name == name || b.alias == name && name != "" {
+			return b
+		}
+	}
+	return nil
+}
+
+// settle sets the options. Each source overrides those before it.
+func (o *options) settle(given []givenFlag) error {
+	err := o.setFromFile(given)
+	for _, b := range o.bound {
+		if err == nil {
+			err = b.setFromVariable()
+		}
+	}
+	for _, g := range given {
+		if err == nil {
+			err = o.setFromFlag(g)
+		}
+	}
+	return err
+}
+
+// setFromFile sets options from the configuration file. It checks the whole file, also
+// sections of other sites and options that this verb does not have.
+func (o *options) setFromFile(given []givenFlag) error {
+	if err := o.chooseFile(given); err != nil || len(o.bound) == 0 {
+		return err
+	}
+	conf, err := readConfig(o.configFile)
+	if err != nil {
+		return err
+	}
+	if err := conf.checkSite(o.site); err != nil {
+		return err
+	}
+	var others options // for what has no effect here
+	for _, s := range conf.sections {
+		var seen []*binding
+		for _, e := range s.entries {
+			b := o.bindingOf(e.option)
+			if b == nil || s.name != "" && s.name != o.site {
+				if others.bound == nil {
+					others.allFlags()
+				}
+				b = others.bindingOf(e.option)
+			}
+			if err := b.setFromEntry(e, slices.Contains(seen, b)); err != nil {
+				return usagef("%s:%d: %w", conf.path, e.line, err)
+			}
+			b.from = source{conf.path, e.line}
+			seen = append(seen, b)
+		}
+	}
+	return nil
+}
+
+// chooseFile sets the options --config and --site, which no file can set.
+func (o *options) chooseFile(given []givenFlag) error {
+	for _, name := range []string{"config", "site"} {
+		b := o.bindingOf(name)
+		if b == nil {
+			return nil
+		}
+		if err := b.setFromVariable(); err != nil {
+			return err
+		}
+		for _, g := range given {
+			if g.name != name {
+				continue
+			}
+			if err := o.setFromFlag(g); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// ofOneRequest are options that would give all requests of a site the same session, or
+// that say where to read the file.
+var ofOneRequest = []string{"adopt-id", "config", "site"}
+
+// setFromEntry sets the option from a line of the file. again: the section has it already.
+func (b *binding) setFromEntry(e entry, again bool) (err error) {
+	switch {
+	case b == nil:
+		return unknownOption(e.option)
+	case slices.Contains(ofOneRequest, b.name):
+		return usagef("%s is no option of this file: give --%s or set %s", b.name, b.name, variableOf(b.name))
+	case again:
+		return usagef("%s stands twice in this section; leave one out", b.name)
+	}
+	text := e.text
+	if b.value.inFile != nil {
+		text, err = b.value.inFile(text)
+	}
+	if err == nil {
+		err = b.value.Set(text)
+	}
+	if err != nil {
+		err = usagef("%s: %w", b.name, withHint(err, e.text))
+	}
+	return err
+}
+
+// setFromVariable sets the option from its variable, unless that is unset or empty. The
+// message for a bad value does not repeat it: it may be a password.
+func (b *binding) setFromVariable() error {
+	name := variableOf(b.name)
+	text := os.Getenv(name)
+	if text == "" {
+		return nil
+	}
+	if err := b.value.Set(text); err != nil {
+		return usagef("variable %s, for --%s: %w", name, b.name, err)
+	}
+	b.from = source{name: name}
+	return nil
+}
+
+// setFromFlag sets what the flag is bound to: an option, or a variable of the verb.
+func (o *options) setFromFlag(g givenFlag) error {
+	if err := g.set(); err != nil {
+		return usagef("flag --%s: %w", g.name, err)
+	}
+	b := o.bindingOf(g.name)
+	if b == nil {
+		return nil
+	}
+	b.from = source{name: dashed(g.name)}
+	if b.value.text = g.value; !g.hasValue {
+		b.value.text = "true"
+	}
+	return nil
+}
+
+// variableOf returns the name of the environment variable that sets an option:
+// CGISESSION_DATA_DIR for data-dir.
+func variableOf(option string) string {
+	text := []byte("CGISESSION_" + option)
+	for i, c := range text {
+		switch {
+		case c == '-':
+			text[i] = '_'
+		case 'a' <= c && c <= 'z':
+			text[i] = c - 'a' + 'A'
+		}
+	}
+	return string(text)
+}
+
+// path accepts the path of a file or directory. In the configuration file, which is for
+// all users, %u in it is the id of the user that reads the file.
+func path(to *string) *value {
+	v := oneLine(to)
+	v.inFile = func(text string) (string, error) {
+		return strings.ReplaceAll(text, "%u", strconv.Itoa(os.Geteuid())), nil
+	}
+	return v
+}
+
+// serverURL accepts a Redis URL. In the configuration file, which other users can read,
+// it must not hold a password.
+func serverURL(to *string) *value {
+	v := oneLine(to)
+	v.inFile = func(text string) (string, error) {
+		if mayHoldPassword(text) {
+			return "", errors.New("must not hold a password, which other users could read here; " +
+				"use redis-password-file")
+		}
+		return text, nil
+	}
+	return v
+}
+
+// mayHoldPassword reports whether a URL holds a password, or would if its characters
+// were escaped as they must be. A build without Redis has no parser of URLs.
+func mayHoldPassword(url string) bool {
+	_, rest, ok := strings.Cut(url, "://")
+	if !ok {
+		rest = url
+	}
+	_, query, _ := strings.Cut(rest, "?")
+	user := rest[:max(0, strings.LastIndexByte(rest, '@'))]
+	return strings.Contains(user, ":") || strings.Contains(strings.ToLower(query), "password")
+}
