@@ -23,7 +23,7 @@
 //   - what is printed: output.go, export.go, shell.go, json.go, message.go, log.go,
 //     exit.go;
 //   - the stores: redis.go, or noredis.go in a build without it;
-//   - operators: owner.go, user.go, and ended.go, which ends sessions, also for
+//   - operators: config.go, owner.go, user.go, and ended.go, which ends sessions, also for
 //     invalidate --everywhere;
 //   - what differs between Linux and other systems: kin.go, kin_*.go, sys_*.go.
 //
@@ -113,6 +113,7 @@ func verbs() []verb {
 		{name: "destroy", command: destroyCommand, hint: always},
 		{name: "stats", command: statsCommand},
 		{name: "doctor", command: doctorCommand, lenient: true},
+		{name: "config", command: configCommand},
 		{name: "secret", command: secretCommand, lenient: true},
 		{name: "help", command: helpCommand, lenient: true},
 		{name: "version", command: versionCommand, lenient: true},

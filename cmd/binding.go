@@ -86,6 +86,7 @@ func (o *options) settle(given []givenFlag) error {
 			err = b.setFromVariable()
 		}
 	}
+	o.preferSecret()
 	for _, g := range given {
 		if err == nil {
 			err = o.setFromFlag(g)
@@ -104,6 +105,7 @@ func (o *options) setFromFile(given []givenFlag) error {
 	if err != nil {
 		return err
 	}
+	o.fileRead = conf.path
 	if err := conf.checkSite(o.site); err != nil {
 		return err
 	}
@@ -148,6 +150,16 @@ func (o *options) chooseFile(given []givenFlag) error {
 		}
 	}
 	return nil
+}
+
+// preferSecret forgets the key file that the configuration file names if a variable holds
+// a key: variables stand above the file. A key file that a variable or flag names stands
+// above the key.
+func (o *options) preferSecret() {
+	_, set := os.LookupEnv(secretVariable)
+	if b := o.bindingOf("secret-file"); b != nil && set && b.from.line > 0 {
+		o.secretFile, b.value.text, b.from = "", "", source{}
+	}
 }
 
 // ofOneRequest are options that would give all requests of a site the same session, or

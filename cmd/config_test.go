@@ -121,7 +121,7 @@ func TestConfigPlaces(t *testing.T) {
 				p := logPlace{t, user, open(t)}
 				path, refused := set(p)
 				site := in(p.dir("site", user, 0o700)).with("CGISESSION_CONFIG=" + path)
-				for _, args := range []argv{{"load"}, {"list"}, {"doctor"}} {
+				for _, args := range []argv{{"load"}, {"list"}, {"doctor"}, {"config"}} {
 					got := cmdtest.Finish(t, asUser(site.Command(bin, args...), user))
 					checkRefused(t, got, path, refused)
 				}
@@ -271,5 +271,23 @@ func TestConfigOfOperator(t *testing.T) {
 	got := j.call(0, nil, "cleanup")
 	if got.Code != 0 || !strings.HasPrefix(got.Stdout, "seen 1,") {
 		t.Errorf("%+v", got)
+	}
+}
+
+// The verb config shows the jail's file, with the lines.
+func TestConfigVerb(t *testing.T) {
+	j := newJail(t)
+	j.configure("data-dir = /tmp/%u\n\n# idle\ntimeout = 30m\n[shop]\ncookie-name = shop\n")
+	got := j.call(other, nil, "config", "--site", "shop")
+	for _, line := range []string{
+		fmt.Sprintf("data-dir /tmp/%d /etc/cgisession.conf:1", other), "timeout 30m /etc/cgisession.conf:4",
+		"cookie-name shop /etc/cgisession.conf:6", "config /etc/cgisession.conf default", "site shop --site",
+	} {
+		if !strings.Contains("\n"+got.Stdout, "\n"+line+"\n") {
+			t.Errorf("no %q in %+v", line, got)
+		}
+	}
+	if left, _ := filepath.Glob(j.root + "/tmp/*"); left != nil {
+		t.Errorf("it makes %q", left)
 	}
 }

@@ -130,6 +130,7 @@ func guides() map[string]guide {
 			[]int{exitLocked, exitUnsafe}, `cgisession destroy --user ann`},
 		"stats":   {forOperators, "", operating, `cgisession stats --prometheus`},
 		"doctor":  {forHeaders, "there is a problem", []int{exitIO}, `cgisession doctor --deep`},
+		"config":  {forPages, "", []int{exitUsage, exitConfig}, `cgisession config | grep -v ' default$'`},
 		"secret":  {0, "", []int{exitIO}, `(umask 077 && cgisession secret >cgisession.key)`},
 		"help":    {0, "", []int{exitUsage}, `cgisession help set`},
 		"version": {0, "", []int{exitIO}, `cgisession version`},

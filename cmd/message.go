@@ -81,11 +81,14 @@ type secrets struct {
 	texts []string
 }
 
-// printable returns a message without secrets. It escapes every character that would
-// end the line or control a terminal.
-func (s *secrets) printable(message string) string {
+// printable returns a message without secrets, escaped.
+func (s *secrets) printable(message string) string { return escaped(s.hide(message)) }
+
+// escaped returns a text in which every character is escaped that would end the line or
+// control a terminal.
+func escaped(text string) string {
 	var line strings.Builder
-	for _, r := range s.hide(message) {
+	for _, r := range text {
 		if quoted := strconv.QuoteRune(r); unicode.IsPrint(r) {
 			line.WriteRune(r)
 		} else {

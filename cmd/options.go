@@ -46,6 +46,7 @@ type options struct {
 
 	configFile string // "": the usual one, if it is there
 	site       string // the section of it that this site uses; "": none
+	fileRead   string // the configuration file that was read; "": none
 	bound      []*binding
 }
 
