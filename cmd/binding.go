@@ -5,6 +5,8 @@ package cmd
 
 import (
 	"errors"
+	"fmt"
+	neturl "net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -17,9 +19,11 @@ import (
 // environment variables, the configuration file and the verb config.
 type binding struct {
 	name, alias string // the alias may be ""
+	variable    string // the name of its environment variable
 	byDefault   string // as the help shows it
 	value       *value
 	from        source
+	section     int // of the file, the last one that has the option, from 1 up
 }
 
 // A source says where the text of an option that is in force came from.
@@ -51,21 +55,26 @@ func (v *value) Get() any              { return v.text }
 
 // option binds an option and returns its flag. The flag's EnvVars are for the help only.
 func (o *options) option(name, usage, byDefault string, v *value, aliases ...string) cli.Flag {
-	b := &binding{name: name, byDefault: byDefault, value: v}
+	b := o.bind(name, byDefault, v)
 	if len(aliases) > 0 {
 		b.alias = aliases[0]
 	}
-	o.bound = append(o.bound, b)
 	return &cli.GenericFlag{
-		Name: name, Aliases: aliases, EnvVars: []string{variableOf(name)},
+		Name: name, Aliases: aliases, EnvVars: []string{b.variable},
 		Usage: usage, DefaultText: byDefault, Value: v,
 	}
 }
 
 // switchOn is like option, for a switch that is off by default.
 func (o *options) switchOn(name, usage string, on *bool) cli.Flag {
-	o.bound = append(o.bound, &binding{name: name, byDefault: "false", value: boolean(on)})
-	return &cli.BoolFlag{Name: name, EnvVars: []string{variableOf(name)}, Usage: usage, Destination: on}
+	b := o.bind(name, "false", boolean(on))
+	return &cli.BoolFlag{Name: name, EnvVars: []string{b.variable}, Usage: usage, Destination: on}
+}
+
+func (o *options) bind(name, byDefault string, v *value) *binding {
+	b := &binding{name: name, variable: variableOf(name), byDefault: byDefault, value: v}
+	o.bound = append(o.bound, b)
+	return b
 }
 
 // bindingOf returns the binding of an option, or nil if this verb does not have it.
@@ -109,23 +118,61 @@ func (o *options) setFromFile(given []givenFlag) error {
 	if err := conf.checkSite(o.site); err != nil {
 		return err
 	}
-	var others options // for what has no effect here
-	for _, s := range conf.sections {
-		var seen []*binding
+	var others options
+	for i, s := range conf.sections {
 		for _, e := range s.entries {
-			b := o.bindingOf(e.option)
-			if b == nil || s.name != "" && s.name != o.site {
-				if others.bound == nil {
-					others.allFlags()
-				}
-				b = others.bindingOf(e.option)
-			}
-			if err := b.setFromEntry(e, slices.Contains(seen, b)); err != nil {
+			if err := o.setFromEntry(conf.path, e, i, s.name == "" || s.name == o.site, &others); err != nil {
 				return usagef("%s:%d: %w", conf.path, e.line, err)
 			}
-			b.from = source{conf.path, e.line}
-			seen = append(seen, b)
 		}
+	}
+	return nil
+}
+
+// setFromEntry sets an option from a line of the file, in the section of this number. What
+// is not in force, in a section of another site, or not among this verb's options, is only
+// checked; others is room for the latter.
+func (o *options) setFromEntry(file string, e entry, section int, inForce bool, others *options) error {
+	b := o.bindingOf(e.option)
+	if b == nil {
+		if others.bound == nil {
+			others.allFlags()
+		}
+		b = others.bindingOf(e.option)
+	}
+	switch {
+	case b == nil:
+		return unknownOption(e.option)
+	case slices.Contains(ofOneRequest, b.name):
+		return fmt.Errorf("%s is no option of this file: give --%s or set %s", b.name, b.name, b.variable)
+	case b.section == section+1:
+		return fmt.Errorf("%s stands twice in this section; leave one out", b.name)
+	}
+	b.section = section + 1
+	if inForce {
+		b.from = source{file, e.line}
+		return b.setFromText(e.text, true)
+	}
+	before := *o
+	err := b.setFromText(e.text, false)
+	*o = before
+	return err
+}
+
+// setFromText sets the option to what a text of the file stands for.
+func (b *binding) setFromText(text string, inForce bool) (err error) {
+	real := text
+	if b.value.inFile != nil {
+		real, err = b.value.inFile(text)
+	}
+	if err == nil {
+		err = b.value.set(real)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", b.name, withHint(err, text))
+	}
+	if inForce {
+		b.value.text = real
 	}
 	return nil
 }
@@ -166,41 +213,17 @@ func (o *options) preferSecret() {
 // that say where to read the file.
 var ofOneRequest = []string{"adopt-id", "config", "site"}
 
-// setFromEntry sets the option from a line of the file. again: the section has it already.
-func (b *binding) setFromEntry(e entry, again bool) (err error) {
-	switch {
-	case b == nil:
-		return unknownOption(e.option)
-	case slices.Contains(ofOneRequest, b.name):
-		return usagef("%s is no option of this file: give --%s or set %s", b.name, b.name, variableOf(b.name))
-	case again:
-		return usagef("%s stands twice in this section; leave one out", b.name)
-	}
-	text := e.text
-	if b.value.inFile != nil {
-		text, err = b.value.inFile(text)
-	}
-	if err == nil {
-		err = b.value.Set(text)
-	}
-	if err != nil {
-		err = usagef("%s: %w", b.name, withHint(err, e.text))
-	}
-	return err
-}
-
 // setFromVariable sets the option from its variable, unless that is unset or empty. The
 // message for a bad value does not repeat it: it may be a password.
 func (b *binding) setFromVariable() error {
-	name := variableOf(b.name)
-	text := os.Getenv(name)
+	text := os.Getenv(b.variable)
 	if text == "" {
 		return nil
 	}
 	if err := b.value.Set(text); err != nil {
-		return usagef("variable %s, for --%s: %w", name, b.name, err)
+		return usagef("variable %s, for --%s: %w", b.variable, b.name, err)
 	}
-	b.from = source{name: name}
+	b.from = source{name: b.variable}
 	return nil
 }
 
@@ -240,7 +263,10 @@ func variableOf(option string) string {
 func path(to *string) *value {
 	v := oneLine(to)
 	v.inFile = func(text string) (string, error) {
-		return strings.ReplaceAll(text, "%u", strconv.Itoa(os.Geteuid())), nil
+		if strings.Contains(text, "%u") {
+			text = strings.ReplaceAll(text, "%u", strconv.Itoa(os.Geteuid()))
+		}
+		return text, nil
 	}
 	return v
 }
@@ -267,6 +293,7 @@ func mayHoldPassword(url string) bool {
 		rest = url
 	}
 	_, query, _ := strings.Cut(rest, "?")
+	query, err := neturl.QueryUnescape(query)
 	user := rest[:max(0, strings.LastIndexByte(rest, '@'))]
-	return strings.Contains(user, ":") || strings.Contains(strings.ToLower(query), "password")
+	return strings.Contains(user, ":") || err != nil || strings.Contains(strings.ToLower(query), "password")
 }

@@ -132,6 +132,65 @@ func TestSystemCalls(t *testing.T) {
 	}
 }
 
+// TestConfigSystemCalls counts what the configuration file costs: where the usual one is
+// absent one open(2), which fails; else a look at each directory of its path, and four
+// calls for the file. %u in it is one more.
+func TestConfigSystemCalls(t *testing.T) {
+	needStrace(t)
+	j := newJail(t)
+	must(t, os.Mkdir(j.root+"/sessions", 0o700))
+	count := func(args ...string) map[string]int {
+		return j.systemCalls(append([]string{"get", "--default", "1", "a"}, args...))
+	}
+	none, absent := count("--config", "none", "--data-dir", "/sessions"), count("--data-dir", "/sessions")
+	if more := difference(absent, none); !maps.Equal(more, map[string]int{"openat": 1}) {
+		t.Errorf("an absent file costs %v", more)
+	}
+	text, err := os.ReadFile("testdata/twenty.conf")
+	must(t, err)
+	j.configure(string(text))
+	want := map[string]int{"openat": 2, "close": 2, "newfstatat": 2, "fstat": 1, "read": 1, "geteuid": 1}
+	for _, args := range [][]string{{}, {"--site", "shop"}} {
+		if more := difference(count(args...), none); !maps.Equal(more, want) {
+			t.Errorf("20 lines and a section, with %q, cost %v, want %v", args, more, want)
+		}
+	}
+}
+
+// systemCalls runs the program as root under strace(1), and counts its system calls, but
+// for the Go runtime's own.
+func (j jail) systemCalls(args []string) map[string]int {
+	j.Helper()
+	trace := filepath.Join(j.TempDir(), "trace")
+	c := exec.Command("strace", append([]string{
+		"-f", "-qq", "-o", trace, "-e", runtimeCalls, "chroot", j.root, "/cgisession",
+	}, args...)...)
+	c.Env = []string{"PATH=" + os.Getenv("PATH"), "GODEBUG=updatemaxprocs=0"}
+	if got := cmdtest.Finish(j.T, c); got.Code != 0 || got.Stderr != "" {
+		j.Fatalf("%+v", got)
+	}
+	text, err := os.ReadFile(trace)
+	must(j.T, err)
+	counts := map[string]int{} // also of chroot(1), which are the same in each
+	for line := range strings.Lines(string(text)) {
+		if call := tracedCall.FindStringSubmatch(line); call != nil {
+			counts[call[1]]++
+		}
+	}
+	return counts
+}
+
+// difference returns what counts has more than others.
+func difference(counts, others map[string]int) map[string]int {
+	more := map[string]int{}
+	for name, n := range counts {
+		if n -= others[name]; n != 0 {
+			more[name] = n
+		}
+	}
+	return more
+}
+
 // TestLookups bounds what each of many cookies costs that lead nowhere: two open(2),
 // of the directory and of the file, and what goes with the first.
 func TestLookups(t *testing.T) {
@@ -189,14 +248,16 @@ func (r request) makeShards(t *testing.T) {
 
 var tracedCall = regexp.MustCompile(`^\d+ +(\w+)\((.*)`)
 
+// runtimeCalls has strace(1) leave out calls of the Go runtime: about memory, signals,
+// threads and time.
+const runtimeCalls = "trace=!%memory,%signal,%process,%clock,futex,nanosleep,clock_nanosleep,sched_yield,epoll_pwait,gettid,getpid,set_robust_list,rseq,restart_syscall"
+
 // systemCalls runs the program under strace(1) and counts the system calls that
 // are about files and locks, by name, and all that are not the Go runtime's own.
 func (r request) systemCalls(t *testing.T, args ...string) (files map[string]int, all int) {
 	t.Helper()
 	trace := filepath.Join(t.TempDir(), "trace")
-	// Memory, signals, threads and time are the runtime's.
-	skip := "trace=!%memory,%signal,%process,%clock,futex,nanosleep,clock_nanosleep,sched_yield,epoll_pwait,gettid,getpid,set_robust_list,rseq,restart_syscall"
-	strace := []string{"-f", "-qq", "-o", trace, "-e", skip, cmdtest.Program}
+	strace := []string{"-f", "-qq", "-o", trace, "-e", runtimeCalls, cmdtest.Program}
 	r = r.with("GODEBUG=updatemaxprocs=0") // else the runtime may look at its control group
 	if got := cmdtest.Finish(t, r.Command("strace", append(strace, args...)...)); got.Code != 0 {
 		t.Fatalf("%+v", got)

@@ -4,6 +4,7 @@ package cmd
 // away, so only this user and root may have written it (safefile.go).
 
 import (
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -28,7 +29,7 @@ func readConfig(path string) (config, error) {
 	}
 	if path == "" {
 		path = configFile
-		fd, err := openat(unix.AT_FDCWD, path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+		fd, err := openFile(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 		switch err {
 		case nil:
 			unix.Close(fd)
@@ -45,13 +46,20 @@ func readConfig(path string) (config, error) {
 
 // readTrusted reads a file that only this user and root can have written. Unlike the
 // log, it may be a symbolic link, if these users made it.
-func readTrusted(path string) ([]byte, error) {
+func readTrusted(path string) (string, error) {
 	fd, err := openTrusted(path)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	defer unix.Close(fd)
-	return readAll(fd, maxConfig)
+	var st unix.Stat_t
+	if err = unix.Fstat(fd, &st); err == nil {
+		err = checkConfig(&st)
+	}
+	if err != nil {
+		return "", err
+	}
+	return readSized(fd, st.Size)
 }
 
 // checkConfig returns an error for a file that another user may have written.
@@ -61,28 +69,30 @@ func checkConfig(st *unix.Stat_t) error {
 		return fmt.Errorf("%w: not a regular file", store.ErrUnsafe)
 	case !trusted(st):
 		return fmt.Errorf("%w: belongs to user %d; it must be root's or the caller's", store.ErrUnsafe, st.Uid)
+	case st.Size > maxConfig:
+		return fmt.Errorf("larger than %d bytes", maxConfig)
 	case st.Mode&0o022 != 0:
 		return fmt.Errorf("%w: mode %#o lets other users write to it; chmod go-w it", store.ErrUnsafe, st.Mode&0o777)
 	}
 	return nil
 }
 
-// readAll reads a regular file of at most limit bytes.
-func readAll(fd, limit int) ([]byte, error) {
-	text := make([]byte, 0, 4096)
-	for {
-		if len(text) == cap(text) {
-			text = append(text, 0)[:len(text)]
-		}
-		n, err := unix.Read(fd, text[len(text):cap(text)])
-		switch {
+// readSized reads a regular file of this size.
+func readSized(fd int, size int64) (string, error) {
+	var room [4096]byte // on the stack, which costs less than new memory
+	text := room[:]
+	if size >= int64(len(text)) {
+		text = make([]byte, size+1) // a byte more, to see the end
+	}
+	for n := 0; n < len(text); {
+		more, err := unix.Read(fd, text[n:])
+		switch n += max(more, 0); {
 		case err == unix.EINTR:
-			continue
-		case err != nil || n == 0:
-			return text, err
-		}
-		if text = text[:len(text)+n]; len(text) > limit {
-			return nil, fmt.Errorf("larger than %d bytes", limit)
+		case err != nil:
+			return "", err
+		case more == 0, int64(n) == size:
+			return string(text[:n]), nil
 		}
 	}
+	return "", errors.New("it has just grown; call again")
 }

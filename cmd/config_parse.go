@@ -30,10 +30,10 @@ type entry struct {
 
 // parseConfig parses a file's text. An error names the file and the line, and repeats
 // nothing of the line: it may hold a password.
-func parseConfig(path string, text []byte) (config, error) {
+func parseConfig(path, text string) (config, error) {
 	conf := config{path, []section{{}}}
 	n := 0
-	for line := range strings.SplitSeq(string(text), "\n") {
+	for line := range strings.SplitSeq(text, "\n") {
 		n++
 		if err := conf.parseLine(n, line); err != nil {
 			return config{}, usagef("%s:%d: %w", path, n, err)

@@ -37,7 +37,7 @@ func TestParseConfigRefuses(t *testing.T) {
 		"two in one line":       {"[a][b]", "f:1: a section's name must be without"},
 		"a section again":       {"[a]\n[b]\n[ a ]", "f:3: this section stands above already"},
 	} {
-		_, err := parseConfig("f", []byte(c.text))
+		_, err := parseConfig("f", c.text)
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) || exitCode(err) != exitUsage {
 			t.Errorf("%s: %v, want %s", name, err, c.want)
 		}
@@ -48,7 +48,7 @@ func TestParseConfigRefuses(t *testing.T) {
 }
 
 func TestParseConfig(t *testing.T) {
-	conf, err := parseConfig("f", []byte("a=b\n\t c  =  d e = f # g\t\n# x = y\n\n  #\n[s]\n[ two words ]\nk=\"v\"\n\xff = \xfe"))
+	conf, err := parseConfig("f", ("a=b\n\t c  =  d e = f # g\t\n# x = y\n\n  #\n[s]\n[ two words ]\nk=\"v\"\n\xff = \xfe"))
 	want := config{"f", []section{
 		{"", []entry{{1, "a", "b"}, {2, "c", "d e = f # g"}}},
 		{"s", nil},
@@ -57,7 +57,7 @@ func TestParseConfig(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(conf, want) {
 		t.Errorf("%v, %+v, want %+v", err, conf, want)
 	}
-	if conf, err = parseConfig("f", nil); err != nil || len(conf.sections) != 1 {
+	if conf, err = parseConfig("f", ""); err != nil || len(conf.sections) != 1 {
 		t.Errorf("an empty file: %v, %+v", err, conf)
 	}
 }
@@ -85,9 +85,9 @@ func FuzzParseConfig(f *testing.F) {
 		"", "timeout = 30m\n", "[a]\nb=c\n[d]\n", "# x\n\n a = b = c \r\n", "\ufeffa=b", "a\x00=b", "[", "[]", "[[a]]",
 		"=", "==", "a==", " [ x ] \n\ta=\tb\t", "a=b\na=b", "\xff=\xff",
 	} {
-		f.Add([]byte(text))
+		f.Add(text)
 	}
-	f.Fuzz(func(t *testing.T, text []byte) {
+	f.Fuzz(func(t *testing.T, text string) {
 		conf, err := parseConfig("f", text)
 		if err != nil {
 			if !atLine.MatchString(err.Error()) || !errors.As(err, new(usageError)) {
@@ -95,7 +95,7 @@ func FuzzParseConfig(f *testing.F) {
 			}
 			return
 		}
-		lines := strings.Split(string(text), "\n")
+		lines := strings.Split(text, "\n")
 		for i := range conf.sections {
 			for j := range conf.sections[i].entries {
 				e := &conf.sections[i].entries[j]
@@ -105,7 +105,7 @@ func FuzzParseConfig(f *testing.F) {
 				e.line = 0
 			}
 		}
-		again, err := parseConfig("f", []byte(conf.render()))
+		again, err := parseConfig("f", conf.render())
 		for i := range again.sections {
 			for j := range again.sections[i].entries {
 				again.sections[i].entries[j].line = 0
@@ -136,6 +136,8 @@ func TestMayHoldPassword(t *testing.T) {
 		"redis://h/0?password=hunter2":                          true,
 		"redis://h/0?db=1&PASSWORD=hunter2":                     true,
 		"redis+sentinel://h?master_name=m&sentinel_password=hu": true,
+		"redis://h/0?pass%77ord=hunter2":                        true,
+		"redis://h/0?%zz=1&password=hunter2":                    true,
 		"ann:hunter2@127.0.0.1":                                 true,
 		"127.0.0.1:6379":                                        false,
 	} {

@@ -79,23 +79,21 @@ func writeNow(fd int, text string) {
 
 // openLog opens the log file, or creates it with mode 0600.
 func openLog(file string) (fd int, err error) {
-	dir, name, err := openParent(file)
-	if err != nil {
+	if file, err = withoutLinks(file); err != nil {
 		return -1, err
 	}
-	defer unix.Close(dir)
 	// O_NONBLOCK: a FIFO without a reader is an error at once (fifo(7)).
 	// O_NOCTTY: a terminal does not become that of this process.
 	const flags = unix.O_WRONLY | unix.O_APPEND | unix.O_NONBLOCK | unix.O_NOCTTY
-	fd, err = openat(dir, name, flags, 0)
+	fd, err = openFile(file, flags, 0)
 	if err == unix.ENOENT {
-		fd, err = openat(dir, name, flags|unix.O_CREAT|unix.O_EXCL, 0o600)
+		fd, err = openFile(file, flags|unix.O_CREAT|unix.O_EXCL, 0o600)
 		if err == nil {
 			err = unix.Fchmod(fd, 0o600) // whatever the umask is
 		}
 	}
 	if err == unix.EEXIST { // another call created it since
-		fd, err = openat(dir, name, flags, 0)
+		fd, err = openFile(file, flags, 0)
 	}
 	if err != nil {
 		return -1, err

@@ -4,7 +4,6 @@ package cmd
 // created them and, for the log, the directories and symbolic links of the path.
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -61,11 +60,10 @@ func readRegular(file string, flags, limit int, check func(*unix.Stat_t) error) 
 // trusted reports whether the file belongs to this user or to root.
 func trusted(st *unix.Stat_t) bool { return st.Uid == 0 || int(st.Uid) == os.Geteuid() }
 
-// openat opens a file that is not a symbolic link. It repeats openat(2) after a
-// signal.
-func openat(dir int, name string, flags int, mode uint32) (fd int, err error) {
+// openFile opens a file that is not a symbolic link. It repeats open(2) after a signal.
+func openFile(path string, flags int, mode uint32) (fd int, err error) {
 	for err = unix.EINTR; err == unix.EINTR; {
-		fd, err = unix.Openat(dir, name, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
+		fd, err = unix.Open(path, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
 	}
 	return fd, err
 }
@@ -85,87 +83,93 @@ func checked(fd int, check func(st *unix.Stat_t) error) (int, error) {
 	return fd, nil
 }
 
-// A walk resolves a path, one name at a time. It refuses a directory or a symbolic
-// link that another user could have put there to lead it elsewhere.
-type walk struct {
-	dir   int      // descriptor of the directory reached so far
-	ahead []string // the names that are left
-	links int      // how many symbolic links were followed
-}
-
-// maxLinks bounds how many symbolic links a walk follows, as Linux does
+// maxLinks bounds how many symbolic links a path may have, as Linux does
 // (path_resolution(7)).
 const maxLinks = 40
 
-// openParent opens the directory of the path's last name, and returns that name.
-func openParent(path string) (dir int, last string, err error) {
-	w := walk{dir: -1}
-	if err = w.prepend(path); err == nil {
-		last, err = w.toLast()
-	}
-	if err != nil {
-		unix.Close(w.dir)
-		return -1, "", err
-	}
-	return w.dir, last, nil
-}
-
-// openTrusted opens a file for reading. Its last name, too, may be a symbolic link.
+// openTrusted opens a file for reading. The last name of its path may be a symbolic link.
 func openTrusted(path string) (fd int, err error) {
-	w, last := walk{dir: -1}, ""
-	defer func() { unix.Close(w.dir) }()
-	for err = w.prepend(path); err == nil; err = w.follow(last, err) {
-		if last, err = w.toLast(); err != nil {
-			break
+	for range maxLinks {
+		if path, err = withoutLinks(path); err != nil {
+			return -1, err
 		}
-		fd, err = openat(w.dir, last, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
-		if err == nil {
-			return checked(fd, checkConfig)
+		fd, err = openFile(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+		if err != unix.ELOOP {
+			return fd, err
+		}
+		if path, err = follow(path, len(path)); err != nil {
+			return -1, err
 		}
 	}
-	return -1, err
+	return -1, unix.ELOOP
 }
 
-// toLast enters the directory of the last name, and returns that name.
-func (w *walk) toLast() (last string, err error) {
-	for len(w.ahead) > 1 {
-		name := w.ahead[0]
-		w.ahead = w.ahead[1:]
-		if name == "" {
-			continue
+// withoutLinks returns the path of the file that path leads to, in which no directory is a
+// symbolic link. It refuses directories and links that another user could have put there to
+// lead elsewhere. So none can change afterwards where the path leads: each name in it
+// stands in a directory that was checked, and belongs to this user or root.
+func withoutLinks(path string) (string, error) {
+	for range maxLinks {
+		link, err := checkDirectories(path)
+		if err == nil && link > 0 {
+			path, err = follow(path, link)
+		} else if err == nil {
+			return path, nil
 		}
-		if err := w.descend(name); err != nil {
+		if err != nil {
 			return "", err
 		}
 	}
-	last, w.ahead = w.ahead[0], nil
-	return cmp.Or(last, "."), nil
+	return "", unix.ELOOP
 }
 
-// prepend puts a path before the names that are left. It enters the directory that
-// the path starts from, if that is not the one reached so far.
-func (w *walk) prepend(path string) error {
-	w.ahead = append(strings.Split(path, "/"), w.ahead...)
-	switch {
-	case strings.HasPrefix(path, "/"):
-		return w.enter(unix.AT_FDCWD, "/")
-	case w.dir < 0:
-		return w.enter(unix.AT_FDCWD, ".")
+// checkDirectories checks the directories before the last name of a path. It stops at a
+// symbolic link; link is the length of the path to that, or 0 if there is none.
+func checkDirectories(path string) (link int, err error) {
+	start := "."
+	if strings.HasPrefix(path, "/") {
+		start = "/"
 	}
-	return nil
+	var st unix.Stat_t
+	if err = unix.Lstat(start, &st); err == nil {
+		err = checkDirectory(&st, start)
+	}
+	for i := 1; i < len(path) && err == nil; i++ {
+		if path[i] != '/' || path[i-1] == '/' {
+			continue
+		}
+		if err = unix.Lstat(path[:i], &st); err != nil {
+			break
+		}
+		switch st.Mode & unix.S_IFMT {
+		case unix.S_IFLNK:
+			return i, nil
+		case unix.S_IFDIR:
+			err = checkDirectory(&st, path[strings.LastIndexByte(path[:i], '/')+1:i])
+		default:
+			err = unix.ENOTDIR
+		}
+	}
+	return 0, err
 }
 
-// enter opens a directory, checks it, and makes it the one reached.
-func (w *walk) enter(at int, name string) error {
-	fd, err := openat(at, name, searchOnly|unix.O_DIRECTORY, 0)
-	if err == nil {
-		fd, err = checked(fd, func(st *unix.Stat_t) error { return checkDirectory(st, name) })
+// follow returns the path with the target of the symbolic link that its first n bytes lead
+// to in their place.
+func follow(path string, n int) (string, error) {
+	var st unix.Stat_t
+	name := strings.LastIndexByte(path[:n], '/') + 1
+	if err := unix.Lstat(path[:n], &st); err != nil {
+		return "", err
 	}
-	if err == nil {
-		unix.Close(w.dir)
-		w.dir = fd
+	if !trusted(&st) {
+		return "", fmt.Errorf("%w: symbolic link %s belongs to user %d; it must be root's or the caller's",
+			store.ErrUnsafe, path[name:n], st.Uid)
 	}
-	return err
+	target, err := os.Readlink(path[:n])
+	if err == nil && !strings.HasPrefix(target, "/") {
+		target = path[:name] + target
+	}
+	return target + path[n:], withoutPath(err)
 }
 
 // checkDirectory returns an error for a directory in which another user could rename
@@ -181,35 +185,4 @@ func checkDirectory(st *unix.Stat_t, name string) error {
 			store.ErrUnsafe, st.Mode&0o777, name)
 	}
 	return nil
-}
-
-// descend enters the directory of this name, or follows the symbolic link of this name.
-func (w *walk) descend(name string) error {
-	err := w.enter(w.dir, name)
-	if err == nil || errors.Is(err, store.ErrUnsafe) {
-		return err
-	}
-	return w.follow(name, err)
-}
-
-// follow puts the target of a symbolic link before the names that are left. It returns
-// err, with which the name could not be opened, if that is no link.
-func (w *walk) follow(name string, err error) error {
-	var st unix.Stat_t
-	if unix.Fstatat(w.dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || st.Mode&unix.S_IFMT != unix.S_IFLNK {
-		return err
-	}
-	if !trusted(&st) {
-		return fmt.Errorf("%w: symbolic link %s belongs to user %d; it must be root's or the caller's",
-			store.ErrUnsafe, name, st.Uid)
-	}
-	if w.links++; w.links > maxLinks {
-		return unix.ELOOP
-	}
-	link := make([]byte, unix.PathMax)
-	n, err := unix.Readlinkat(w.dir, name, link)
-	if err != nil {
-		return err
-	}
-	return w.prepend(string(link[:n]))
 }

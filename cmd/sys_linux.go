@@ -10,10 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// searchOnly is the flag to open a directory only to open files in it, without
-// permission to read the directory (open(2), O_PATH).
-const searchOnly = unix.O_PATH
-
 // dropCapabilities drops all capabilities of all threads. Changing from root to
 // another user does that too, except under the securebit no_setuid_fixup
 // (capabilities(7)).

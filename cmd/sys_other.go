@@ -4,9 +4,6 @@ package cmd
 
 import "golang.org/x/sys/unix"
 
-// searchOnly is the flag to open a directory for opening files in it.
-const searchOnly = unix.O_RDONLY
-
 // dropCapabilities does nothing: other systems have no capabilities of threads.
 func dropCapabilities() error { return nil }
 
