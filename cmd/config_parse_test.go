@@ -3,8 +3,10 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -147,5 +149,33 @@ func TestMayHoldPassword(t *testing.T) {
 		if hidden := withoutPassword(url); strings.Contains(hidden, "hu") || !want && hidden != url {
 			t.Errorf("%s is shown as %s", url, hidden)
 		}
+	}
+}
+
+// The manual's page lists the options that the file can have, and no others.
+func TestConfigOptionsInManual(t *testing.T) {
+	page, err := os.ReadFile("manual/cgisession.conf.5.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(page), "\n## OPTIONS\n")
+	text, _, _ = strings.Cut(text, "\n\nAll others")
+	var listed, want []string
+	for _, found := range regexp.MustCompile(`\*\*([a-z-]+)\*\*`).FindAllStringSubmatch(text, -1) {
+		listed = append(listed, found[1])
+	}
+	var o options
+	o.allFlags()
+	for _, b := range o.bound {
+		if slices.Contains(ofOneRequest, b.name) {
+			continue
+		}
+		want = append(want, b.name)
+		if b.alias != "" {
+			want = append(want, b.alias)
+		}
+	}
+	if !slices.Equal(listed, want) {
+		t.Errorf("the page lists %q, the file can have %q", listed, want)
 	}
 }

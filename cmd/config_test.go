@@ -291,3 +291,50 @@ func TestConfigVerb(t *testing.T) {
 		t.Errorf("it makes %q", left)
 	}
 }
+
+// configExample returns the file that the manual shows.
+func configExample(t *testing.T) string {
+	t.Helper()
+	page, err := os.ReadFile("manual/cgisession.conf.5.md")
+	must(t, err)
+	_, text, ok := strings.Cut(string(page), "\n```conf\n")
+	if text, _, _ = strings.Cut(text, "```\n"); !ok || text == "" {
+		t.Fatal("the page has no example")
+	}
+	return text
+}
+
+// The manual's example works word for word, for two users who may not read each other's
+// files.
+func TestConfigExample(t *testing.T) {
+	j := newJail(t)
+	j.dir("var", 0, 0o755)
+	j.dir("var/lib", 0, 0o755)
+	j.dir("var/lib/cgisession", 0, 0o733|fs.ModeSticky)
+	j.dir("etc/cgisession", 0, 0o755)
+	j.configure(configExample(t))
+	for _, user := range []int{webUser, other} {
+		path := j.file(fmt.Sprintf("%s/etc/cgisession/%d.key", j.root, user), user, 0o600)
+		must(t, os.WriteFile(path, []byte(j.call(0, nil, "secret").Stdout), 0o600))
+		for _, c := range []struct{ site, line string }{
+			{"", `Set-Cookie: cgisession_id=`}, {"shop", `Set-Cookie: __Host-shop=`}, {"wiki", `Set-Cookie: wiki=`},
+		} {
+			env := []string{"HTTPS=on"}
+			if c.site != "" {
+				env = append(env, "CGISESSION_SITE="+c.site)
+			}
+			got := j.call(user, env, "load")
+			if got.Code != 0 || !strings.HasPrefix(got.Stdout, c.line) {
+				t.Errorf("user %d, site %q: %+v", user, c.site, got)
+			}
+			signed := strings.Contains(strings.Split(got.Stdout, ";")[0], ".")
+			if lasting := strings.Contains(got.Stdout, "Max-Age=2592000"); signed != (c.site == "shop") || lasting != (c.site == "wiki") {
+				t.Errorf("site %q: %s", c.site, got.Stdout)
+			}
+			info := j.call(user, append(env, "HTTP_COOKIE="+strings.TrimPrefix(strings.Split(got.Stdout, ";")[0], "Set-Cookie: ")), "info")
+			if !strings.Contains(info.Stdout, fmt.Sprintf("/var/lib/cgisession/%d/", user)) {
+				t.Errorf("user %d, site %q: %+v", user, c.site, info)
+			}
+		}
+	}
+}
