@@ -14,6 +14,7 @@ import (
 type config struct {
 	path     string // "": no file
 	sections []section
+	names    map[string]bool // of the sections
 }
 
 // A section has the options of one site. Its name is "" above the first section.
@@ -31,7 +32,7 @@ type entry struct {
 // parseConfig parses a file's text. An error names the file and the line, and repeats
 // nothing of the line: it may hold a password.
 func parseConfig(path, text string) (config, error) {
-	conf := config{path, []section{{}}}
+	conf := config{path: path, sections: []section{{}}}
 	n := 0
 	for line := range strings.SplitSeq(text, "\n") {
 		n++
@@ -98,20 +99,18 @@ func (f *config) beginSection(line string) error {
 		return errors.New("the section's name is missing")
 	case strings.ContainsAny(name, "[]"):
 		return errors.New("a section's name must be without [ and ]")
-	case f.hasSection(name):
+	case f.names[name]:
 		return errors.New("this section stands above already; leave one out")
+	case f.names == nil:
+		f.names = make(map[string]bool)
 	}
-	f.sections = append(f.sections, section{name: name})
+	f.sections, f.names[name] = append(f.sections, section{name: name}), true
 	return nil
-}
-
-func (f config) hasSection(name string) bool {
-	return slices.ContainsFunc(f.sections, func(s section) bool { return s.name == name })
 }
 
 // checkSite returns an error unless the file has the section that --site names.
 func (f config) checkSite(site string) error {
-	if site == "" || f.hasSection(site) {
+	if site == "" || f.names[site] {
 		return nil
 	}
 	if f.path == "" {

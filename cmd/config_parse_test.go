@@ -55,7 +55,7 @@ func TestParseConfig(t *testing.T) {
 		{"", []entry{{1, "a", "b"}, {2, "c", "d e = f # g"}}},
 		{"s", nil},
 		{"two words", []entry{{8, "k", `"v"`}, {9, "\xff", "\xfe"}}},
-	}}
+	}, map[string]bool{"s": true, "two words": true}}
 	if err != nil || !reflect.DeepEqual(conf, want) {
 		t.Errorf("%v, %+v, want %+v", err, conf, want)
 	}

@@ -15,7 +15,7 @@ const (
 	exitNo          = 1  // absent key, no session to read, check failed
 	exitGone        = 10 // the session ended during this request, or a log-in or --new-id used an id in its grace
 	exitConflict    = 11 // --if-version: another version is stored
-	exitUsage       = 64 // EX_USAGE: bad flag, argument or variable
+	exitUsage       = 64 // EX_USAGE: bad flag, argument, variable or line of the configuration file
 	exitData        = 65 // EX_DATAERR: bad JSON, too much data, corrupt file
 	exitUnavailable = 69 // EX_UNAVAILABLE: the store cannot do it, or cannot be reached
 	exitInternal    = 70 // EX_SOFTWARE: a bug
@@ -46,7 +46,7 @@ var (
 	errInternal = errors.New("internal error")
 )
 
-// usageError is a bad flag, argument or variable.
+// usageError is a bad flag, argument, variable or line of the configuration file.
 type usageError struct{ err error }
 
 func (e usageError) Error() string { return e.err.Error() }

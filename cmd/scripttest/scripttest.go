@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -32,6 +33,7 @@ func Main(tests func() int, programs map[string]func()) {
 			}
 		}
 	}
+	syscall.Umask(0o022) // else the files of scripts may be such as others can write to
 	testscript.Main(run(tests), all)
 }
 

@@ -43,7 +43,7 @@ func (c *course) environment(dir, data string) []string {
 		"SERVER_PROTOCOL=HTTP/1.1", "SERVER_SOFTWARE=race", "SERVER_NAME=localhost", "SERVER_PORT=80",
 		"REQUEST_METHOD=GET", "REQUEST_URI=/page", "REMOTE_ADDR=127.0.0.1", "REDIRECT_STATUS=200",
 		"SCRIPT_NAME=/page", "HTTP_HOST=localhost", "HTTP_USER_AGENT=race", "HTTP_ACCEPT=*/*",
-		"BENCH_DIR=" + dir, "BENCH_DATA=" + data, "CGISESSION_DATA_DIR=" + dir,
+		"BENCH_DIR=" + dir, "BENCH_DATA=" + data, "CGISESSION_DATA_DIR=" + dir, "CGISESSION_CONFIG=none",
 	}
 }
 

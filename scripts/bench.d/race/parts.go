@@ -103,13 +103,19 @@ func (c *course) verbs() error {
 	signed = append(signed, "HTTP_COOKIE="+cookieLine.FindStringSubmatch(text)[1])
 	known := append(us.env[:len(us.env):len(us.env)], "HTTP_COOKIE="+us.cookie)
 
+	conf, err := c.configuration()
+	if err != nil {
+		return err
+	}
+
 	rows := []string{
-		"Go floor", "`get name`", "`get name`, signed id", "`set name=Ann`", "`incr visits`",
+		"Go floor", "`get name`", "`get name`, 20 lines and a section", "`get name`, signed id", "`set name=Ann`", "`incr visits`",
 		"`run true`, without `true`", "`load`, new session", "Go floor, making a file",
 	}
 	processes := []process{
 		floors[0].do(get),
 		{[]string{"cgisession", "get", "name"}, known},
+		{[]string{"cgisession", "get", "name"}, append(known[:len(known):len(known)], "CGISESSION_CONFIG="+conf)},
 		{[]string{"cgisession", "get", "name"}, signed},
 		{[]string{"cgisession", "set", "name=Ann"}, known},
 		{[]string{"cgisession", "incr", "visits"}, known},
@@ -123,9 +129,19 @@ func (c *course) verbs() error {
 		return err
 	}
 	last := len(rows)
-	results[5].median -= results[last].median // exec keeps the process
+	results[6].median -= results[last].median // exec keeps the process
 	table("one call", rows, []string{"time"}, [][]result{results[:last]})
 	return c.large()
+}
+
+// configuration makes a configuration file of 20 lines and a section, and returns its path.
+func (c *course) configuration() (string, error) {
+	path := filepath.Join(c.dir, "conf")
+	text, err := os.ReadFile("cmd/testdata/twenty.conf")
+	if err == nil {
+		err = os.WriteFile(path, text, 0o600)
+	}
+	return path, err
 }
 
 // large measures how one key of a session of 1 MB is read.
