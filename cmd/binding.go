@@ -110,23 +110,20 @@ func (o *options) setFromFile(given []givenFlag) error {
 	if err := o.chooseFile(given); err != nil || len(o.bound) == 0 {
 		return err
 	}
-	conf, err := readConfig(o.configFile)
+	path, text, err := readConfigText(o.configFile)
 	if err != nil {
 		return err
 	}
-	o.fileRead = conf.path
-	if err := conf.checkSite(o.site); err != nil {
-		return err
-	}
+	o.fileRead = path
 	var others options
-	for i, s := range conf.sections {
-		for _, e := range s.entries {
-			if err := o.setFromEntry(conf.path, e, i, s.name == "" || s.name == o.site, &others); err != nil {
-				return usagef("%s:%d: %w", conf.path, e.line, err)
-			}
-		}
+	p := configParser{path: path}
+	err = p.each(text, func(e entry) error {
+		return o.setFromEntry(path, e, p.number, p.section == "" || p.section == o.site, &others)
+	})
+	if err == nil {
+		err = p.checkSite(o.site)
 	}
-	return nil
+	return err
 }
 
 // setFromEntry sets an option from a line of the file, in the section of this number. What

@@ -45,7 +45,7 @@ func TestConfigAllocations(t *testing.T) {
 	t.Setenv("CGISESSION_SITE", "shop")
 	site := count("--config " + file)
 	t.Logf("%d allocations without a file, %d with one, %d with its section", without, with, site)
-	if with > without+40 || site > without+40 {
+	if with > without+30 || site > without+30 {
 		t.Errorf("%d allocations, or %d with a section, without a file %d", with, site, without)
 	}
 }

@@ -21,11 +21,21 @@ const noConfig = "none"
 // maxConfig bounds the configuration file, in bytes.
 const maxConfig = 1 << 20
 
-// readConfig reads the configuration file, or without a path the usual one, which alone
-// may be absent. That it is absent costs one open(2).
+// readConfig reads and parses the configuration file.
 func readConfig(path string) (config, error) {
+	path, text, err := readConfigText(path)
+	if err != nil || path == "" {
+		return config{}, err
+	}
+	return parseConfig(path, text)
+}
+
+// readConfigText returns the text of the configuration file and its path, which is "" if
+// there is none. Without a path it reads the usual file, which alone may be absent. That it
+// is absent costs one open(2).
+func readConfigText(path string) (from, text string, err error) {
 	if path == noConfig {
-		return config{}, nil
+		return "", "", nil
 	}
 	if path == "" {
 		path = configFile
@@ -34,14 +44,13 @@ func readConfig(path string) (config, error) {
 		case nil:
 			unix.Close(fd)
 		case unix.ENOENT: // also if a directory of the path is absent; a link to nowhere is ELOOP
-			return config{}, nil
+			return "", "", nil
 		}
 	}
-	text, err := readTrusted(path)
-	if err != nil {
-		return config{}, fmt.Errorf("%w file %s: %w", store.ErrConfig, path, err)
+	if text, err = readTrusted(path); err != nil {
+		return "", "", fmt.Errorf("%w file %s: %w", store.ErrConfig, path, err)
 	}
-	return parseConfig(path, text)
+	return path, text, nil
 }
 
 // readTrusted reads a file that only this user and root can have written. Unlike the

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -14,7 +15,6 @@ import (
 type config struct {
 	path     string // "": no file
 	sections []section
-	names    map[string]bool // of the sections
 }
 
 // A section has the options of one site. Its name is "" above the first section.
@@ -29,44 +29,68 @@ type entry struct {
 	option, text string
 }
 
-// parseConfig parses a file's text. An error names the file and the line, and repeats
-// nothing of the line: it may hold a password.
+// parseConfig parses a file's text.
 func parseConfig(path, text string) (config, error) {
-	conf := config{path: path, sections: []section{{}}}
-	n := 0
-	for line := range strings.SplitSeq(text, "\n") {
-		n++
-		if err := conf.parseLine(n, line); err != nil {
-			return config{}, usagef("%s:%d: %w", path, n, err)
-		}
-	}
-	return conf, nil
+	conf := config{path, []section{{}}}
+	p := configParser{path: path}
+	p.begin = func() { conf.sections = append(conf.sections, section{name: p.section}) }
+	err := p.each(text, func(e entry) error {
+		s := &conf.sections[p.number]
+		s.entries = append(s.entries, e)
+		return nil
+	})
+	return conf, err
 }
 
-func (f *config) parseLine(n int, line string) error {
+// A configParser reads a file line by line, since a call need not keep what it sets.
+type configParser struct {
+	path    string
+	section string          // the one that is being read; "" above the first
+	number  int             // how many sections have begun
+	names   map[string]bool // of the sections
+	begin   func()          // is called when a section begins; may be nil
+}
+
+// each calls visit for each entry. An error names the file and the line, and repeats
+// nothing of the line: it may hold a password.
+func (p *configParser) each(text string, visit func(entry) error) error {
+	for n := 1; text != ""; n++ {
+		var line string
+		line, text, _ = strings.Cut(text, "\n")
+		e, err := p.parseLine(line)
+		if e.line = n; err == nil && e.option != "" {
+			err = visit(e)
+		}
+		if err != nil {
+			return usagef("%s:%d: %w", p.path, n, err)
+		}
+	}
+	return nil
+}
+
+// parseLine returns the line's entry, without an option if it has none.
+func (p *configParser) parseLine(line string) (entry, error) {
 	if err := checkLine(line); err != nil {
-		return err
+		return entry{}, err
 	}
 	line = trimBlanks(line)
 	switch {
 	case line == "", line[0] == '#':
-		return nil
+		return entry{}, nil
 	case line[0] == '[':
-		return f.beginSection(line)
+		return entry{}, p.beginSection(line)
 	}
 	option, text, ok := strings.Cut(line, "=")
-	option, text = trimBlanks(option), trimBlanks(text)
+	e := entry{option: trimBlanks(option), text: trimBlanks(text)}
 	switch {
 	case !ok:
-		return errors.New("no option = value, [section] or # comment")
-	case option == "":
-		return errors.New("the option's name is missing before =")
-	case text == "":
-		return errors.New("the value is missing after =; leave out the line for the default")
+		return e, errors.New("no option = value, [section] or # comment")
+	case e.option == "":
+		return e, errors.New("the option's name is missing before =")
+	case e.text == "":
+		return e, errors.New("the value is missing after =; leave out the line for the default")
 	}
-	s := &f.sections[len(f.sections)-1]
-	s.entries = append(s.entries, entry{n, option, text})
-	return nil
+	return e, nil
 }
 
 // checkLine refuses what a text editor would not show, and an operator not expect.
@@ -88,7 +112,7 @@ func checkLine(line string) error {
 func trimBlanks(text string) string { return strings.Trim(text, " \t") }
 
 // beginSection begins the section that a line "[NAME]" names.
-func (f *config) beginSection(line string) error {
+func (p *configParser) beginSection(line string) error {
 	name := strings.TrimSuffix(line[1:], "]")
 	if len(name) == len(line)-1 {
 		return errors.New("a section is [NAME] alone on its line")
@@ -99,31 +123,30 @@ func (f *config) beginSection(line string) error {
 		return errors.New("the section's name is missing")
 	case strings.ContainsAny(name, "[]"):
 		return errors.New("a section's name must be without [ and ]")
-	case f.names[name]:
+	case p.names[name]:
 		return errors.New("this section stands above already; leave one out")
-	case f.names == nil:
-		f.names = make(map[string]bool)
+	case p.names == nil:
+		p.names = make(map[string]bool)
 	}
-	f.sections, f.names[name] = append(f.sections, section{name: name}), true
+	p.section, p.number, p.names[name] = name, p.number+1, true
+	if p.begin != nil {
+		p.begin()
+	}
 	return nil
 }
 
 // checkSite returns an error unless the file has the section that --site names.
-func (f config) checkSite(site string) error {
-	if site == "" || f.names[site] {
+func (p *configParser) checkSite(site string) error {
+	if site == "" || p.names[site] {
 		return nil
 	}
-	if f.path == "" {
+	if p.path == "" {
 		return usagef("--site or CGISESSION_SITE: there is no configuration file that could have its section")
 	}
-	var names []string
-	for _, s := range f.sections[1:] {
-		names = append(names, s.name)
+	if near := nearest(site, slices.Sorted(maps.Keys(p.names))); near != "" {
+		return usagef("--site or CGISESSION_SITE: %s has no such section; did you mean %s?", p.path, near)
 	}
-	if near := nearest(site, names); near != "" {
-		return usagef("--site or CGISESSION_SITE: %s has no such section; did you mean %s?", f.path, near)
-	}
-	return usagef("--site or CGISESSION_SITE: %s has no such section", f.path)
+	return usagef("--site or CGISESSION_SITE: %s has no such section", p.path)
 }
 
 // unknownOption returns the error for an option that the file cannot have.

@@ -55,12 +55,24 @@ func TestParseConfig(t *testing.T) {
 		{"", []entry{{1, "a", "b"}, {2, "c", "d e = f # g"}}},
 		{"s", nil},
 		{"two words", []entry{{8, "k", `"v"`}, {9, "\xff", "\xfe"}}},
-	}, map[string]bool{"s": true, "two words": true}}
+	}}
 	if err != nil || !reflect.DeepEqual(conf, want) {
 		t.Errorf("%v, %+v, want %+v", err, conf, want)
 	}
 	if conf, err = parseConfig("f", ""); err != nil || len(conf.sections) != 1 {
 		t.Errorf("an empty file: %v, %+v", err, conf)
+	}
+}
+
+// What is read from a file is what stands in it; without one there are no sections.
+func TestReadConfig(t *testing.T) {
+	path := twentyLines(t)
+	conf, err := readConfig(path)
+	if err != nil || conf.path != path || len(conf.sections) != 2 || len(conf.sections[0].entries) != 20 {
+		t.Errorf("%v, %+v", err, conf)
+	}
+	if conf, err = readConfig(noConfig); err != nil || conf.sections != nil {
+		t.Errorf("none: %v, %+v", err, conf)
 	}
 }
 
