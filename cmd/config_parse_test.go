@@ -151,6 +151,7 @@ func TestMayHoldPassword(t *testing.T) {
 		"redis://h/0?db=1&PASSWORD=hunter2":                     true,
 		"redis+sentinel://h?master_name=m&sentinel_password=hu": true,
 		"redis://h/0?pass%77ord=hunter2":                        true,
+		"redis+cluster://h:1?addr=%5B::1%5D:2":                  false,
 		"redis://h/0?%zz=1&password=hunter2":                    true,
 		"ann:hunter2@127.0.0.1":                                 true,
 		"127.0.0.1:6379":                                        false,

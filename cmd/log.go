@@ -79,7 +79,7 @@ func writeNow(fd int, text string) {
 
 // openLog opens the log file, or creates it with mode 0600.
 func openLog(file string) (fd int, err error) {
-	if file, err = withoutLinks(file); err != nil {
+	if file, err = withoutLinks(file, 0); err != nil {
 		return -1, err
 	}
 	// O_NONBLOCK: a FIFO without a reader is an error at once (fifo(7)).

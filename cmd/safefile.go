@@ -90,14 +90,14 @@ const maxLinks = 40
 // openTrusted opens a file for reading. The last name of its path may be a symbolic link.
 func openTrusted(path string) (fd int, err error) {
 	for range maxLinks {
-		if path, err = withoutLinks(path); err != nil {
+		if path, err = withoutLinks(path, 0); err != nil {
 			return -1, err
 		}
 		fd, err = openFile(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 		if err != unix.ELOOP {
 			return fd, err
 		}
-		if path, err = follow(path, len(path)); err != nil {
+		if path, err = follow(path, len(path), 0); err != nil {
 			return -1, err
 		}
 	}
@@ -107,12 +107,13 @@ func openTrusted(path string) (fd int, err error) {
 // withoutLinks returns the path of the file that path leads to, in which no directory is a
 // symbolic link. It refuses directories and links that another user could have put there to
 // lead elsewhere. So none can change afterwards where the path leads: each name in it
-// stands in a directory that was checked, and belongs to this user or root.
-func withoutLinks(path string) (string, error) {
+// stands in a directory that was checked, and belongs to this user or root. owner is a
+// user who is trusted besides them.
+func withoutLinks(path string, owner uint32) (string, error) {
 	for range maxLinks {
-		link, err := checkDirectories(path)
+		link, err := checkDirectories(path, owner)
 		if err == nil && link > 0 {
-			path, err = follow(path, link)
+			path, err = follow(path, link, owner)
 		} else if err == nil {
 			return path, nil
 		}
@@ -125,14 +126,14 @@ func withoutLinks(path string) (string, error) {
 
 // checkDirectories checks the directories before the last name of a path. It stops at a
 // symbolic link; link is the length of the path to that, or 0 if there is none.
-func checkDirectories(path string) (link int, err error) {
+func checkDirectories(path string, owner uint32) (link int, err error) {
 	start := "."
 	if strings.HasPrefix(path, "/") {
 		start = "/"
 	}
 	var st unix.Stat_t
 	if err = unix.Lstat(start, &st); err == nil {
-		err = checkDirectory(&st, start)
+		err = checkDirectory(&st, start, owner)
 	}
 	for i := 1; i < len(path) && err == nil; i++ {
 		if path[i] != '/' || path[i-1] == '/' {
@@ -145,7 +146,7 @@ func checkDirectories(path string) (link int, err error) {
 		case unix.S_IFLNK:
 			return i, nil
 		case unix.S_IFDIR:
-			err = checkDirectory(&st, path[strings.LastIndexByte(path[:i], '/')+1:i])
+			err = checkDirectory(&st, path[strings.LastIndexByte(path[:i], '/')+1:i], owner)
 		default:
 			err = unix.ENOTDIR
 		}
@@ -155,13 +156,13 @@ func checkDirectories(path string) (link int, err error) {
 
 // follow returns the path with the target of the symbolic link that its first n bytes lead
 // to in their place.
-func follow(path string, n int) (string, error) {
+func follow(path string, n int, owner uint32) (string, error) {
 	var st unix.Stat_t
 	name := strings.LastIndexByte(path[:n], '/') + 1
 	if err := unix.Lstat(path[:n], &st); err != nil {
 		return "", err
 	}
-	if !trusted(&st) {
+	if !trusted(&st) && st.Uid != owner {
 		return "", fmt.Errorf("%w: symbolic link %s belongs to user %d; it must be root's or the caller's",
 			store.ErrUnsafe, path[name:n], st.Uid)
 	}
@@ -175,9 +176,9 @@ func follow(path string, n int) (string, error) {
 // checkDirectory returns an error for a directory in which another user could rename
 // files that are not that user's own. With the sticky bit, as in /tmp, nobody can
 // (unlink(2)).
-func checkDirectory(st *unix.Stat_t, name string) error {
+func checkDirectory(st *unix.Stat_t, name string, owner uint32) error {
 	switch {
-	case !trusted(st):
+	case !trusted(st) && st.Uid != owner:
 		return fmt.Errorf("%w: directory %s belongs to user %d; it must be root's or the caller's",
 			store.ErrUnsafe, name, st.Uid)
 	case st.Mode&0o022 != 0 && st.Mode&unix.S_ISVTX == 0:
