@@ -23,8 +23,8 @@
 //   - what is printed: output.go, export.go, shell.go, json.go, message.go, log.go,
 //     exit.go;
 //   - the stores: redis.go, or noredis.go in a build without it;
-//   - operators: config.go, owner.go, user.go, and ended.go, which ends sessions, also for
-//     invalidate --everywhere;
+//   - operators: config.go, advice.go, owner.go, cleanup_all.go, place.go, user.go, and
+//     ended.go, which ends sessions, also for invalidate --everywhere;
 //   - what differs between Linux and other systems: kin.go, kin_*.go, sys_*.go.
 //
 // The library urfave/cli describes the verbs and their flags. help.go prints the help,

@@ -1,7 +1,7 @@
 package cmd
 
-// This file checks the cookie's options and the keys, and prints what is found. The
-// store checks itself (store.Operator).
+// This file prints what is found in a set-up. The store checks itself (store.Operator);
+// advice.go has the cookie, the keys and the limits.
 
 import (
 	"cmp"
@@ -28,6 +28,7 @@ func doctorCommand(c *call) *cli.Command {
 		&cli.GenericFlag{Name: "lock-once", Hidden: true, Value: oneLine(&lockOnce)},
 		jsonFlag(&json)),
 		func(args []string) error {
+			dirChosen := c.dataDir != ""
 			if err := c.openForOperator(); err != nil { // a missing directory is one of its findings
 				return err
 			}
@@ -41,44 +42,9 @@ func doctorCommand(c *call) *cli.Command {
 			for _, name := range unknownVariables(nil) {
 				findings.Say(store.Warning, "variable", "scripts cannot call the program: %s", aboutVariable(name))
 			}
-			c.examineCookies(&findings)
-			if c.timeout == 0 {
-				findings.Say(store.Warning, "timeout",
-					"none: a session lives until cleanup removes it; set --timeout, and run cleanup with the same")
-			}
+			c.advise(&findings, dirChosen)
 			return printFindings(c.stdout, &c.secrets, findings, json)
 		})
-}
-
-// examineCookies checks the keys, and whether browsers will accept and return the
-// cookie.
-func (c *call) examineCookies(findings *store.Findings) {
-	keys, err := readKeys(c.secretFile, os.LookupEnv)
-	switch {
-	case err != nil:
-		findings.Say(store.Problem, "key file", "%v", err)
-	case keys == nil:
-		findings.Say(store.Fine, "key file", "none; ids are not signed, and need not be: they are 160 random bits; "+
-			"sign them where --adopt-id takes ids that could be guessed, or to end all sessions by a new key")
-	default:
-		findings.Say(store.Fine, "key file", "%d keys; the first signs", len(keys))
-	}
-	c.keys = keys
-	if err := c.checkCookie(); err != nil {
-		findings.Say(store.Problem, "cookie", "%v", err)
-	}
-	warn := func(text string) { findings.Say(store.Warning, "cookie", "%s", text) }
-	switch {
-	case c.secure == "never":
-		warn("--cookie-secure never: browsers send it over http too; use auto, or always under https")
-	case c.secure == "auto" && !c.env.HTTPS:
-		warn("--cookie-secure auto goes by the variables HTTPS and REQUEST_SCHEME, which do not say https here; " +
-			"under https make the web server set HTTPS=on, or use always")
-	case c.secure == "always" && !c.env.HTTPS:
-		warn("--cookie-secure always: browsers keep the cookie under https only, " +
-			"and the variables HTTPS and REQUEST_SCHEME do not say https here; " +
-			"over http each visit begins a new session")
-	}
 }
 
 // printFindings prints the findings. If one of them is a problem, it returns

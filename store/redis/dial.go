@@ -27,6 +27,9 @@ func (c Config) dialer(t *tls.Config) (dial, error) {
 		if !isAddress(addr) {
 			return nil, errNoRedis
 		}
+		if t == nil && network == "tcp" {
+			c.exposed.add(addr)
+		}
 		conn, err := connect(ctx, network, addr, t)
 		if err != nil {
 			return nil, dialError{err}

@@ -19,6 +19,7 @@ import (
 // it is deep or a repair does it read the sessions, each with its data.
 func (s *Store) Examine(how store.Examination) []store.Finding {
 	findings := s.examineServers()
+	s.encryption(&findings)
 	if how.Deep || how.Repair {
 		store.CheckSessions(&findings, store.Sessions{
 			Each:  func(visit store.Visit) error { return s.each(true, visit) },

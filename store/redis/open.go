@@ -41,7 +41,8 @@ type Config struct {
 	// one.
 	Once bool
 
-	largest int64 // bytes of an answer
+	largest int64    // bytes of an answer
+	exposed *exposed // where connections without TLS are noted
 }
 
 // silent drops the client's own messages: stderr has one line for an error.
@@ -66,7 +67,10 @@ func Open(c Config, opts store.Options) (*Store, error) {
 		opts:   opts,
 		lock:   lock{token: opts.LockToken, tell: new(sync.Once)},
 		budget: &budget{once: c.Once},
+
+		exposed: new(exposed),
 	}
+	c.exposed = s.exposed
 	if err := s.setClient(c); err != nil {
 		return nil, fmt.Errorf("%w: --redis-url: %w", store.ErrConfig, err)
 	}

@@ -138,6 +138,8 @@ type Store struct {
 
 	// cluster is the client if the sessions are in a cluster, and nil otherwise.
 	cluster *cluster
+
+	exposed *exposed
 }
 
 // Close closes the connections.
