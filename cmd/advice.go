@@ -10,6 +10,27 @@ import (
 	"cgisession/store"
 )
 
+// aboutConfig says which configuration file and section count.
+func (c *call) aboutConfig(findings *store.Findings) error {
+	say := func(format string, a ...any) { findings.Say(store.Fine, "configuration", format, a...) }
+	conf, err := readConfig(c.configFile)
+	switch {
+	case err != nil:
+		return err
+	case c.configFile == noConfig:
+		say("no file is read, since %s says so", c.bindingOf("config").from)
+	case conf.path == "":
+		say("no file is read: there is no %s", configFile)
+	case c.site != "":
+		say("%s, section [%s], which %s names", conf.path, c.site, c.bindingOf("site").from)
+	case len(conf.sections) > 1:
+		say("%s, what stands above the first section; --site or CGISESSION_SITE can name a section", conf.path)
+	default:
+		say("%s", conf.path)
+	}
+	return nil
+}
+
 // advise examines the keys, the cookie and the limits. What is missing is a warning.
 // Whether the client's connection is https is what the web server says in this
 // process's environment.

@@ -4,6 +4,7 @@ package cmd
 // this site, then from variables, then from flags.
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	neturl "net/url"
@@ -257,16 +258,18 @@ func variableOf(option string) string {
 
 // path accepts the path of a file or directory. In the configuration file, which is for
 // all users, %u in it is the id of the user that reads the file.
-func path(to *string) *value {
+func (o *options) path(to *string) *value {
 	v := oneLine(to)
 	v.inFile = func(text string) (string, error) {
 		if strings.Contains(text, "%u") {
-			text = strings.ReplaceAll(text, "%u", strconv.Itoa(os.Geteuid()))
+			text = strings.ReplaceAll(text, "%u", o.userID())
 		}
 		return text, nil
 	}
 	return v
 }
+
+func (o *options) userID() string { return cmp.Or(o.user, strconv.Itoa(os.Geteuid())) }
 
 // serverURL accepts a Redis URL. In the configuration file, which other users can read,
 // it must not hold a password.

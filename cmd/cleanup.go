@@ -19,34 +19,46 @@ import (
 
 func cleanupCommand(c *call) *cli.Command {
 	var sweep store.Sweep
-	var json bool
-	return c.operatorCommand("cleanup", "", "remove the sessions that were idle for longer than --timeout",
-		func(args []string) error {
-			if err := noArguments(args); err != nil {
-				return err
-			}
-			if c.timeout == 0 {
-				return usagef("--timeout missing, or 0, which is no time: " +
-					"say how long a session may be idle, such as 30m")
-			}
-			if term.IsTerminal(unix.Stderr) {
-				sweep.Progress = showProgress(c.stderr, sweep.DryRun)
-			}
-			ctx, stop := untilTerminated()
-			defer stop()
-			start := time.Now()
-			done, err := c.store.Sweep(ctx, sweep)
-			if sweep.Progress != nil {
-				fmt.Fprint(c.stderr, "\r\x1b[K")
-			}
-			printSwept(c.stdout, done, time.Since(start), sweep.DryRun, json)
-			return err
-		},
+	var json, all bool
+	flags := append(c.storeFlags(),
+		switchFlag("all", "clean the directories of all sites and users in the configuration file, "+
+			"each as its owner; for root", &all),
 		valueFlag("max-time", "stop after `TIME`; the next run goes on from there", duration(&sweep.MaxTime)),
 		valueFlag("max-delete", "stop after `N` sessions; the next run goes on from there",
 			parsed(&sweep.MaxDelete, parseCount)),
 		switchFlag("dry-run", "remove nothing; say how much it would remove", &sweep.DryRun),
-		jsonFlag(&json))
+		jsonFlag(&json),
+		&cli.GenericFlag{Name: "owner", Hidden: true, Value: parsed(&c.actAs, parseAccount)}) // of a child of --all
+	return command("cleanup", "", "remove the sessions that were idle for longer than --timeout", flags,
+		func(args []string) error {
+			if err := noArguments(args); err != nil {
+				return err
+			}
+			if all {
+				return c.cleanAll(sweep, json)
+			}
+			return c.operate(func() error { return c.clean(sweep, json) })
+		})
+}
+
+// clean cleans one store.
+func (c *call) clean(sweep store.Sweep, json bool) error {
+	if c.timeout == 0 {
+		return usagef("--timeout missing, or 0, which is no time: " +
+			"say how long a session may be idle, such as 30m")
+	}
+	if term.IsTerminal(unix.Stderr) {
+		sweep.Progress = showProgress(c.stderr, sweep.DryRun)
+	}
+	ctx, stop := untilTerminated()
+	defer stop()
+	start := time.Now()
+	done, err := c.store.Sweep(ctx, sweep)
+	if sweep.Progress != nil {
+		fmt.Fprint(c.stderr, "\r\x1b[K")
+	}
+	printSwept(c.stdout, place{}, done, time.Since(start), sweep.DryRun, json)
+	return err
 }
 
 // untilTerminated returns a context that ends at SIGTERM, and at SIGINT and SIGHUP
@@ -68,17 +80,19 @@ func showProgress(terminal io.Writer, dry bool) func(store.Swept) {
 	}
 }
 
-// printSwept prints the result of a sweep, as a line or as JSON.
-func printSwept(out *output, s store.Swept, took time.Duration, dry, json bool) {
+// printSwept prints the result of a sweep, as a line or as JSON. With --all it says of
+// which place.
+func printSwept(out *output, of place, s store.Swept, took time.Duration, dry, json bool) {
 	if !json {
-		fmt.Fprintf(out, "seen %d, %s %d, busy %d, kept %d, corrupt %d, bytes %d, seconds %.2f, %s\n",
-			s.Seen, removedWord(dry), s.Removed, s.Busy, s.Kept, s.Corrupt, s.Bytes, took.Seconds(), doneWord(s.Done))
+		fmt.Fprintf(out, "%sseen %d, %s %d, busy %d, kept %d, corrupt %d, bytes %d, seconds %.2f, %s\n",
+			of.label(), s.Seen, removedWord(dry), s.Removed, s.Busy, s.Kept, s.Corrupt, s.Bytes,
+			took.Seconds(), doneWord(s.Done))
 		if s.Note != "" {
 			fmt.Fprintln(out, s.Note)
 		}
 		return
 	}
-	var o object
+	o := of.object()
 	o.int("seen", s.Seen)
 	o.int("removed", s.Removed)
 	o.int("busy", s.Busy)

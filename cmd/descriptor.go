@@ -3,6 +3,7 @@ package cmd
 import (
 	"io"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -54,4 +55,16 @@ func (d descriptor) Write(text []byte) (written int, err error) {
 func handedDown(fd int) bool {
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 	return err == nil && flags&unix.FD_CLOEXEC == 0
+}
+
+// closeOnExec keeps descriptors that were handed down from the programs that this one
+// starts: all but standard input, output and error.
+func closeOnExec() error {
+	names, err := os.ReadDir("/dev/fd")
+	for _, name := range names {
+		if fd, err := strconv.Atoi(name.Name()); err == nil && fd > unix.Stderr {
+			unix.CloseOnExec(fd)
+		}
+	}
+	return err
 }

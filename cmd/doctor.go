@@ -29,6 +29,10 @@ func doctorCommand(c *call) *cli.Command {
 		jsonFlag(&json)),
 		func(args []string) error {
 			dirChosen := c.dataDir != ""
+			var findings store.Findings
+			if err := c.aboutConfig(&findings); err != nil {
+				return err
+			}
 			if err := c.openForOperator(); err != nil { // a missing directory is one of its findings
 				return err
 			}
@@ -38,7 +42,7 @@ func doctorCommand(c *call) *cli.Command {
 			if err := noArguments(args); err != nil {
 				return err
 			}
-			findings := store.Findings(c.store.Examine(examination))
+			findings = append(findings, c.store.Examine(examination)...)
 			for _, name := range unknownVariables(nil) {
 				findings.Say(store.Warning, "variable", "scripts cannot call the program: %s", aboutVariable(name))
 			}
@@ -72,18 +76,24 @@ func printFindings(out *output, secrets *secrets, findings []store.Finding, json
 // tryLockElsewhere tries the lock of a file in another process, with the rights of
 // the owner of the data directory.
 func tryLockElsewhere(dir, path string) (locked bool, err error) {
-	args := []string{"cgisession", "doctor", "--config", noConfig, "--data-dir", dir, "--lock-once", path}
-	command := exec.Cmd{Path: itself, Args: args, Env: []string{}}
-	if _, err := os.Lstat(itself); err != nil {
-		if command.Path, err = os.Executable(); err != nil {
-			return false, err
-		}
+	command, err := ownProgram("doctor", "--config", noConfig, "--data-dir", dir, "--lock-once", path)
+	if err == nil {
+		err = command.Run()
 	}
-	err = command.Run()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == exitLocked {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// ownProgram returns a call of this program without an environment.
+func ownProgram(args ...string) (*exec.Cmd, error) {
+	command := &exec.Cmd{Path: itself, Args: append([]string{"cgisession"}, args...), Env: []string{}}
+	_, err := os.Lstat(itself)
+	if err != nil {
+		command.Path, err = os.Executable()
+	}
+	return command, err
 }
 
 // itself is a path of this program, also for a user without access to its directory

@@ -3,7 +3,6 @@ package cmd
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -40,13 +39,15 @@ type options struct {
 	logFile            string
 	redis              redisOptions
 
-	cookieNamed bool // the cookie's name was set
-	anyLock     bool // CGISESSION_LOCK_FD may hold the lock of another session than the verb's
-	asOwner     bool // root becomes the owner of the data directory
+	cookieNamed bool     // the cookie's name was set
+	anyLock     bool     // CGISESSION_LOCK_FD may hold the lock of another session than the verb's
+	asOwner     bool     // root becomes the owner of the data directory
+	actAs       *account // whom it becomes; nil: whom the directory belongs to
 
 	configFile string // "": the usual one, if it is there
 	site       string // the section of it that this site uses; "": none
 	fileRead   string // the configuration file that was read; "": none
+	user       string // what %u in the file stands for; "": this process's user
 	bound      []*binding
 }
 
@@ -77,14 +78,14 @@ func (o *options) sessionFlags() []cli.Flag {
 // storeFlags binds the options of the store.
 func (o *options) storeFlags() []cli.Flag {
 	return []cli.Flag{
-		o.option("data-dir", "`DIR` that holds the sessions", "$TMPDIR/cgisession-UID", path(&o.dataDir)),
+		o.option("data-dir", "`DIR` that holds the sessions", "$TMPDIR/cgisession-UID", o.path(&o.dataDir)),
 		o.option("type", typeUsage, "file", choice(&o.storeType, "file", "dbm", "memory", "redis")),
 		o.option("redis-url", "`URL` of the server, such as redis://HOST:PORT/0, without its password",
 			"none", serverURL(&o.redis.url)),
 		o.option("redis-password-file", "`FILE` that holds the server's password",
-			"none", path(&o.redis.passwordFile)),
+			"none", o.path(&o.redis.passwordFile)),
 		o.option("redis-ca-file", "`FILE` of the certificates, in PEM, that TLS trusts",
-			"the system's", path(&o.redis.caFile)),
+			"the system's", o.path(&o.redis.caFile)),
 		o.option("redis-prefix", "`PREFIX` of all keys", "cgisession:", oneLine(&o.redis.prefix)),
 		o.option("timeout", "longest `TIME` between accesses, as 1800 (seconds), 30m or 7d; 0: no limit",
 			"0", duration(&o.timeout)),
@@ -96,7 +97,7 @@ func (o *options) storeFlags() []cli.Flag {
 		o.switchOn("durable", "sync each save to the disk before it is reported; "+
 			"set the same for all programs that use the directory", &o.durable),
 		o.option("max-size", "largest data of a session, in `BYTES`", "1048576", size(&o.maxSize)),
-		o.option("log-file", "append events to `FILE`; - is standard error", "none", path(&o.logFile)),
+		o.option("log-file", "append events to `FILE`; - is standard error", "none", o.path(&o.logFile)),
 		o.option("cookie-name", "`NAME` of the cookie, to which sessions and their users belong",
 			"cgisession_id", o.cookieNameValue(), "key"),
 		o.option("config", "`FILE` of options; none: no file", configFile+", if it is there", oneLine(&o.configFile)),
@@ -142,7 +143,7 @@ func (o *options) cookieFlags() []cli.Flag {
 			"lax", sameSite(&o.cookie.SameSite)),
 		o.switchOn("cookie-partitioned", "keep one cookie for each top-level site (CHIPS)", &o.cookie.Partitioned),
 		o.option("secret-file", "`FILE` of keys that sign ids, one a line, the first for new ones; "+
-			"or set CGISESSION_SECRET", "", path(&o.secretFile)))
+			"or set CGISESSION_SECRET", "", o.path(&o.secretFile)))
 }
 
 // noLockFlag binds the option of the verbs that only read.
@@ -252,7 +253,7 @@ func (o *options) attributes(https bool) cookie.Attributes {
 // user's own one. That is below the directory for temporary files or, with --type
 // memory, below that for runtime files.
 func (o *options) directory(env cgi.Env) string {
-	own := "cgisession-" + strconv.Itoa(os.Geteuid())
+	own := "cgisession-" + o.userID()
 	switch {
 	case o.dataDir != "":
 		return filepath.Clean(o.dataDir)

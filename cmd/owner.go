@@ -27,16 +27,35 @@ func (o *options) becomeOwner(env cgi.Env) error {
 		return nil
 	}
 	o.dataDir = o.directory(env) // the default depends on the user
-	var st unix.Stat_t
-	if os.Geteuid() != 0 || unix.Lstat(o.dataDir, &st) != nil || st.Uid == 0 {
+	if os.Geteuid() != 0 {
 		return nil
 	}
-	err := become(int(st.Uid), int(st.Gid))
+	owner := o.actAs
+	if owner == nil {
+		var st unix.Stat_t
+		if unix.Lstat(o.dataDir, &st) != nil || st.Uid == 0 {
+			return nil
+		}
+		owner = &account{int(st.Uid), int(st.Gid)}
+	}
+	err := become(owner.user, owner.group)
 	if err != nil {
 		err = fmt.Errorf("data directory %s: %w: root cannot become its owner, user %d: %w; "+
-			"call this as that user, with runuser -u USER -- cgisession", o.dataDir, store.ErrUnsafe, st.Uid, err)
+			"call this as that user, with runuser -u USER -- cgisession", o.dataDir, store.ErrUnsafe, owner.user, err)
 	}
 	return err
+}
+
+// account has the ids of a user and a group.
+type account struct{ user, group int }
+
+// parseAccount accepts USER:GROUP, two numbers. The user is not root.
+func parseAccount(text string) (*account, error) {
+	var a account
+	if _, err := fmt.Sscanf(text, "%d:%d", &a.user, &a.group); err != nil || a.user <= 0 || a.group < 0 {
+		return nil, errors.New("must be USER:GROUP, two numbers")
+	}
+	return &a, nil
 }
 
 // become changes the process to this user and the user's primary group, for good. If

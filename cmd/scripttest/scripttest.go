@@ -2,6 +2,7 @@
 package scripttest
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -43,6 +44,7 @@ func (r run) Run() int { return r() }
 
 // Params are for the scripts in dir, whose sessions are in a store of this name, file
 // or redis; the environment says where. The name is a condition: [redis] skip, [file].
+// $OPEN is a directory that other users can enter, unlike $WORK.
 func Params(dir, store string, environment func(*testscript.Env)) testscript.Params {
 	return testscript.Params{
 		Dir:                dir,
@@ -53,7 +55,10 @@ func Params(dir, store string, environment func(*testscript.Env)) testscript.Par
 			}
 			e.Setenv("CGISESSION_CONFIG", "none") // this machine's own is no matter of the tests
 			environment(e)
-			return nil
+			open, err := os.MkdirTemp("", "open")
+			e.Setenv("OPEN", open)
+			e.Defer(func() { os.RemoveAll(open) })
+			return errors.Join(err, os.Chmod(open, 0o755))
 		},
 		Condition: func(name string) (bool, error) {
 			if dir, ok := strings.CutPrefix(name, "dir:"); ok {
