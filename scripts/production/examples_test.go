@@ -11,12 +11,11 @@ import (
 	"cgisession/cmd/cmdtest"
 )
 
-// demo is the server of scripts/demo, with the settings of the snippets.
+// demo is the server of scripts/demo.
 var demo = server{name: "demo", programs: []string{"go"}, start: func(t *testing.T, m *machine, _ bool) []*exec.Cmd {
 	own := m.path("/usr/local/bin/cgiserver")
 	write(t, own, read(t, filepath.Join(filepath.Dir(cmdtest.Program), "cgiserver")), 0o755)
-	c := exec.Command("env", "CGISESSION_DATA_DIR="+m.path("/var/lib/cgisession"), "CGISESSION_SECRET_FILE="+m.path("/etc/cgisession.key"),
-		own, "-addr", m.address(), m.path("/usr/lib/cgi-bin"))
+	c := exec.Command(own, "-addr", m.address(), m.path("/usr/lib/cgi-bin"))
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 33, Gid: 33}}
 	return []*exec.Cmd{c}
 }}

@@ -11,7 +11,7 @@ import (
 	"cgisession/cmd/cmdtest"
 )
 
-// strange are servers that the README does not recommend, since they make
+// strange are servers that the page does not recommend for scripts beside the program, since they make
 // arguments of the query string, or do not say where the script is.
 var strange = []server{
 	{name: "mini_httpd", programs: []string{"mini_httpd"}, start: miniHTTPD},
@@ -60,6 +60,7 @@ func TestServedAsScript(t *testing.T) {
 		t.Run(v.name, func(t *testing.T) {
 			needs(t, v.programs...)
 			m := newMachine(t)
+			forAllUsers(t) // python runs scripts as nobody
 			m.putScripts(t)
 			m.serve(t, v, false)
 			mark := m.path("/tmp/mark")
@@ -94,7 +95,7 @@ func TestServedAsScript(t *testing.T) {
 	}
 }
 
-// refuses reports whether the server itself refused the request: as the README
+// refuses reports whether the server itself refused the request: as the page
 // has nginx, it takes what follows a script's name for a part of that, and lighttpd
 // wants no NUL.
 func refuses(script, query, text string) bool {

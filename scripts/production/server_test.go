@@ -10,6 +10,7 @@ import (
 	"math/big"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,7 +26,7 @@ type server struct {
 	programs []string
 	start    func(t *testing.T, m *machine, https bool) []*exec.Cmd
 
-	// What the README says of it.
+	// What the page says of it.
 	https       bool // it can do that itself
 	underscores bool // header fields with underscores come through
 	proxy       bool // the header field Proxy comes through
@@ -37,6 +38,33 @@ var servers = []server{
 	{"lighttpd", []string{"lighttpd"}, lighttpd, true, true, false},
 	{"lighttpd, 10-cgi.conf", []string{"lighttpd"}, lighttpdWithCGI, true, true, false},
 	{"busybox", []string{"busybox"}, busybox, false, true, true},
+}
+
+// fresh are servers that make a new environment for each script, so that only the
+// configuration file can reach it.
+var fresh = []server{
+	{name: "mini_httpd", programs: []string{"mini_httpd"}, start: miniHTTPD},
+	{name: "as suexec", programs: []string{"lighttpd"}, start: likeSuexec},
+}
+
+// suexec starts a script with few variables, as suexec does.
+const suexec = `#!/bin/sh
+exec env -i PATH=/usr/local/bin:/usr/bin:/bin GATEWAY_INTERFACE=CGI/1.1 HTTP_COOKIE="$HTTP_COOKIE" \
+	QUERY_STRING="$QUERY_STRING" REMOTE_ADDR="$REMOTE_ADDR" REMOTE_PORT="$REMOTE_PORT" \
+	REQUEST_METHOD="$REQUEST_METHOD" REQUEST_URI="$REQUEST_URI" SCRIPT_NAME="$SCRIPT_NAME" "$@"
+`
+
+func likeSuexec(t *testing.T, m *machine, https bool) []*exec.Cmd {
+	write(t, m.path("/installed/suexec"), suexec, 0o755)
+	commands := lighttpd(t, m, https)
+	snippet := m.path("/installed/lighttpd.conf")
+	text := read(t, snippet)
+	changed := strings.Replace(text, `cgi.assign = ("" => "")`, `cgi.assign = ("" => "`+m.path("/installed/suexec")+`")`, 1)
+	if changed == text {
+		t.Fatal("no cgi.assign")
+	}
+	write(t, snippet, changed, 0o644)
+	return commands
 }
 
 func apache(t *testing.T, m *machine, https bool) []*exec.Cmd {
@@ -189,7 +217,12 @@ func (m *machine) browse(t *testing.T, scheme string) browser {
 
 // onEach runs a test on each server.
 func onEach(t *testing.T, https bool, test func(t *testing.T, m *machine, v server)) {
-	for _, v := range servers {
+	t.Helper()
+	onThese(t, servers, https, test)
+}
+
+func onThese(t *testing.T, these []server, https bool, test func(t *testing.T, m *machine, v server)) {
+	for _, v := range these {
 		t.Run(v.name, func(t *testing.T) {
 			needs(t, append(v.programs, "curl")...)
 			if https && !v.https {
@@ -203,7 +236,7 @@ func onEach(t *testing.T, https bool, test func(t *testing.T, m *machine, v serv
 }
 
 func TestServers(t *testing.T) {
-	onEach(t, false, func(t *testing.T, m *machine, v server) {
+	onThese(t, append(servers[:len(servers):len(servers)], fresh...), false, func(t *testing.T, m *machine, v server) {
 		b := m.browse(t, "http")
 		first, attributes := b.get(t, 1)
 		if !strings.Contains(first, ".") || strings.Contains(attributes, "Secure") {
@@ -224,7 +257,7 @@ func TestServers(t *testing.T) {
 			t.Errorf("the log has %d sessions", n)
 		}
 
-		// The timeout is that of the snippet.
+		// The timeout is that of the configuration file.
 		m.age(t, 29*time.Minute)
 		b.get(t, 3)
 		m.age(t, 31*time.Minute)
@@ -312,7 +345,8 @@ func (m *machine) examine(t *testing.T, scheme string) (fit bool) {
 		write(t, m.path(dir+"/doctor.sh"), examination, 0o755)
 	}
 	found := cmdtest.Fetch(t, scheme+"://"+m.address()+"/cgi-bin/doctor.sh", "--insecure").Body
-	if !strings.Contains(found, "ok       key file: 1 keys") || strings.Contains(found, "problem") || strings.Contains(found, "timeout") {
+	configured := strings.Contains(found, "ok       configuration: "+conf+"\n") && strings.Contains(found, "ok       key file: 1 keys")
+	if !configured || strings.Contains(found, "problem") || strings.Contains(found, "timeout") {
 		t.Errorf("doctor says:\n%s", found)
 	}
 	return !strings.Contains(found, "--cookie-secure auto goes by the variables HTTPS and REQUEST_SCHEME, which do not say https here")
@@ -323,7 +357,7 @@ printf 'Content-Type: text/plain\n\n'
 env
 `
 
-// The servers pass header fields on as the README says.
+// The servers pass header fields on as the page says.
 func TestHeaderVariables(t *testing.T) {
 	onEach(t, false, func(t *testing.T, m *machine, v server) {
 		for _, dir := range []string{"/usr/lib/cgi-bin", "/var/www/cgi-bin"} {
@@ -336,10 +370,9 @@ func TestHeaderVariables(t *testing.T) {
 				t.Errorf("%s is set by the client: %v", variable, got)
 			}
 		}
-		for _, setting := range []string{"CGISESSION_TIMEOUT=30m", "CGISESSION_DATA_DIR=" + m.path("/var/lib/cgisession")} {
-			if !strings.Contains(env, "\n"+setting+"\n") {
-				t.Errorf("no %s", setting)
-			}
+		settings := regexp.MustCompile(`(?m)^CGISESSION_.*`).FindAllString(env, -1)
+		if len(settings) > 0 && fmt.Sprint(settings) != "[CGISESSION_CACHE_CONTROL=off]" {
+			t.Errorf("the snippet sets %q", settings)
 		}
 		if t.Failed() {
 			t.Log(env)
@@ -386,4 +419,30 @@ func TestHTTPS(t *testing.T) {
 		}
 		b.get(t, 2)
 	})
+}
+
+// A server that runs scripts as another user needs no more than the configuration file:
+// that user's directory is made by the first session, and cleaned with the others.
+func TestSeveralUsers(t *testing.T) {
+	needs(t, "mini_httpd", "curl")
+	m := newMachine(t)
+	forAllUsers(t)
+	m.asUser(t, "www-data", "cgisession", "load")
+	m.serve(t, server{start: func(t *testing.T, m *machine, https bool) []*exec.Cmd {
+		commands := miniHTTPD(t, m, https)
+		args := commands[0].Args
+		args[len(args)-1] = "nobody"
+		return commands
+	}}, false)
+	b := m.browse(t, "http")
+	b.get(t, 1)
+	b.get(t, 2)
+	if files := m.sessions(t); len(files) != 2 || !strings.Contains(files[1], "/cgisession/65534/") || owner(t, files[1]) != "nobody" {
+		t.Errorf("the sessions are %q", files)
+	}
+	m.age(t, 31*time.Minute)
+	m.cron(t, "../cron/cgisession")
+	if files := m.sessions(t); len(files) != 0 {
+		t.Errorf("after cleanup: %q", files)
+	}
 }
