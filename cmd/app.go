@@ -22,7 +22,8 @@
 //   - the id that a session gets next: newid.go;
 //   - what is printed: output.go, export.go, shell.go, json.go, message.go, log.go,
 //     exit.go;
-//   - the stores: redis.go, or noredis.go in a build without it;
+//   - the stores: redis.go, or in a build without it noredis.go, which executes the
+//     program that has it; larger.go ties the two together;
 //   - operators: config.go, advice.go, owner.go, cleanup_all.go, place.go, user.go, and
 //     ended.go, which ends sessions, also for invalidate --everywhere;
 //   - what differs between Linux and other systems: kin.go, kin_*.go, sys_*.go.
@@ -63,6 +64,9 @@ func Run(args []string) (code int) {
 			code = c.report("", fmt.Errorf("%w: %v", errInternal, p))
 		}
 	}()
+	if err := checkUsual(args[0]); err != nil {
+		return c.report("", err)
+	}
 	if served(cgi.ReadScript(os.LookupEnv), args[0], args[1:]) {
 		io.WriteString(os.Stdout, "Status: 500 Internal Server Error\nContent-Type: text/plain\n\n"+
 			"This program is no CGI script.\n")

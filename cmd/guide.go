@@ -29,7 +29,7 @@ const (
 
 // The groups that verbs use.
 const (
-	forOperators = groupStore | shownRedis | groupLimits | groupName
+	forOperators = groupStore | groupRedis | groupLimits | groupName
 	forReading   = forOperators | groupCorrupt | groupWait | groupRequest
 	forChanges   = forReading | groupSave
 	forHeaders   = forChanges | groupCookie

@@ -88,7 +88,7 @@ func TestOptionsInREADME(t *testing.T) {
 		for _, f := range shownFlags(command.Flags) {
 			shared := groupOf(f.Names()[0]) != groupOwn || len(variablesOf(f)) > 0
 			for _, name := range f.Names() {
-				if strings.Contains(help, "   --"+name) || strings.Contains(help, ", --"+name) || isRedis(name) {
+				if strings.Contains(help, "   --"+name) || strings.Contains(help, ", --"+name) {
 					helped[name] = helped[name] || shared
 				}
 				if !regexp.MustCompile("--" + name + `\b`).Match(text) {
@@ -108,9 +108,6 @@ func TestOptionsInREADME(t *testing.T) {
 		}
 	}
 }
-
-// isRedis reports whether a program without Redis leaves the option out.
-func isRedis(option string) bool { return groupOf(option) == groupRedis && shownRedis == 0 }
 
 // A verb that is given a flag of its own shows it before the common ones.
 func TestOwnFlagsFirst(t *testing.T) {

@@ -232,8 +232,8 @@ func firstBytes(path string) string {
 	return string(text[:max(n, 0)])
 }
 
-// isOwn reports whether the file at path is this program. known is false if stat(2)
-// fails for one of the two.
+// isOwn reports whether the file at path is this program, or the usual one that
+// executed it. known is false if stat(2) fails for the file or for this program.
 func isOwn(path string) (own, known bool) {
 	file, err := os.Stat(path)
 	if err != nil {
@@ -243,5 +243,11 @@ func isOwn(path string) (own, known bool) {
 		return false, false
 	}
 	program, err := os.Stat(path)
-	return err == nil && os.SameFile(file, program), err == nil
+	if err != nil {
+		return false, false
+	}
+	if _, usual, ok := usualProgram(os.Args[0]); ok && !os.SameFile(file, program) {
+		program, err = os.Stat(usual)
+	}
+	return err == nil && os.SameFile(file, program), true
 }

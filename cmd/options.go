@@ -79,7 +79,8 @@ func (o *options) sessionFlags() []cli.Flag {
 func (o *options) storeFlags() []cli.Flag {
 	return []cli.Flag{
 		o.option("data-dir", "`DIR` that holds the sessions", "$TMPDIR/cgisession-UID", o.path(&o.dataDir)),
-		o.option("type", typeUsage, "file", choice(&o.storeType, "file", "dbm", "memory", "redis")),
+		o.option("type", "keep sessions as `TYPE`: file (also called dbm); memory: on a RAM file system; "+
+			"redis: in Redis or Valkey", "file", choice(&o.storeType, "file", "dbm", "memory", "redis")),
 		o.option("redis-url", "`URL` of the server, such as redis://HOST:PORT/0, without its password",
 			"none", serverURL(&o.redis.url)),
 		o.option("redis-password-file", "`FILE` that holds the server's password",
@@ -277,6 +278,9 @@ func (o *options) open(env cgi.Env, log func(event, handle string)) (store.Backe
 		opts.CookieName = o.cookieName
 	}
 	if o.storeType == "redis" {
+		if err := o.checkServer(); err != nil {
+			return nil, err
+		}
 		return o.openRedis(opts)
 	}
 	dir := o.directory(env)

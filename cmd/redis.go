@@ -4,8 +4,6 @@ package cmd
 
 import (
 	"fmt"
-	"os"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -14,24 +12,10 @@ import (
 	"cgisession/store/redis"
 )
 
-// What the help says of Redis.
-const (
-	shownRedis = groupRedis
-	typeUsage  = "keep sessions as `TYPE`: file (also called dbm); memory: on a RAM file system; " +
-		"redis: in Redis or Valkey"
-)
+const hasRedis = true
 
-// openRedis returns the store in Redis. The password comes from a file or from the
-// environment, never from the command line, which other users can see (ps(1)).
+// openRedis returns the store in Redis.
 func (o *options) openRedis(opts store.Options) (store.Backend, error) {
-	if o.redis.url == "" {
-		return nil, fmt.Errorf("%w: --type redis needs --redis-url or CGISESSION_REDIS_URL", store.ErrConfig)
-	}
-	onCommandLine := func(arg string) bool { return strings.Contains(arg, o.redis.url) }
-	if redis.HasPassword(o.redis.url) && slices.ContainsFunc(os.Args[1:], onCommandLine) {
-		return nil, usagef("--redis-url holds a password, which other users can see; " +
-			"set CGISESSION_REDIS_URL or --redis-password-file")
-	}
 	config := redis.Config{URL: o.redis.url, Prefix: o.redis.prefix, Once: !o.anyLock}
 	if o.redis.passwordFile != "" {
 		text, err := readSecretFile(o.redis.passwordFile)

@@ -49,3 +49,14 @@ func Package(path, tags string) Build {
 func Script(build string) Build {
 	return func(dir string) *exec.Cmd { return exec.Command(build, dir+"/cgisession") }
 }
+
+// Both builds the larger program twice, by scripts/build, which is here: as Program,
+// and in the directory usual under its own name, beside the usual program.
+func Both(build string) Build {
+	return func(dir string) *exec.Cmd {
+		return exec.Command("sh", "-euc", `
+			mkdir "$2/usual"
+			"$1" --redis "$2/usual/cgisession"
+			cp "$2/usual/cgisession-redis" "$2/cgisession"`, "sh", build, dir)
+	}
+}

@@ -77,17 +77,6 @@ func Open(c Config, opts store.Options) (*Store, error) {
 	return s, nil
 }
 
-// HasPassword reports whether the URL holds a password. A text that is no URL does if it
-// has an @: characters of a password that are not escaped make it none.
-func HasPassword(text string) bool {
-	u, err := url.Parse(text)
-	if err != nil {
-		return strings.Contains(text, "@")
-	}
-	_, has := u.User.Password()
-	return has || u.Query().Has("password")
-}
-
 // The errors of a URL. The library's own would repeat it, and with it the password.
 var (
 	errURL = errors.New("no URL such as redis://HOST:PORT/0, rediss://…, " +

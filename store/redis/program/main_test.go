@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) {
 	scripttest.Main(func() int {
-		return cmdtest.Run(m.Run, cmdtest.Package("cgisession", "urfave_cli_no_docs redis"))
+		return cmdtest.Run(m.Run, cmdtest.Both("../../../scripts/build"))
 	}, nil)
 }
 
