@@ -1,5 +1,6 @@
 #!/bin/sh
-# Compares calls with the sessions in files and in Redis on the loopback. Prints a
+# Compares calls with the sessions in files and in Redis on the loopback, where
+# cgisession executes cgisession-redis, or a script calls that itself. Prints a
 # Markdown table. Needs redis-server.
 #
 #   scripts/bench.d/redis.sh
@@ -24,8 +25,15 @@ finish() {
 }
 trap finish EXIT
 trap 'exit 1' INT TERM HUP
-"$top/scripts/build" "$tmp/plain"
-"$top/scripts/build" --redis "$tmp/with"
+
+# Copied, as installed programs are; see scripts/bench.
+mkdir "$tmp/new" "$tmp/bin"
+"$top/scripts/build" --redis "$tmp/new/cgisession"
+cp "$tmp/new"/* "$tmp/bin"
+sync
+usual=$tmp/bin/cgisession
+larger=$tmp/bin/cgisession-redis
+export CGISESSION_CONFIG=none
 export CGISESSION_DATA_DIR="$tmp/sessions" CGISESSION_ADOPT_ID=session-of-the-bench
 
 # serve PORT runs the server there, and fails if the port is another's.
@@ -35,7 +43,7 @@ serve() {
 	redis=$!
 	tries=0
 	while kill -0 "$redis" 2>/dev/null && [ "$tries" -lt 100 ]; do
-		if grep -q 'Ready to accept' "$tmp/log" 2>/dev/null && "$tmp/with" load --type redis >/dev/null 2>&1; then
+		if grep -q 'Ready to accept' "$tmp/log" 2>/dev/null && "$usual" load --type redis >/dev/null 2>&1; then
 			return 0
 		fi
 		tries=$((tries + 1))
@@ -52,22 +60,41 @@ until serve "$port"; do
 	port=$((port + 1))
 	[ "$port" -lt "$last" ] || exit 1
 done
-"$tmp/plain" load >/dev/null
+"$usual" load >/dev/null
 
-# each PROGRAM VERB... calls it n times and prints the milliseconds of one call.
-each() {
-	began=$(date +%s%N)
-	i=0
-	while [ "$i" -lt "$n" ]; do
-		"$@" >/dev/null
-		i=$((i + 1))
-	done
-	awk "BEGIN { printf \"%.1f\", ($(date +%s%N) - $began) / $n / 1e6 }"
+now() { date +%s%N; }
+
+# measure NAME PROGRAM VERB... calls the program, and notes the nanoseconds.
+measure() {
+	name=$1
+	shift
+	began=$(now)
+	"$@" >/dev/null
+	echo $(($(now) - began)) >>"$tmp/$name"
 }
 
-echo '| call, ms | files | files, the program with Redis | Redis on the loopback |'
-echo '|---|---|---|---|'
+# median NAME prints the milliseconds of a call, without what an empty one takes.
+median() {
+	sort -n "$tmp/$1" | sed -n "$(((n + 1) / 2))p"
+}
+took() { awk "BEGIN { printf \"%.1f\", ($(median "$1") - $(median nothing)) / 1e6 }"; }
+
+# The calls take turns, and medians count, so that the ratios hold on a busy machine.
+echo "| call, ms | files | Redis | Redis, \`cgisession-redis\` itself | files, \`cgisession-redis\` itself |"
+echo '|---|---|---|---|---|'
 for verb in 'get a --default 0' load 'set a=1' 'incr n'; do
-	# shellcheck disable=SC2086 # words
-	echo "| \`$verb\` | $(each "$tmp/plain" $verb) | $(each "$tmp/with" $verb) | $(each "$tmp/with" $verb --type redis) |"
+	i=0
+	while [ "$i" -lt "$n" ]; do
+		measure nothing :
+		# shellcheck disable=SC2086 # words
+		{
+			measure files "$usual" $verb
+			measure redis "$usual" $verb --type redis
+			measure redis-itself "$larger" $verb --type redis
+			measure files-itself "$larger" $verb
+		}
+		i=$((i + 1))
+	done
+	echo "| \`$verb\` | $(took files) | $(took redis) | $(took redis-itself) | $(took files-itself) |"
+	rm "$tmp/nothing" "$tmp/files" "$tmp/redis" "$tmp/redis-itself" "$tmp/files-itself"
 done
