@@ -17,16 +17,22 @@ import (
 	"cgisession/store/redis/redistest"
 )
 
+// page is the page of the manual about Redis.
+func page(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../../../cmd/manual/cgisession-redis.7.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 // rules returns the lines that the manual has for redis-cli: for each server, for
 // those of a cluster, for Sentinels.
 func rules(t *testing.T) (server, cluster, sentinel string) {
 	t.Helper()
-	manual, err := os.ReadFile("../../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var all []string
-	for _, part := range strings.Split(string(manual), "```redis\n")[1:] {
+	for _, part := range strings.Split(page(t), "```redis\n")[1:] {
 		line, _, _ := strings.Cut(part, "\n```")
 		all = append(all, line)
 	}
@@ -36,16 +42,22 @@ func rules(t *testing.T) (server, cluster, sentinel string) {
 	return all[0], all[1], all[2]
 }
 
-// allow gives a server rules of the manual, word for word.
+// allow gives a server rules of the manual.
 func allow(t *testing.T, s *redistest.Server, rules ...string) {
 	t.Helper()
-	for _, rule := range rules {
-		if said := s.Do(t, strings.Fields(rule)...); said != "OK" {
-			t.Fatalf("%s: %s", rule, said)
-		}
-	}
+	enter(t, s, strings.Join(rules, "\n"))
 	s.Do(t, "acl", "log", "reset")
 	s.Do(t, "config", "resetstat")
+}
+
+// enter gives a server, or a Sentinel, lines of the manual, word for word.
+func enter(t *testing.T, s *redistest.Server, lines string) {
+	t.Helper()
+	for line := range strings.Lines(lines) {
+		if said := s.Do(t, strings.Fields(line)...); said != "OK" {
+			t.Fatalf("%s: %s", line, said)
+		}
+	}
 }
 
 // user is what a URL has for the user of the manual's rules.
@@ -125,7 +137,7 @@ func everyVerb(t *testing.T, s cmdtest.Request, server *redistest.Server, flags 
 func TestVerbs(t *testing.T) {
 	called := strings.Fields(strings.ReplaceAll(verbs, "+", " "))
 	for verb := range cmdtest.Help(t, visitorOn("")) {
-		if !slices.Contains(called, verb) && !slices.Contains([]string{"unlock", "lock-path", "secret", "help", "version"}, verb) {
+		if !slices.Contains(called, verb) && !slices.Contains([]string{"unlock", "lock-path", "config", "secret", "help", "version"}, verb) {
 			t.Errorf("%s is not among the verbs", verb)
 		}
 	}
@@ -232,9 +244,7 @@ func TestACLSentinel(t *testing.T) {
 	sentinel := redistest.StartSentinel(t, fmt.Sprintf("sentinel monitor sessions 127.0.0.1 %d 1", server.Port))
 	rule, _, atSentinel := rules(t)
 	allow(t, server, rule)
-	if said := sentinel.Do(t, strings.Fields(atSentinel)...); said != "OK" {
-		t.Fatal(said)
-	}
+	enter(t, sentinel, atSentinel)
 	url := "redis+sentinel://" + user + sentinel.Addr() + "?username=cgisession&password=PASSWORD&master_name="
 	everyVerb(t, visitorOn(url+"sessions", "CGISESSION_DURABLE=1"), server)
 	if got := visitorOn(url+"other").Call(t, "get"); got.Code != 69 || !strings.Contains(got.Stderr, "no master has this master_name") {

@@ -3,11 +3,14 @@
 package program
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"cgisession/cmd/cmdtest"
 )
 
 // TestPackages sees to it that the plain program has none of the client.
@@ -31,40 +34,24 @@ func TestPackages(t *testing.T) {
 	}
 }
 
-// TestManualApache has Apache read what the manual has for it, and the program know
-// each variable.
-func TestManualApache(t *testing.T) {
-	manual, err := os.ReadFile("../../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, section, _ := strings.Cut(string(manual), "## More than one machine")
-	_, block, _ := strings.Cut(section, "```apache\n")
+// TestManualConf has the program read what the manual has for the configuration file.
+func TestManualConf(t *testing.T) {
+	_, block, _ := strings.Cut(page(t), "```conf\n")
 	block, _, ok := strings.Cut(block, "```")
 	if !ok {
-		t.Fatal("no block for Apache in the manual")
-	}
-	help := visitorOn("").Must(t, "get", "--help")
-	for line := range strings.Lines(block) {
-		if words := strings.Fields(line); len(words) != 3 || !strings.Contains(help, "$"+words[1]) {
-			t.Errorf("%q sets no variable of the program's", line)
-		}
-	}
-	apache, err := exec.LookPath("apache2")
-	if err != nil {
-		apache = "/usr/sbin/apache2"
-	}
-	const modules = "/usr/lib/apache2/modules/"
-	if _, err := os.Stat(modules); err != nil {
-		t.Skip("Apache is not installed")
+		t.Fatal("no block for the configuration file in the manual")
 	}
 	file := filepath.Join(t.TempDir(), "conf")
-	text := "ServerName localhost\nErrorLog /dev/null\nLoadModule mpm_event_module " + modules + "mod_mpm_event.so\nLoadModule authz_core_module " + modules +
-		"mod_authz_core.so\nLoadModule env_module " + modules + "mod_env.so\n" + block
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(block), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if said, err := exec.Command(apache, "-t", "-f", file).CombinedOutput(); err != nil {
-		t.Errorf("%v: %s", err, said)
+	said := cmdtest.Request{}.Must(t, "config", "--config", file)
+	n := 0
+	for line := range strings.Lines(block) {
+		n++
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " = ")
+		if want := fmt.Sprintf("%s %s %s:%d\n", name, value, file, n); !strings.Contains(said+"\n", want) {
+			t.Errorf("%q is not in %s", want, said)
+		}
 	}
 }
