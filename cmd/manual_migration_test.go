@@ -64,8 +64,11 @@ func (s movedSite) visits(t *testing.T, id string) {
 	if strings.Contains(again.Stdout, "Set-Cookie") || !strings.HasSuffix(again.Stdout, "\n\nHello Ann.\n") {
 		t.Errorf("by the new id: %+v", again)
 	}
-	if by := cmdtest.Finish(t, s.client(id).Command("sh", "-c", script)); strings.Contains(by.Stdout, "Set-Cookie") {
-		t.Errorf("by the old id, in its grace: %+v", by)
+	for id, hello := range map[string]string{id: "Hello Ann.\n", "": "Hello stranger.\n"} {
+		got := cmdtest.Finish(t, s.client(id).Command("sh", "-c", script))
+		if strings.Contains(got.Stdout, "Set-Cookie") || !strings.HasSuffix(got.Stdout, hello) {
+			t.Errorf("by the old id in its grace, or without one: %+v", got)
+		}
 	}
 }
 
