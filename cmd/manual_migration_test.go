@@ -94,7 +94,8 @@ $s->{_DATA}{_SESSION_ATIME} -= 100; $s->{_STATUS} |= 4; $s->flush; print $s->id,
 		t.Fatalf("%+v", got)
 	}
 	move := func() cmdtest.Ended {
-		return cmdtest.Finish(t, site.Command("perl", "-w", "-e", theBlock(t, migrationPage, "FROM CGI::SESSION (PERL)", "perl", 1), old))
+		script := theBlock(t, migrationPage, "FROM CGI::SESSION (PERL)", "perl", 1)
+		return cmdtest.Finish(t, site.Command("perl", "-w", "-e", script, old))
 	}
 	if got := move(); got != (cmdtest.Ended{}) {
 		t.Fatalf("%+v", got)
@@ -134,9 +135,11 @@ func TestManualFromPHP(t *testing.T) {
 				return got
 			}
 			const write = `<?php ob_start(); session_save_path($argv[1]); ini_set('session.use_cookies', '0');
-foreach ([['user' => 'Ann', 'n' => 7, 'f' => 1.0, 'list' => [1, 'two'], 'map' => ['a' => null], 'euro' => '€', 'latin' => "caf\xe9",
-  'o' => (object) ['p' => true]], ['user' => 'old'], []] as $data) {
-	session_id(bin2hex(random_bytes(16))); session_start(); $_SESSION = $data; session_write_close(); echo session_id(), "\n";
+$ann = ['user' => 'Ann', 'n' => 7, 'f' => 1.0, 'list' => [1, 'two'], 'map' => ['a' => null],
+	'euro' => '€', 'latin' => "caf\xe9", 'o' => (object) ['p' => true]];
+foreach ([$ann, ['user' => 'old'], []] as $data) {
+	session_id(bin2hex(random_bytes(16))); session_start(); $_SESSION = $data;
+	session_write_close(); echo session_id(), "\n";
 }`
 			got := run(file("write.php", write), old)
 			ids := strings.Fields(got.Stdout)
@@ -150,7 +153,8 @@ foreach ([['user' => 'Ann', 'n' => 7, 'f' => 1.0, 'list' => [1, 'two'], 'map' =>
 			if got := move(); got.Code != 0 || got.Stdout != "" || got.Stderr != "" {
 				t.Fatalf("%+v", got)
 			}
-			site.check(t, ids[0], `{"imported":true,"user":"Ann","n":7,"f":1.0,"list":[1,"two"],"map":{"a":null},"euro":"€","latin":"caf�","o":{"p":true}}`)
+			site.check(t, ids[0], `{"imported":true,"user":"Ann","n":7,"f":1.0,"list":[1,"two"],"map":{"a":null},`+
+				`"euro":"€","latin":"caf�","o":{"p":true}}`)
 			site.check(t, ids[1], "")
 			site.check(t, ids[2], "")
 			site.movesOnce(t, ids[0], move)

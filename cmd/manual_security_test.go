@@ -92,8 +92,11 @@ func TestManualCSRF(t *testing.T) {
 	other.Must(t, "load")
 	forged := other.Must(t, "csrf")
 	for body, want := range map[string]string{
-		"csrf=" + token[1]: "Content-Type: text/html\n", "csrf=": "Status: 403", "csrf=" + forged: "Status: 403", "": "Status: 403",
+		"csrf=" + token[1]:     "Content-Type: text/html\n",
 		"csrf=" + token[1][1:]: "Status: 403",
+		"csrf=" + forged:       "Status: 403",
+		"csrf=":                "Status: 403",
+		"":                     "Status: 403",
 	} {
 		if got := ask("POST", body); !strings.HasPrefix(got.Stdout, want) || got.Code != 0 {
 			t.Errorf("%q: %+v", body, got)

@@ -35,7 +35,7 @@ func troubleEntries(t *testing.T, main string) (entries []troubleEntry) {
 
 // troubleMessages makes the program print each message of the page.
 var troubleMessages = map[string]func(*testing.T) cmdtest.Ended{
-	`no session; begin with eval "$(cgisession load --sh)"`: inNew("incr n"),
+	"no session; begin with eval …": inNew("incr n"),
 	"the session is gone: ended or cleaned up during this request": func(t *testing.T) cmdtest.Ended {
 		return in(t.TempDir()).bound(cmdtest.Visitor).Call(t, "set", "a=1")
 	},
@@ -65,13 +65,15 @@ var troubleMessages = map[string]func(*testing.T) cmdtest.Ended{
 	"CGISESSION_LOCK_FD is a descriptor of another file; …": func(t *testing.T) cmdtest.Ended {
 		return cmdtest.Finish(t, begin(t, `{}`).Command("sh", "-c", "exec 9<.; CGISESSION_LOCK_FD=9 cgisession get"))
 	},
-	"data directory …: permission denied":                        asNobody,
-	"unsafe: belongs to user …, not to the caller, user …":       withForeignDirectory,
-	"lets other users in; run cgisession doctor --repair":        inNew("load --data-dir open", "", "mkdir open; chmod 777 open"),
-	"its parent directory does not exist; create it":             inNew("load --data-dir no/such"),
-	"lets other users read it; chmod 600 it, and make a new key": inNew("load --secret-file key", "", "cgisession secret >key; chmod 644 key"),
-	"key file …: no such file or directory":                      inNew("load --secret-file no-such"),
-	"a new id is needed, and nobody could be told: …":            inNew("load --use-cookies false"),
+	"data directory …: permission denied":                  asNobody,
+	"unsafe: belongs to user …, not to the caller, user …": withForeignDirectory,
+	"lets other users in; run cgisession doctor --repair": inNew("load --data-dir open", "",
+		"mkdir open; chmod 777 open"),
+	"its parent directory does not exist; create it": inNew("load --data-dir no/such"),
+	"lets other users read it; chmod 600 it, and make a new key": inNew("load --secret-file key", "",
+		"cgisession secret >key; chmod 644 key"),
+	"key file …: no such file or directory":           inNew("load --secret-file no-such"),
+	"a new id is needed, and nobody could be told: …": inNew("load --use-cookies false"),
 	"called by a web server as a CGI script, …": func(t *testing.T) cmdtest.Ended {
 		got := in(t.TempDir(), "GATEWAY_INTERFACE=CGI/1.1", "SCRIPT_FILENAME="+cmdtest.Program).Call(t)
 		got.Stdout, _, _ = strings.Cut(got.Stdout, "Status: 500")
@@ -94,7 +96,8 @@ func onFullDisk(t *testing.T) cmdtest.Ended {
 		t.Skip("not root: no disk to fill")
 	}
 	dir := t.TempDir()
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=4k,mode=700", "full", dir).CombinedOutput(); err != nil {
+	mount := exec.Command("mount", "-t", "tmpfs", "-o", "size=4k,mode=700", "full", dir)
+	if out, err := mount.CombinedOutput(); err != nil {
 		t.Skipf("no disk to fill: %s", out)
 	}
 	t.Cleanup(func() { exec.Command("umount", dir).Run() })
@@ -312,10 +315,12 @@ func httpd(t *testing.T, scripts map[string]string) (url string) {
 func noRedirect(t *testing.T) {
 	needs(t, "curl")
 	right := theBlock(t, troublePage, "No redirect under busybox httpd", "sh", 0)
-	wrong := strings.Replace(right, "echo 'Status: 303 See Other'\neval \"$new\"", "eval \"$new\"\necho 'Status: 303 See Other'", 1)
+	const status, set = "echo 'Status: 303 See Other'\n", "eval \"$new\"\n"
+	wrong := strings.Replace(right, status+set, set+status, 1)
 	url := httpd(t, map[string]string{"right": right, "wrong": wrong})
 	for name, status := range map[string]string{"right": " 303 ", "wrong": " 200 "} {
-		if head := cmdtest.Fetch(t, url+name).Head; !strings.Contains(strings.SplitN(head, "\n", 2)[0], status) || !strings.Contains(head, "Set-Cookie: ") {
+		head := cmdtest.Fetch(t, url+name).Head
+		if first, _, _ := strings.Cut(head, "\n"); !strings.Contains(first, status) || !strings.Contains(head, "Set-Cookie: ") {
 			t.Errorf("%s: %s", name, head)
 		}
 	}
