@@ -171,6 +171,7 @@ func TestManualMessages(t *testing.T) {
 var troubleSymptoms = map[string]func(*testing.T){
 	"The cookie is not set":                             cookieNotSet,
 	"Every request begins a new session":                alwaysNew,
+	`The log says "ambiguous cookies"`:                  ambiguousCookies,
 	"get prints nothing":                                getPrintsNothing,
 	"The script goes on without a session":              goesOnWithoutSession,
 	"No redirect under busybox httpd":                   noRedirect,
@@ -243,12 +244,21 @@ func alwaysNew(t *testing.T) {
 		r.with("CGISESSION_TIMEOUT=30").cookies(t, "cgisession load") != 1 {
 		t.Error("30 is no number of seconds")
 	}
+}
+
+func ambiguousCookies(t *testing.T) {
+	r := begin(t, `{}`).client("")
 	r.with("CGISESSION_ADOPT_ID=another-session-here").Must(t, "load")
-	r.with("CGISESSION_ADOPT_ID="+cmdtest.Visitor).Must(t, "load")
-	two := r.with("HTTP_COOKIE=cgisession_id=another-session-here; cgisession_id=" + cmdtest.Visitor)
-	said()
-	if n := two.cookies(t, "cgisession load"); n == 0 || !strings.Contains(said(), `"ambiguous cookies"`) {
-		t.Errorf("two cookies: %d", n)
+	for other, ambiguous := range map[string]bool{"another-session-here": true, "leads-nowhere-at-all": false} {
+		two := r.with("HTTP_COOKIE=cgisession_id=" + other + "; cgisession_id=" + cmdtest.Visitor)
+		got := two.with("SERVER_NAME=shop.example.com").with("CGISESSION_LOG_FILE=-").Call(t, "load")
+		if got.Code != 0 || strings.Contains(got.Stderr, `"ambiguous cookies"`) != ambiguous ||
+			(len(cmdtest.NewIDs(got.Stdout)) == 1) != ambiguous {
+			t.Errorf("%s: %+v", other, got)
+		}
+		if deletes := strings.Contains(got.Stdout, "cgisession_id=; "); deletes != ambiguous {
+			t.Errorf("%s: the other cookies are deleted: %v", other, deletes)
+		}
 	}
 }
 
