@@ -15,7 +15,7 @@
 //   - the command line and other input: line.go, command.go, options.go, binding.go,
 //     config_file.go, config_parse.go, variables.go, suggest.go, token.go, keys.go, input.go, safefile.go;
 //   - the help: help.go prints it, and has the verbs help and version; guide.go has its
-//     texts;
+//     texts, and package manual the pages of the manual;
 //   - the request: opening.go, request.go, served.go, claim.go, and session.go,
 //     which has the whole of it, from the cookie to the answer;
 //   - commands that are run: child.go, interpreter.go, run_env.go, descriptor.go;
@@ -43,6 +43,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -134,9 +135,9 @@ func run(c *call, args []string) (string, error) {
 	if len(leading.others) == 0 {
 		return "", runNone(c, leading)
 	}
-	v, err := findVerb(leading.others[0])
-	if err != nil {
-		return "", err
+	v, ok := findVerb(leading.others[0])
+	if !ok {
+		return "", errNoSuch("verb", leading.others[0])
 	}
 	command := v.command(c)
 	p, err := split(append(leading.words, leading.others[1:]...), command.Flags, v.wraps)
@@ -170,18 +171,26 @@ func leadingFlags(args []string) (parsedArgs, error) {
 	return split(args[1:], known, true)
 }
 
-func findVerb(name string) (verb, error) {
-	var names []string
+// findVerb returns the verb of that name.
+func findVerb(name string) (v verb, ok bool) {
+	i := slices.IndexFunc(verbs(), func(v verb) bool { return v.name == name })
+	if i < 0 {
+		return verb{}, false
+	}
+	return verbs()[i], true
+}
+
+// errNoSuch returns the error for an unknown name of a verb or of something else, whose
+// names are others. It suggests the one that is close.
+func errNoSuch(kind, name string, others ...string) error {
+	names := others
 	for _, v := range verbs() {
-		if v.name == name {
-			return v, nil
-		}
 		names = append(names, v.name)
 	}
 	if near := nearest(name, names); near != "" {
-		return verb{}, usagef("no such verb; did you mean %s?", near)
+		return usagef("no such %s; did you mean %s?", kind, near)
 	}
-	return verb{}, usagef("no verb %q; cgisession --help lists them", name)
+	return usagef("no %s %q; cgisession --help lists them", kind, name)
 }
 
 // runNone runs a call without a verb: it prints the help or the version, or fails.

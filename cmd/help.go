@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"cgisession/cmd/manual"
 )
 
 // helpWidth is the length of a line, in columns: that of the narrowest usual terminal.
@@ -23,20 +25,39 @@ const helpWidth = 80
 const maxLabel = 26
 
 func helpCommand(c *call) *cli.Command {
-	return command("help", "[VERB]", "print this help, or that of a verb", nil, func(args []string) error {
-		switch len(args) {
-		case 0:
-			c.stdout.print(programHelp(c))
-			return nil
-		case 1:
-			v, err := findVerb(args[0])
-			if err == nil {
-				c.stdout.print(verbHelp(v.command(c)))
+	return command("help", "[VERB] | TOPIC", "print this help, that of a verb, or a page of the manual", nil,
+		func(args []string) error {
+			switch len(args) {
+			case 0:
+				c.stdout.print(programHelp(c))
+				return nil
+			case 1:
+				return c.helpOn(args[0])
 			}
-			return err
-		}
-		return usagef("%d arguments; one VERB is wanted", len(args))
-	})
+			return usagef("%d arguments; one VERB or TOPIC is wanted", len(args))
+		})
+}
+
+// helpOn prints the help of a verb or, if no verb has the name, a page of the manual.
+func (c *call) helpOn(name string) error {
+	if v, ok := findVerb(name); ok {
+		c.stdout.print(verbHelp(v.command(c)))
+		return nil
+	}
+	page, ok := manual.Find(name)
+	if !ok {
+		return errNoSuch("verb or topic", name, pageNames()...)
+	}
+	c.stdout.print(page.Text())
+	return nil
+}
+
+// pageNames returns the names of the manual's pages, the short ones too.
+func pageNames() (names []string) {
+	for _, p := range manual.Pages() {
+		names = append(names, p.Topic(), p.Name)
+	}
+	return names
 }
 
 func versionCommand(c *call) *cli.Command {
@@ -55,13 +76,18 @@ func versionText() string { return "cgisession version " + Version + "\n" }
 func programHelp(c *call) string {
 	var h help
 	h.section("NAME", "cgisession - sessions for CGI scripts")
-	h.section("USAGE", "cgisession VERB [OPTION...] [ARGUMENT...]", "cgisession help VERB")
+	h.section("USAGE", "cgisession VERB [OPTION...] [ARGUMENT...]", "cgisession help VERB", "cgisession help TOPIC")
 	h.section("VERSION", Version)
 	var verbs table
 	for _, command := range commands(c) {
 		verbs.add(command.Name, command.Usage)
 	}
 	h.table("COMMANDS", verbs)
+	var topics table
+	for _, p := range manual.Pages() {
+		topics.add(p.Topic(), p.About())
+	}
+	h.table("TOPICS", topics)
 	texts := codeTexts()
 	h.table("EXIT CODES", codesTable(slices.Collect(maps.Keys(texts)), texts))
 	var options table

@@ -173,8 +173,8 @@ func wrapped(args []string) ([]string, error) {
 	if err != nil || len(leading.others) == 0 {
 		return nil, nil
 	}
-	v, err := findVerb(leading.others[0])
-	if err != nil || !v.wraps {
+	v, ok := findVerb(leading.others[0])
+	if !ok || !v.wraps {
 		return nil, nil
 	}
 	known := v.command(&call{options: defaults(), stdout: new(output)}).Flags
