@@ -16,16 +16,13 @@ import (
 
 // manualBlockTests have the blocks whose effect is tested, not only that they run.
 var manualBlockTests = map[string]func(*testing.T, string){
-	"cgisession(1), A first script, sh":               manualCounts("This is visit %."),
-	"cgisession(1), run, sh":                          manualCounts("visit %"),
-	"cgisession(1), invalidate, sh":                   manualLogsOut,
-	"cgisession(1), JSON, perl":                       manualLoadsInPerl,
-	"cgisession(1), JSON, python":                     manualLoadsInPython,
-	"cgisession(1), LOG OUT EVERYWHERE, sh":           manualLogsOutEverywhere,
-	"cgisession(1), TEXT FROM A CLIENT, sh":           manualKeepsText,
-	"cgisession-locks(7), LOCK IN A SHELL SCRIPT, sh": manualDoubles("dash", "-eu", "-c"),
-	"cgisession-locks(7), LOCK IN PERL, perl":         manualDoubles("perl", "-w", "-e"),
-	"cgisession-locks(7), LOCK IN PYTHON, python":     manualDoubles("python3", "-c"),
+	"cgisession(1), A first script, sh":     manualCounts("This is visit %."),
+	"cgisession(1), run, sh":                manualCounts("visit %"),
+	"cgisession(1), invalidate, sh":         manualLogsOut,
+	"cgisession(1), JSON, perl":             manualLoadsInPerl,
+	"cgisession(1), JSON, python":           manualLoadsInPython,
+	"cgisession(1), LOG OUT EVERYWHERE, sh": manualLogsOutEverywhere,
+	"cgisession(1), TEXT FROM A CLIENT, sh": manualKeepsText,
 
 	"cgisession-recipes(7), READ A FORM, sh":                  manualFormIsExample,
 	"cgisession-recipes(7), READ A FORM, sh, 2":               manualKeepsName,
@@ -42,7 +39,7 @@ var manualBlockTests = map[string]func(*testing.T, string){
 	"cgisession-recipes(7), IN AN IFRAME OF ANOTHER SITE, sh": manualCountsInFrame,
 	"cgisession-recipes(7), FORMS IN LATIN-1, sh":             manualStoresLatin1,
 	"cgisession-recipes(7), A COUNTER IN PERL, perl":          manualCountsWithData("perl", `{"visits":1}`),
-	"cgisession-recipes(7), A COUNTER IN PYTHON, python":      manualCountsWithData("python3", `{'visits': 1, 'last': {'page': '`),
+	"cgisession-recipes(7), A COUNTER IN PYTHON, python":      manualCountsWithData("python3", "{'visits': 1, 'last': "),
 }
 
 // manualCounts: visits count for each visitor. The text has "%" for the number.
@@ -126,7 +123,8 @@ func manualKeepsText(t *testing.T, code string) {
 		}
 		got := cmdtest.Finish(t, r.Command("sh", "-c", code))
 		ids := cmdtest.NewIDs(got.Stdout)
-		if want := "1\n" + word + "\nSet-Cookie: "; !strings.HasPrefix(got.Stdout, want) || got.Stderr != "" || got.Code != 0 || len(ids) != 1 {
+		printed := strings.HasPrefix(got.Stdout, "1\n"+word+"\nSet-Cookie: ")
+		if !printed || got.Stderr != "" || got.Code != 0 || len(ids) != 1 {
 			t.Fatalf("%q: %+v", word, got)
 		}
 		wantData(t, r.client(ids[0]), map[string]any{"name": word, word: word, "log": []any{word}})
@@ -150,25 +148,6 @@ func manualLoads(t *testing.T, command ...string) {
 	const want = `\ASet-Cookie: cgisession_id=[a-z2-7]{32}; [^\n]*\nCache-Control: no-store\n1\n2\n\z`
 	if !regexp.MustCompile(want).MatchString(got.Stdout) || got.Stderr != "" {
 		t.Errorf("%+v", got)
-	}
-}
-
-// manualDoubles: the block doubles a number by a read and a write with the lock over
-// both, so that none is lost among several at once.
-func manualDoubles(command ...string) func(*testing.T, string) {
-	const crowd = 6
-	return func(t *testing.T, code string) {
-		needs(t, command[0])
-		r := begin(t, `{"n":1}`)
-		cmdtest.AtOnce(crowd, func(int) {
-			got := cmdtest.Finish(t, r.client(cmdtest.Visitor).Command(command[0], append(command[1:], code)...))
-			if got != (cmdtest.Ended{}) {
-				t.Errorf("%+v", got)
-			}
-		})
-		if got := r.Must(t, "get", "n"); got != strconv.Itoa(1<<crowd) {
-			t.Errorf("n is %s: an update was lost", got)
-		}
 	}
 }
 
@@ -199,8 +178,9 @@ func (b *browser) form(t *testing.T, fields ...string) url.Values {
 
 // manualNames are what visitors may send as a name, with what a page shows of them.
 var manualNames = map[string]string{
-	"Ann Lee": "Ann Lee", "Zoë": "Zoë", "<b>a&b</b>": "&lt;b&gt;a&amp;b&lt;/b&gt;", `'"$(touch pwned)`: "&#39;&quot;$(touch pwned)",
-	"--help": "--help", "-n": "-n",
+	"Ann Lee": "Ann Lee", "Zoë": "Zoë", "<b>a&b</b>": "&lt;b&gt;a&amp;b&lt;/b&gt;",
+	`'"$(touch pwned)`: "&#39;&quot;$(touch pwned)",
+	"--help":           "--help", "-n": "-n",
 }
 
 // manualKeepsName: a form of this session changes the name, any other does not.
@@ -267,7 +247,8 @@ func manualListsDevices(t *testing.T, code string) {
 	telephone, handle := logIn("ann", "Telephone")
 	other, others := logIn("bob", "Secret")
 	b.Jar.SetCookies(site, []*http.Cookie{{Name: "cgisession_id", Value: id}})
-	b.get(t, `Browser &lt;1&gt;&quot;, seen 2`, `Telephone&quot;, seen 2`, "value="+own+">\n(this one)", "value="+handle+">\n<button>")
+	b.get(t, `Browser &lt;1&gt;&quot;, seen 2`, `Telephone&quot;, seen 2`,
+		"value="+own+">\n(this one)", "value="+handle+">\n<button>")
 	if text := b.text(t); strings.Contains(text, "Secret") || strings.Contains(text, others) {
 		t.Errorf("another user's device is there: %s", text)
 	}
@@ -303,7 +284,8 @@ func manualFillsCart(t *testing.T, code string) {
 		add(item)
 	}
 	cmdtest.AtOnce(crowd, func(int) { add("tea") })
-	b.get(t, "<p>1 <button name=item value=bread>", "<p>0 <button name=item value=coffee>", "<p>6 <button name=item value=tea>")
+	b.get(t, "<p>1 <button name=item value=bread>", "<p>0 <button name=item value=coffee>",
+		"<p>6 <button name=item value=tea>")
 	wantData(t, in(b.dir).client(manualID(t, b)), map[string]any{"cart": map[string]any{"tea": 6.0, "bread": 1.0}})
 	add("empty")
 	b.get(t, "<p>0 <button name=item value=tea>")
@@ -317,7 +299,8 @@ func manualOrders(t *testing.T, code string) {
 	b.post(t, url.Values{"name": {"<Ann> & co"}}, "City <input name=city>")
 	b.get(t, "City <input name=city>")
 	b.post(t, url.Values{"city": {"Köln"}, "x@": {"/etc/passwd"}}, "We send it to &lt;Ann&gt; &amp; co in Köln.")
-	wantData(t, in(b.dir).client(manualID(t, b)), map[string]any{"order": map[string]any{"name": "<Ann> & co", "city": "Köln"}})
+	order := map[string]any{"name": "<Ann> & co", "city": "Köln"}
+	wantData(t, in(b.dir).client(manualID(t, b)), map[string]any{"order": order})
 }
 
 // manualAsksTimeLeft: the page says how many seconds are left, and does not make them more.

@@ -3,6 +3,7 @@ package cmd_test
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -49,10 +50,19 @@ func manualBlocks() map[string]manualBlock {
 	return found
 }
 
-// manualElsewhere has the blocks that other tests run, with the function that does, or
-// with the beginning of the name of such functions. Blocks that are a whole file below
-// scripts need no row: the tests beside the file run it.
-var manualElsewhere = map[string]string{}
+// systemPath finds what belongs to the machine that the tests run on, perhaps as root:
+// its directories but in the first line, its low ports, and programs that change it.
+var systemPath = regexp.MustCompile(`(?m)^[^#\n].*(/etc/|/var/|/srv/|/opt/|/usr/(lib|share|sbin|local)/)|` +
+	`\s-p \d+\b|\b(systemctl|useradd|apt|apt-get|dpkg|rpm|apk|chown|runuser|su|sudo|mount|semanage)\s|\binstall -d`)
+
+// manualElsewhere has the blocks that other tests run, with the function that does.
+// Blocks that are a whole file below scripts need no row: the tests beside it run it.
+var manualElsewhere = map[string]string{
+	"cgisession-migration(7), FROM PHP'S SESSIONS, php":  "TestManualFromPHP",
+	"cgisession-redis(7), A USER FOR THE SITE, redis":    "TestACL",
+	"cgisession-redis(7), A USER FOR THE SITE, redis, 2": "TestACLCluster",
+	"cgisession-redis(7), A USER FOR THE SITE, redis, 3": "TestACLSentinel",
+}
 
 // Each block of the manual runs, word for word as it stands there. Blocks of text are
 // there to be read only.
@@ -64,26 +74,26 @@ func TestManualBlocks(t *testing.T) {
 		function := manualElsewhere[name]
 		run := map[string]func(*testing.T, manualBlock){
 			"sh": runsInShell, "perl": runsInPerl, "python": runsInPython, "console": showsOutput,
+			"conf": configures,
 		}[b.language]
 		switch {
 		case b.language == "text", slices.Contains(files, b.code):
 		case ok:
 			t.Run(name, func(t *testing.T) { test(t, b.code) })
-		case function != "" && strings.Contains(elsewhere, "func "+function):
+		case function != "" && strings.Contains(elsewhere, "\nfunc "+function+"("):
+		case b.language != "conf" && systemPath.MatchString(b.code):
+			t.Errorf("the block %s would change this machine: it must be a file below scripts that tests run, "+
+				"or have a row in manualElsewhere:\n%s", name, b.code)
 		case run != nil && function == "":
 			t.Run(name, func(t *testing.T) { run(t, b) })
 		default:
 			t.Errorf("no test runs the block %s (%q):\n%s", name, function, b.code)
 		}
 	}
-	for name := range manualBlockTests {
+	named := slices.AppendSeq(slices.Collect(maps.Keys(manualBlockTests)), maps.Keys(manualElsewhere))
+	for _, name := range named {
 		page, _, _ := strings.Cut(name, ", ")
 		if _, written := manual.Find(page); written && blocks[name].code == "" {
-			t.Errorf("no block %s", name)
-		}
-	}
-	for name := range manualElsewhere {
-		if blocks[name].code == "" {
 			t.Errorf("no block %s", name)
 		}
 	}
@@ -203,6 +213,23 @@ func (b *browser) text(t *testing.T) string {
 	text, err := io.ReadAll(response.Body)
 	must(t, err)
 	return string(text)
+}
+
+var siteName = regexp.MustCompile(`(?m)^\[(.+)\]$`)
+
+// configures: the program takes the lines as its configuration, with each section.
+func configures(t *testing.T, b manualBlock) {
+	file := filepath.Join(t.TempDir(), "conf")
+	must(t, os.WriteFile(file, []byte(b.code), 0o600))
+	calls := [][]string{{"config", "--config", file}}
+	for _, site := range siteName.FindAllStringSubmatch(b.code, -1) {
+		calls = append(calls, []string{"config", "--config", file, "--site", site[1]})
+	}
+	for _, call := range calls {
+		if got := in(t.TempDir()).Call(t, call...); got.Code != 0 || !strings.Contains(got.Stdout, " "+file+":") {
+			t.Errorf("%q: %+v", call, got)
+		}
+	}
 }
 
 // showsOutput runs a session at a terminal: lines that begin with "$ " are commands, and
