@@ -172,17 +172,22 @@ func answers(t *testing.T, code string) {
 	for range 2 {
 		response, err := b.Get(b.url)
 		must(t, err)
+		_, err = io.Copy(io.Discard, response.Body) // else a script that prints much meets a closed pipe
+		must(t, err)
 		response.Body.Close()
 		if s := response.StatusCode; s != http.StatusOK && s != http.StatusSeeOther {
 			t.Error(response.Status)
 		}
 	}
-	ended, err := os.ReadFile(b.dir + "/ended")
-	must(t, err)
+	ended := func() string {
+		text, _ := os.ReadFile(b.dir + "/ended")
+		return string(text)
+	}
+	cmdtest.Until(t, "end of the script", func() bool { return strings.Count(ended(), "\n") == 2 })
 	said, err := os.ReadFile(b.stderr.Name())
 	must(t, err)
-	if string(ended) != "0\n0\n" || len(said) > 0 {
-		t.Errorf("it ended with %q and said %q", ended, said)
+	if ended() != "0\n0\n" || len(said) > 0 {
+		t.Errorf("it ended with %q and said %q", ended(), said)
 	}
 }
 

@@ -124,7 +124,7 @@ func TestManualHasEachExitCode(t *testing.T) {
 }
 
 // othersOptions are options of other programs that the manual names.
-var othersOptions = []string{"now"}
+var othersOptions = []string{"now", "redis"}
 
 // othersCodes are exit codes that are not the program's: 2 is the Go runtime's.
 var othersCodes = []string{"2"}
@@ -172,14 +172,16 @@ func flagNames(flags []cli.Flag) (names []string) {
 	return names
 }
 
-// codeOf returns what is code in a page: blocks, fenced or indented, and spans.
+// codeOf returns what is code in a page: blocks, fenced or indented, and spans. To Redis
+// the program's name is that of a user.
 func codeOf(source string) string {
 	var code strings.Builder
-	fenced := false
+	fenced, redis := false, false
 	for line := range strings.Lines(source) {
 		switch {
 		case strings.HasPrefix(line, "```"):
-			fenced = !fenced
+			fenced, redis = !fenced, strings.HasPrefix(line, "```redis")
+		case redis:
 		case fenced || strings.HasPrefix(line, "    "):
 			code.WriteString(line)
 		default:
