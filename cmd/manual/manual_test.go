@@ -113,18 +113,12 @@ func checkLines(t *testing.T, source string) {
 	}
 }
 
-// planned are pages that others may name before they are written.
-var planned = []string{
-	"cgisession-locks(7)", "cgisession-security(7)", "cgisession-operation(7)", "cgisession-redis(7)",
-	"cgisession-migration(7)", "cgisession-troubleshooting(7)", "cgisession.conf(5)", "cgisession-file(5)",
-}
-
 // Each page that is named exists; each page names others under SEE ALSO, and the main
 // one names all. Links lead to files.
 func TestLinks(t *testing.T) {
 	for _, p := range Pages() {
 		for _, title := range pageName.FindAllString(p.Source, -1) {
-			if _, ok := Find(title); !ok && !slices.Contains(planned, title) {
+			if _, ok := Find(title); !ok {
 				t.Errorf("%s names %s, which does not exist", p.Title(), title)
 			}
 		}
