@@ -21,7 +21,7 @@
 //   - commands that are run: child.go, interpreter.go, run_env.go, descriptor.go;
 //   - the id that a session gets next: newid.go;
 //   - what is printed: output.go, export.go, shell.go, json.go, message.go, log.go,
-//     exit.go;
+//     progress.go, exit.go;
 //   - the stores: redis.go, or in a build without it noredis.go, which executes the
 //     program that has it; larger.go ties the two together;
 //   - operators: config.go, advice.go, owner.go, cleanup_all.go, place.go, user.go, and

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"strconv"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
-	"golang.org/x/term"
 
 	"cgisession/store"
 )
@@ -47,16 +45,11 @@ func (c *call) clean(sweep store.Sweep, json bool) error {
 		return usagef("--timeout missing, or 0, which is no time: " +
 			"say how long a session may be idle, such as 30m")
 	}
-	if term.IsTerminal(unix.Stderr) {
-		sweep.Progress = showProgress(c.stderr, sweep.DryRun)
-	}
+	c.progress.removals = removedWord(sweep.DryRun)
 	ctx, stop := untilTerminated()
 	defer stop()
 	start := time.Now()
 	done, err := c.store.Sweep(ctx, sweep)
-	if sweep.Progress != nil {
-		fmt.Fprint(c.stderr, "\r\x1b[K")
-	}
 	printSwept(c.stdout, place{}, done, time.Since(start), sweep.DryRun, json)
 	return err
 }
@@ -71,13 +64,6 @@ func untilTerminated() (context.Context, context.CancelFunc) {
 		}
 	}
 	return signal.NotifyContext(context.Background(), signals...)
-}
-
-// showProgress returns a function that overwrites the terminal's line with the counts.
-func showProgress(terminal io.Writer, dry bool) func(store.Swept) {
-	return func(s store.Swept) {
-		fmt.Fprintf(terminal, "\rseen %d, %s %d\x1b[K", s.Seen, removedWord(dry), s.Removed)
-	}
 }
 
 // printSwept prints the result of a sweep, as a line or as JSON. With --all it says of

@@ -635,34 +635,6 @@ func TestCleanupMaxTime(t *testing.T) {
 	}
 }
 
-// Progress is for who looks on: on stderr if that is a terminal, and only then.
-func TestCleanupProgress(t *testing.T) {
-	needs(t, "script")
-	r := plant(t, 2000, all)
-	onTerminal := func(command string) string {
-		t.Helper()
-		got := cmdtest.Finish(t, r.Command("script", "--quiet", "--return", "--command", command, "/dev/null"))
-		if got.Code != 0 {
-			t.Fatalf("%q on a terminal: %+v", command, got)
-		}
-		return got.Stdout
-	}
-	const cleanup = "cgisession cleanup --timeout 1h --dry-run"
-	if text := onTerminal(cleanup + " 2>stderr"); !summary.MatchString(strings.ReplaceAll(text, "\r", "")) {
-		t.Errorf("stdout is a terminal, stderr is not: %q", text)
-	}
-	if text, err := os.ReadFile(r.Dir + "/stderr"); err != nil || len(text) > 0 {
-		t.Errorf("a file on stderr has %q, %v", text, err)
-	}
-	progress := regexp.MustCompile(`\A(\rseen \d+, would remove \d+\x1b\[K)+\r\x1b\[K\z`)
-	if text := onTerminal(cleanup + " >stdout"); !progress.MatchString(text) {
-		t.Errorf("stderr is a terminal, stdout is not: %q", text)
-	}
-	if text, err := os.ReadFile(r.Dir + "/stdout"); err != nil || !summary.Match(text) {
-		t.Errorf("a file on stdout has %q, %v", text, err)
-	}
-}
-
 // peak returns the most memory that a process has had resident, in KiB, or 0 if
 // it is over. (What wait4(2) tells counts the memory of the parent before exec.)
 func peak(t *testing.T, p *os.Process) int {

@@ -84,7 +84,8 @@ func ifExistsFlag(on *bool) cli.Flag {
 }
 
 // operatorCommand returns the command of a verb for operators and cron. Called by
-// root, it first becomes the owner of the data directory.
+// root, it first becomes the owner of the data directory. A walk through all sessions
+// shows its progress on a terminal.
 func (c *call) operatorCommand(name, arguments, usage string, run action, flags ...cli.Flag) *cli.Command {
 	return command(name, arguments, usage, append(flags, c.storeFlags()...), func(args []string) error {
 		return c.operate(func() error { return run(args) })

@@ -33,6 +33,7 @@ func doctorCommand(c *call) *cli.Command {
 			if err := c.aboutConfig(&findings); err != nil {
 				return err
 			}
+			c.watch()
 			if err := c.openForOperator(); err != nil { // a missing directory is one of its findings
 				return err
 			}
@@ -43,6 +44,7 @@ func doctorCommand(c *call) *cli.Command {
 				return err
 			}
 			findings = append(findings, c.store.Examine(examination)...)
+			c.progress.clear()
 			for _, name := range unknownVariables(nil) {
 				findings.Say(store.Warning, "variable", "scripts cannot call the program: %s", aboutVariable(name))
 			}

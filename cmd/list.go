@@ -22,6 +22,7 @@ func listCommand(c *call) *cli.Command {
 			if data && !json {
 				return usagef("--data goes with --json")
 			}
+			c.progress.streams = true
 			visit := func(s *store.Session, state store.State, _ error) error {
 				printListed(c.stdout, s, state, json, data)
 				return c.stdout.stream()

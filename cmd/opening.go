@@ -15,6 +15,7 @@ import (
 // operate opens the store for an operator and runs the verb. That the data directory is
 // missing is said once the verb has answered, or in its own message.
 func (c *call) operate(run func() error) error {
+	c.watch()
 	if err := c.openForOperator(); err != nil {
 		return err
 	}
@@ -23,6 +24,7 @@ func (c *call) operate(run func() error) error {
 		return missing
 	}
 	err := run()
+	c.progress.clear() // before a message
 	switch {
 	case missing == nil:
 	case err == nil, silent(err):

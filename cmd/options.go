@@ -49,6 +49,8 @@ type options struct {
 	fileRead   string // the configuration file that was read; "": none
 	user       string // what %u in the file stands for; "": this process's user
 	bound      []*binding
+
+	progress *progress // of the store's walks; nil: nobody watches
 }
 
 // redisOptions say which server has the sessions, and how to reach it.
@@ -276,6 +278,9 @@ func (o *options) open(env cgi.Env, log func(event, handle string)) (store.Backe
 	}
 	if !o.asOwner { // an operator finds sessions by their handles, whatever their cookie's name
 		opts.CookieName = o.cookieName
+	}
+	if o.progress != nil {
+		opts.Progress = o.progress.show
 	}
 	if o.storeType == "redis" {
 		if err := o.checkServer(); err != nil {

@@ -164,8 +164,14 @@ type Sweep struct {
 	MaxDelete int64         // stop after so many removals; 0: no limit
 	MaxTime   time.Duration // stop after this time, once something was achieved; 0: no limit
 	DryRun    bool          // remove nothing; count what would be removed
-	// Progress, if set, is called a few times a second with the counts so far.
-	Progress func(Swept)
+}
+
+// Progress is how far a walk through all sessions has come: Each, Count, Sweep, or that of
+// an Examine. See [Options.Progress].
+type Progress struct {
+	Seen    int64
+	Removed int64   // by a Sweep
+	Share   float64 // of the walk that is over, up to 1; 0: not known
 }
 
 // Swept is the result of a sweep. Its counts are of sessions' files.

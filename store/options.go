@@ -37,6 +37,10 @@ type Options struct {
 	// Log, if set, receives events that no error reports, each with the handle of
 	// its session.
 	Log func(event, handle string)
+
+	// Progress, if set, is called for each session of a walk through all. A Sweep may
+	// call it from several goroutines at once.
+	Progress func(Progress)
 }
 
 // State returns the state of a session at now by its limits: [Live], [Idle] or [Old].
@@ -80,6 +84,13 @@ func (o Options) Left(s *Session, now time.Time) (left time.Duration, limited bo
 func (o Options) LogEvent(event, handle string) {
 	if o.Log != nil {
 		o.Log(event, handle)
+	}
+}
+
+// ReportProgress calls Progress, if it is set.
+func (o *Options) ReportProgress(at Progress) {
+	if o.Progress != nil {
+		o.Progress(at)
 	}
 }
 

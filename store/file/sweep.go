@@ -77,9 +77,10 @@ type sweep struct {
 	until  time.Time    // the end of MaxTime
 	next   atomic.Int64 // the directory that the next free sweeper takes
 
-	stopped  atomic.Int64          // 1 + the first directory that was not swept to its end; 0: none
-	failure  atomic.Pointer[error] // the first error
-	reported atomic.Int64          // the last call of Progress, Unix nanoseconds
+	stopped atomic.Int64          // 1 + the first directory that was not swept to its end; 0: none
+	failure atomic.Pointer[error] // the first error
+
+	finished atomic.Int64 // directories that were swept to their end
 
 	seen, removed, busy, kept, corrupt, bytes atomic.Int64 // as in store.Swept
 
@@ -110,6 +111,7 @@ func (w *sweep) run(end int64) {
 			return
 		}
 		w.keepError(err)
+		w.finished.Add(1)
 	}
 }
 
@@ -320,18 +322,11 @@ func (w *sweep) sweepUsers(n int) error {
 	})
 }
 
-// reportEvery is the shortest time between two calls of Progress.
-const reportEvery = 200 * time.Millisecond
-
-// pause calls Progress if that is due, and returns errStop when the sweep must
-// end.
+// pause reports the progress, and returns errStop when the sweep must end.
 func (w *sweep) pause() error {
-	if w.how.Progress != nil {
-		now, last := time.Now().UnixNano(), w.reported.Load()
-		if now-last > int64(reportEvery) && w.reported.CompareAndSwap(last, now) {
-			w.how.Progress(w.swept())
-		}
-	}
+	w.f.opts.ReportProgress(store.Progress{
+		Seen: w.seen.Load(), Removed: w.removed.Load(), Share: float64(w.finished.Load()) / shards,
+	})
 	removed := w.removed.Load()
 	full := w.how.MaxDelete > 0 && removed >= w.how.MaxDelete
 	if full || removed > 0 && w.late() || w.ctx.Err() != nil {

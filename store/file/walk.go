@@ -35,8 +35,15 @@ func (f *Store) eachEntry(visit func(*entry) error) error {
 		return err
 	}
 	e := f.closedEntry()
+	at := store.Progress{}
 	for n := range shards {
-		if err := f.eachInShard(shardName(n), e, visit); err != nil {
+		at.Share = float64(n) / shards
+		err := f.eachInShard(shardName(n), e, func(e *entry) error {
+			at.Seen++
+			f.opts.ReportProgress(at)
+			return visit(e)
+		})
+		if err != nil {
 			return err
 		}
 	}

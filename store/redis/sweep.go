@@ -89,9 +89,7 @@ func (w *sweep) sessions(keys []string, at position) error {
 		return err
 	}
 	err := w.s.visitAll(keys, false, w.session)
-	if w.how.Progress != nil {
-		w.how.Progress(w.done)
-	}
+	w.s.opts.ReportProgress(store.Progress{Seen: w.done.Seen, Removed: w.done.Removed})
 	return err
 }
 

@@ -19,8 +19,13 @@ func (s *Store) Each(visit store.Visit) error { return s.each(false, visit) }
 
 // each is Each, and reads the data too, if they are asked for.
 func (s *Store) each(data bool, visit store.Visit) error {
+	at := store.Progress{} // without a share: the server holds other keys too
 	return s.eachKey(s.prefix+"{*}", func(keys []string) error {
-		return s.visitKeys(keys, data, visit)
+		return s.visitKeys(keys, data, func(found *store.Session, state store.State, wrong error) error {
+			at.Seen++
+			s.opts.ReportProgress(at)
+			return visit(found, state, wrong)
+		})
 	})
 }
 

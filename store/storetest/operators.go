@@ -1,9 +1,11 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -259,4 +261,43 @@ func usersMended(t *testing.T, b suite) {
 		t.Error("the index of users does not lead to the session after the repair")
 	}
 	b.holds(t, h, 1, "{}")
+}
+
+// watched tests that each walk through all sessions reports its progress.
+func watched(t *testing.T, b suite) {
+	const n = 40
+	for range n {
+		b.begin(t, `{}`)
+	}
+	var mu sync.Mutex
+	var reports []store.Progress
+	s := b.Open(t, store.Options{MaxSize: maxSize, Timeout: time.Hour, Progress: func(at store.Progress) {
+		mu.Lock()
+		defer mu.Unlock()
+		reports = append(reports, at)
+	}})
+	for name, walk := range map[string]func() error{
+		"Each": func() error {
+			return s.Each(func(*store.Session, store.State, error) error { return nil })
+		},
+		"Count":      func() error { _, err := s.Count(false); return err },
+		"Count deep": func() error { _, err := s.Count(true); return err },
+		"Sweep":      func() error { _, err := s.Sweep(context.Background(), store.Sweep{}); return err },
+		"Examine":    func() error { s.Examine(store.Examination{Deep: true}); return nil },
+	} {
+		reports = nil
+		if err := walk(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		seen := int64(0)
+		for _, at := range reports {
+			seen = max(seen, at.Seen)
+			if at.Share < 0 || at.Share > 1 {
+				t.Errorf("%s: the share of the walk that is over is %v", name, at.Share)
+			}
+		}
+		if len(reports) < 2 || seen < n {
+			t.Errorf("%s: %d reports, the last of %d sessions, of %d", name, len(reports), seen, n)
+		}
+	}
 }

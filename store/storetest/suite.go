@@ -108,6 +108,7 @@ func Run(t *testing.T, b Setup) {
 		{"Listed", listed},
 		{"ListedUsers", listedUsers},
 		{"Swept", swept},
+		{"Watched", watched},
 		{"Examined", examined},
 		{"UsersMended", usersMended},
 		// users.go
