@@ -15,7 +15,8 @@
 //   - the command line and other input: line.go, command.go, options.go, binding.go,
 //     config_file.go, config_parse.go, variables.go, suggest.go, token.go, keys.go, input.go, safefile.go;
 //   - the help: help.go prints it, and has the verbs help and version; guide.go has its
-//     texts, and package manual the pages of the manual;
+//     texts, and package manual the pages of the manual; completion.go and
+//     completion_*.go print what shells complete;
 //   - the request: opening.go, request.go, served.go, claim.go, and session.go,
 //     which has the whole of it, from the cookie to the answer;
 //   - commands that are run: child.go, interpreter.go, run_env.go, descriptor.go;
@@ -120,6 +121,7 @@ func verbs() []verb {
 		{name: "doctor", command: doctorCommand, lenient: true},
 		{name: "config", command: configCommand},
 		{name: "secret", command: secretCommand, lenient: true},
+		{name: "completion", command: completionCommand, lenient: true},
 		{name: "help", command: helpCommand, lenient: true},
 		{name: "version", command: versionCommand, lenient: true},
 	}

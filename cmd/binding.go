@@ -48,6 +48,7 @@ type value struct {
 	set    func(text string) error
 	inFile func(text string) (string, error) // the text that a text in the file stands for; nil: itself
 	text   string
+	words  []string // what it may be; nil: see set
 }
 
 func (v *value) Set(text string) error { v.text = text; return v.set(text) }

@@ -102,15 +102,13 @@ func programHelp(c *call) string {
 func verbHelp(command *cli.Command) string {
 	guide := guides()[command.Name]
 	var own, common table
-	for _, f := range shownFlags(command.Flags) {
-		switch group := groupOf(f.Names()[0]); {
-		case group == groupOwn:
-			own.addFlag(f)
-		case group&guide.uses != 0:
-			common.addFlag(f)
-		}
+	ownFlags, commonFlags := shownOptions(command)
+	for _, f := range ownFlags {
+		own.addFlag(f)
 	}
-	own.addFlag(cli.HelpFlag)
+	for _, f := range commonFlags {
+		common.addFlag(f)
+	}
 
 	var h help
 	h.section("NAME", wrap("cgisession "+command.Name+" - "+command.Usage, helpWidth-len("   "))...)
@@ -131,7 +129,22 @@ func verbHelp(command *cli.Command) string {
 	return h.String()
 }
 
-// shownFlags returns the flags that the help shows.
+// shownOptions returns the options that the help of a verb shows: its own ones, --help
+// among them, and those of the common ones that it uses.
+func shownOptions(command *cli.Command) (own, common []cli.Flag) {
+	uses := guides()[command.Name].uses
+	for _, f := range shownFlags(command.Flags) {
+		switch group := groupOf(f.Names()[0]); {
+		case group == groupOwn:
+			own = append(own, f)
+		case group&uses != 0:
+			common = append(common, f)
+		}
+	}
+	return append(own, cli.HelpFlag), common
+}
+
+// shownFlags returns the flags that the help can show.
 func shownFlags(flags []cli.Flag) (shown []cli.Flag) {
 	for _, f := range flags {
 		if visible, ok := f.(cli.VisibleFlag); !ok || visible.IsVisible() {
@@ -178,16 +191,10 @@ func (t *table) add(label, text string) { *t = append(*t, [2]string{label, text}
 // addFlag adds a flag: its names with the value's placeholder, and its usage, default
 // and variable. A default that was configured is not shown: it may be an id.
 func (t *table) addFlag(f cli.Flag) {
-	usage := f.(cli.DocGenerationFlag).GetUsage()
-	var names []string
-	for _, name := range f.Names() {
-		names = append(names, dashed(name))
-	}
-	label := strings.Join(names, ", ")
-	if before, rest, ok := strings.Cut(usage, "`"); ok {
-		placeholder, after, _ := strings.Cut(rest, "`")
+	usage, placeholder := usageOf(f)
+	label := strings.Join(writtenNames(f), ", ")
+	if placeholder != "" {
 		label += " " + placeholder
-		usage = before + placeholder + after
 	}
 	if g, ok := f.(*cli.GenericFlag); ok && g.DefaultText != "" {
 		usage += " (default: " + g.DefaultText + ")"
@@ -196,6 +203,26 @@ func (t *table) addFlag(f cli.Flag) {
 		usage += " [$" + variable + "]"
 	}
 	t.add(label, usage)
+}
+
+// usageOf returns the usage of a flag, and the placeholder of its value in it; empty: it
+// takes none.
+func usageOf(f cli.Flag) (usage, placeholder string) {
+	usage = f.(cli.DocGenerationFlag).GetUsage()
+	before, rest, ok := strings.Cut(usage, "`")
+	if !ok {
+		return usage, ""
+	}
+	placeholder, after, _ := strings.Cut(rest, "`")
+	return before + placeholder + after, placeholder
+}
+
+// writtenNames returns the names of a flag as they are written.
+func writtenNames(f cli.Flag) (names []string) {
+	for _, name := range f.Names() {
+		names = append(names, dashed(name))
+	}
+	return names
 }
 
 // lines returns the table in columns.

@@ -165,6 +165,12 @@ func parsed[T any](to *T, parse func(string) (T, error)) *value {
 	}}
 }
 
+// of returns the value, of which these texts are known.
+func (v *value) of(words ...string) *value {
+	v.words = words
+	return v
+}
+
 // oneLine accepts one line that is not empty.
 func oneLine(to *string) *value {
 	return parsed(to, func(text string) (string, error) {
@@ -201,7 +207,7 @@ func choice(to *string, words ...string) *value {
 			return "", errors.New("must be one of " + strings.Join(words, ", "))
 		}
 		return text, nil
-	})
+	}).of(words...)
 }
 
 // boolean accepts what strconv.ParseBool does: true, false, 1, 0 and so on.
@@ -212,14 +218,16 @@ func boolean(to *bool) *value {
 			err = errors.New("must be true or false")
 		}
 		return on, err
-	})
+	}).of("true", "false")
 }
 
 func duration(to *time.Duration) *value { return parsed(to, cookie.ParseDuration) }
 
 func expires(to *cookie.Expires) *value { return parsed(to, cookie.ParseExpires) }
 
-func sameSite(to *cookie.SameSite) *value { return parsed(to, cookie.ParseSameSite) }
+func sameSite(to *cookie.SameSite) *value {
+	return parsed(to, cookie.ParseSameSite).of("lax", "strict", "none")
+}
 
 // maxSize bounds --max-size, in bytes: a session is read into memory whole.
 const maxSize = 1 << 30
