@@ -127,6 +127,7 @@ func (s stats) prometheus(out *output) {
 		deep = 1
 	}
 	single(out, "cgisession_deep", "1 if each session was read, 0 if not.", deep)
+	single(out, "cgisession_counted_timestamp_seconds", "When this was counted.", time.Now().Unix())
 	metric(out, "cgisession_files", "Session files by state: "+s.By+".")
 	for _, state := range s.states() {
 		sample(out, "cgisession_files", "state", string(state), s.Files[state])
@@ -138,7 +139,9 @@ func (s stats) prometheus(out *output) {
 	single(out, "cgisession_size_bytes", "Size of all session files.", s.Bytes)
 	if s.Space != nil {
 		single(out, "cgisession_free_inodes", "Inodes left on the file system.", s.Space.FreeInodes)
+		single(out, "cgisession_most_inodes", "Inodes that the file system can have; 0: no limit.", s.Space.Inodes)
 		single(out, "cgisession_free_bytes", "Space left on the file system.", s.Space.FreeBytes)
+		single(out, "cgisession_most_bytes", "Space that the file system has in all.", s.Space.Bytes)
 	}
 	single(out, "cgisession_last_cleanup_timestamp_seconds", "When the last cleanup ended, 0 if never.",
 		unixOrZero(s.last.At))
