@@ -115,9 +115,10 @@ func firstComment(text string) string {
 	return strings.TrimLeft(line, "# ")
 }
 
-// settings returns the names of the variables that configure cgisession.
+// settings returns the names of the variables that scripts get from this process: those that
+// configure cgisession, and the user for whom admin.sh is shown, since nobody logs in here.
 func settings() []string {
-	var names []string
+	names := []string{"REMOTE_USER"}
 	for _, variable := range os.Environ() {
 		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "CGISESSION_") {
 			names = append(names, name)
