@@ -29,7 +29,12 @@ func TestCompletion(t *testing.T) {
 		wanted["cgisession "+verb+" -"] = optionsIn(help)
 	}
 	wanted["cgisession "] = verbs
-	wanted["cgisession help "] = verbs
+	_, topics, _ := strings.Cut(in(t.TempDir()).Must(t, "help"), "\nTOPICS:\n")
+	topics, _, _ = strings.Cut(topics, "\n\n")
+	wanted["cgisession help "] = slices.Clone(verbs)
+	for _, topic := range regexp.MustCompile(`(?m)^   ([a-z-]+)  `).FindAllStringSubmatch(topics, -1) {
+		wanted["cgisession help "] = append(wanted["cgisession help "], topic[1])
+	}
 	for line, words := range map[string]string{
 		"cgisession lo":                         "load lock lock-path",
 		"cgisession completion ":                "bash zsh fish",

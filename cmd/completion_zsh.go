@@ -47,7 +47,9 @@ _cgisession() {
 			fmt.Fprintf(&s, "	%s) specs+=('1: :(%s)' '*: : ') ;;\n", v.name, strings.Join(v.words, " "))
 		}
 	}
-	s.WriteString("	" + strings.Join(all.wrapping(), "|") + `) specs+=('(-):command: _command_names -e' '*::arguments: _normal') ;;
+	s.WriteString("	" + strings.Join(all.wrapping(), "|") + `)
+		specs+=('(-):command: _command_names -e' '*::arguments: _normal')
+		;;
 	*) specs+=('*: : ') ;;
 	esac
 	_arguments -S $specs && ret=0

@@ -121,7 +121,7 @@ func flagNames(t *testing.T, r request, verb string) []string {
 	for _, found := range regexp.MustCompile(`(?m)^   --([a-z-]+)`).FindAllStringSubmatch(r.Call(t, verb, "--help").Stdout, -1) {
 		names = append(names, found[1])
 	}
-	if len(names) < 5 && !slices.Contains([]string{"secret", "help", "version"}, verb) {
+	if len(names) < 5 && !slices.Contains([]string{"secret", "completion", "help", "version"}, verb) {
 		t.Fatalf("flags of %s: %q", verb, names)
 	}
 	return names

@@ -50,7 +50,8 @@ func TestProgress(t *testing.T) {
 			if !drawn.MatchString(text) || drawn.FindString(text) != text || !barred.MatchString(text) {
 				t.Errorf("stderr is a terminal, stdout is not: %q", text)
 			}
-			if out, err := os.ReadFile(r.Dir + "/" + file); err != nil || len(out) == 0 || strings.Contains(string(out), "\x1b") {
+			out, err := os.ReadFile(r.Dir + "/" + file)
+			if err != nil || len(out) == 0 || strings.Contains(string(out), "\x1b") {
 				t.Errorf("a file on stdout has %q, %v", out, err)
 			}
 			text = r.onTerminal(t, command+" 2>"+file)

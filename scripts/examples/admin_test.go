@@ -69,7 +69,8 @@ func TestAdmin(t *testing.T) {
 
 		// Neither a link nor a form of another site ends a session.
 		b.Get(t, admin+"?csrf="+csrf+"&handle="+ann).Want(t, ann[:12])
-		for _, token := range []string{"", "csrf=", "csrf=" + strings.Repeat("a", len(csrf)), "csrf=" + csrfOf(t, cmdtest.NewBrowser(t).Get(t, admin))} {
+		others := csrfOf(t, cmdtest.NewBrowser(t).Get(t, admin))
+		for _, token := range []string{"", "csrf=", "csrf=" + strings.Repeat("a", len(csrf)), "csrf=" + others} {
 			p := b.Get(t, admin, "--data", token+"&handle="+ann)
 			p.Want(t, "too old", ann[:12])
 			if !strings.Contains(p.Head, " 403 ") {
@@ -83,7 +84,9 @@ func TestAdmin(t *testing.T) {
 		b.Get(t, admin).WantNot(t, ann[:12])
 
 		// What is no handle ends nothing, least of all as an option.
-		for _, handle := range []string{"", ann, "--all", "-h", "--user=bob", "--user=bob%0A", "nosuch", "..%2F..", bob + "%0A" + bob, "%00"} {
+		for _, handle := range []string{
+			"", ann, "--all", "-h", "--user=bob", "--user=bob%0A", "nosuch", "..%2F..", bob + "%0A" + bob, "%00",
+		} {
 			p := b.Get(t, admin, "--data", "csrf="+csrf+"&handle="+handle)
 			p.Want(t, "cannot be ended", bob[:12])
 			if !strings.Contains(p.Head, " 404 ") {

@@ -2,6 +2,7 @@ package production
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -131,7 +132,7 @@ func TestDashboard(t *testing.T) {
 	rules.WriteString("groups:\n  - name: queries\n    rules:\n")
 	for _, query := range queries {
 		quoted, _ := json.Marshal(query)
-		rules.WriteString("      - record: query\n        expr: " + string(quoted) + "\n        labels: {of: " + string(quoted) + "}\n")
+		fmt.Fprintf(&rules, "      - record: query\n        expr: %s\n        labels: {of: %s}\n", quoted, quoted)
 	}
 	path := filepath.Join(t.TempDir(), "queries.yml")
 	if err := os.WriteFile(path, []byte(rules.String()), 0o600); err != nil {
