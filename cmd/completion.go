@@ -5,11 +5,12 @@ package cmd
 // shell does not call the program.
 
 import (
-	"cgisession/cmd/manual"
 	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"cgisession/cmd/manual"
 )
 
 func completionCommand(c *call) *cli.Command {

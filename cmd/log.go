@@ -23,14 +23,13 @@ func (c *call) log(event, handle string) {
 	}
 	line := fmt.Sprintf("time=%s event=%q handle=%s\n", time.Now().UTC().Format(time.RFC3339), event, handle)
 	if isStderr(c.logFile) {
-		c.progress.clear()
-		writeNow(unix.Stderr, line)
+		c.progress.print(func() { writeNow(unix.Stderr, line) })
 		return
 	}
 	if err := appendLine(c.logFile, line); err != nil {
 		c.logFailed.Do(func() {
-			c.progress.clear()
-			writeNow(unix.Stderr, "cgisession: log file: "+c.secrets.printable(err.Error())+"\n")
+			text := "cgisession: log file: " + c.secrets.printable(err.Error()) + "\n"
+			c.progress.print(func() { writeNow(unix.Stderr, text) })
 		})
 	}
 }

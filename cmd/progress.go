@@ -74,16 +74,19 @@ func (p *progress) visible() bool {
 }
 
 // clear removes the line, before something else is printed.
-func (p *progress) clear() {
-	if p == nil {
-		return
+func (p *progress) clear() { p.print(func() {}) }
+
+// print removes the line, and has write print something else before the next one.
+func (p *progress) print(write func()) {
+	if p != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.drawn {
+			io.WriteString(p.stderr, "\r\x1b[K")
+			p.drawn, p.due = false, time.Now().Add(redrawEvery)
+		}
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.drawn {
-		io.WriteString(p.stderr, "\r\x1b[K")
-		p.drawn, p.due = false, time.Now().Add(redrawEvery)
-	}
+	write()
 }
 
 // maxBar is the width of the bar, in columns, where there is room for it.
