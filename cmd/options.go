@@ -229,8 +229,10 @@ func sameSite(to *cookie.SameSite) *value {
 	return parsed(to, cookie.ParseSameSite).of("lax", "strict", "none")
 }
 
-// maxSize bounds --max-size, in bytes: a session is read into memory whole.
-const maxSize = 1 << 30
+// maxSize bounds --max-size, in bytes: a session is read into memory whole. A file may
+// be over three times as large (store.Options.MaxRead), so it is a quarter GiB where an
+// int has 32 bits, and 1 GiB elsewhere.
+const maxSize = 1 << (28 + 2*(^uint(0)>>63))
 
 // size accepts a number of bytes from 2 up, the size of the empty object.
 func size(to *int) *value {

@@ -47,7 +47,7 @@ func TestSyncs(t *testing.T) {
 	}
 	exe, err := os.Executable()
 	must(t, err)
-	call := regexp.MustCompile(`(pwrite64|fdatasync|fsync|ftruncate|renameat2?|unlinkat|utimensat)\(`)
+	call := regexp.MustCompile(`(pwrite64|fdatasync|fsync|ftruncate|renameat2?|unlinkat|utimensat)(?:64)?\(`) // 64: on 32-bit processors
 	for _, tt := range []struct {
 		name, task, durable string
 		before              []int // bytes of data that were saved

@@ -3,6 +3,7 @@ package file
 import (
 	"errors"
 	"io"
+	"math"
 	"os"
 	"sync"
 	"time"
@@ -111,11 +112,13 @@ func chmodat(dir int, name string, mode uint32) error {
 }
 
 // setTime sets the times of access and modification of a name in the open
-// directory dir (utimensat(2)). It does not follow a symbolic link.
+// directory dir (utimensat(2)). It does not follow a symbolic link. A time that the
+// system call has no room for, on 32-bit processors from 2038 on, becomes the latest
+// for which it has, as the kernel does for file systems.
 func setTime(dir int, name string, t time.Time) error {
 	ts, err := unix.TimeToTimespec(t)
 	if err != nil {
-		return err
+		ts, _ = unix.TimeToTimespec(time.Unix(math.MaxInt32, 0))
 	}
 	return retry(func() error {
 		return unix.UtimesNanoAt(dir, name, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
