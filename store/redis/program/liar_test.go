@@ -10,6 +10,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"slices"
 	"strconv"
@@ -361,7 +362,7 @@ func (r *trial) lied(t *testing.T, server string) {
 	}
 	reset := resetter(t, server)
 	reset()
-	r.l.lie(1<<62, nil)
+	r.l.lie(math.MaxInt, nil)
 	r.base = memory(t, r.s, "get")
 	never, mixed, turn := lies(), mixedUp(), 0
 	for _, verb := range lyingVerbs {
