@@ -49,7 +49,7 @@ func NewRoot(t *testing.T) *Root {
 	return &Root{strconv.Itoa(holder.Process.Pid)}
 }
 
-// No systemd is seen to run, whatever runs here.
+// No systemd is seen to run, whatever runs here, and the program is not installed.
 const mountRoot = `
 mount -t tmpfs none "$1"
 mkdir "$1/changed" "$1/work" "$1/root"
@@ -60,6 +60,8 @@ mount --rbind /proc proc
 mount -t tmpfs none run
 mount -t tmpfs -o mode=1777 none tmp
 mkdir run/lock
+find etc usr/bin usr/libexec usr/local usr/share usr/lib/systemd var/lib var/log -maxdepth 4 -name '*cgisession*' \
+	-prune -exec rm -rf {} +
 exec chroot . sh -c 'echo ready; exec sleep infinity'`
 
 // Path returns where a path in it is for this process.
