@@ -1,5 +1,6 @@
 // Command cgiserver serves the CGI scripts of a directory, for scripts/demo and for
-// tests. GET / lists them, and each runs under its own name. It passes PATH and the
+// tests. Each script runs under its own name, GET / lists them, and GET /tour/NAME
+// shows one with its source and with what the session holds. It passes PATH and the
 // variables that begin with CGISESSION_ on to them.
 //
 // It is meant for a loopback address only: it is not built to serve strangers.
@@ -10,7 +11,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"html/template"
 	"log"
 	"net"
 	"net/http"
@@ -19,6 +19,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -62,57 +63,102 @@ func site(dir string) http.Handler {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
-		if r.URL.Path == "/" {
-			index.Execute(w, scripts)
-			return
+		name := strings.TrimPrefix(r.URL.Path, "/")
+		page, onTour := strings.CutPrefix(name, "tour/")
+		at := slices.IndexFunc(scripts, func(s script) bool { return s.Name == page })
+		switch {
+		case name == "":
+			show(w, "index", scripts)
+		case name == "tour/session":
+			show(w, "session", look(r.Header.Get("Cookie")))
+		case at < 0:
+			http.NotFound(w, r)
+		case onTour:
+			show(w, "stop", newStop(scripts, at))
+		default:
+			h := &cgi.Handler{Path: filepath.Join(dir, name), Root: "/" + name, Dir: dir, InheritEnv: settings()}
+			h.ServeHTTP(w, r)
 		}
-		for _, s := range scripts {
-			if r.URL.Path == "/"+s.Name {
-				path := filepath.Join(dir, s.Name)
-				h := &cgi.Handler{Path: path, Root: "/" + s.Name, Dir: dir, InheritEnv: settings()}
-				h.ServeHTTP(w, r)
-				return
-			}
-		}
-		http.NotFound(w, r)
 	})
 }
 
 type script struct {
-	Name string
-	Does string // the script's first comment
+	Name   string
+	Does   string // the script's first comment
+	Try    string // what to try on its page; may be empty
+	Source string
 }
 
-// find returns the scripts in dir that can be run on this machine.
+// interpreters are the programs that scripts need besides sh, by their names' ends.
+var interpreters = map[string]string{".pl": "perl", ".py": "python3"}
+
+// find returns the scripts in dir that can be run on this machine: in the order of
+// the tour, then in that of their names.
 func find(dir string) ([]script, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
-	_, noPerl := exec.LookPath("perl")
+	order, try, err := readTour(filepath.Join(dir, "tour.txt"))
+	if err != nil {
+		return nil, err
+	}
 	var scripts []script
 	for _, e := range entries {
 		info, err := e.Info()
 		if err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
 			continue
 		}
-		if strings.HasSuffix(e.Name(), ".pl") && noPerl != nil {
-			continue
+		if program := interpreters[filepath.Ext(e.Name())]; program != "" {
+			if _, err := exec.LookPath(program); err != nil {
+				continue
+			}
 		}
 		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
 		if err != nil {
 			return nil, err
 		}
-		scripts = append(scripts, script{e.Name(), firstComment(string(text))})
+		scripts = append(scripts, script{e.Name(), firstComment(string(text)), try[e.Name()], string(text)})
 	}
+	place := func(s script) int {
+		if i := slices.Index(order, s.Name); i >= 0 {
+			return i
+		}
+		return len(order)
+	}
+	slices.SortStableFunc(scripts, func(a, b script) int { return place(a) - place(b) })
 	return scripts, nil
 }
 
-// firstComment returns the second line of a script, which follows its "#!".
+// readTour reads the order of the tour and what to try on each page: lines
+// "NAME: TEXT", and comments. A directory without such a file has no order.
+func readTour(file string) (order []string, try map[string]string, err error) {
+	text, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, nil, err
+	}
+	try = make(map[string]string)
+	for line := range strings.Lines(string(text)) {
+		if name, what, ok := strings.Cut(line, ": "); ok && !strings.HasPrefix(line, "#") {
+			order = append(order, name)
+			try[name] = strings.TrimSpace(what)
+		}
+	}
+	return order, try, nil
+}
+
+// firstComment returns the comment that follows the "#!" of a script.
 func firstComment(text string) string {
+	var words []string
 	_, text, _ = strings.Cut(text, "\n")
-	line, _, _ := strings.Cut(text, "\n")
-	return strings.TrimLeft(line, "# ")
+	for line := range strings.Lines(text) {
+		comment, ok := strings.CutPrefix(line, "#")
+		if !ok {
+			break
+		}
+		words = append(words, strings.Fields(comment)...)
+	}
+	return strings.Join(words, " ")
 }
 
 // settings returns the names of the variables that scripts get from this process: those that
@@ -126,14 +172,3 @@ func settings() []string {
 	}
 	return names
 }
-
-var index = template.Must(template.New("index").Parse(`<!DOCTYPE html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>cgisession: examples</title>
-<h1>cgisession: examples</h1>
-<ul>
-{{range .}}<li><a href="{{.Name}}">{{.Name}}</a>: {{.Does}}
-{{end}}</ul>
-`))

@@ -31,9 +31,9 @@ const many = 200
 
 func TestCounter(t *testing.T) {
 	onEachServer(t, nil, func(t *testing.T, s *site) {
-		for _, script := range []string{"counter.sh", "counter.pl"} {
+		for _, script := range []string{"counter.sh", "counter.pl", "counter.py"} {
 			t.Run(script, func(t *testing.T) {
-				needPerl(t, script)
+				needInterpreter(t, script)
 				b := cmdtest.NewBrowser(t)
 				first := b.Get(t, s.base+script)
 				first.Want(t, "Visit 1.")
@@ -50,9 +50,16 @@ func TestCounter(t *testing.T) {
 	})
 }
 
-func needPerl(t *testing.T, script string) {
-	if strings.HasSuffix(script, ".pl") && exec.Command("perl", "-MJSON::PP", "-e", "1").Run() != nil {
-		t.Skip("no perl with JSON::PP here")
+func needInterpreter(t *testing.T, script string) {
+	try := exec.Command("true")
+	switch filepath.Ext(script) {
+	case ".pl":
+		try = exec.Command("perl", "-MJSON::PP", "-e", "1")
+	case ".py":
+		try = exec.Command("python3", "-c", "")
+	}
+	if err := try.Run(); err != nil {
+		t.Skipf("%s does not run here: %v", script, err)
 	}
 }
 
@@ -236,7 +243,7 @@ func TestNoStore(t *testing.T) {
 		if err := os.WriteFile(s.data, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		for _, script := range []string{"counter.sh", "counter.pl", "login.sh", "guestbook.sh", "cart.pl", "wizard.sh"} {
+		for _, script := range []string{"counter.sh", "counter.pl", "counter.py", "login.sh", "guestbook.sh", "cart.pl", "wizard.sh"} {
 			// An error page, or from busybox httpd not a byte.
 			p, _ := cmdtest.Curl(s.base + script)
 			p.WantNot(t, `<html lang="en">`)
@@ -336,7 +343,7 @@ func TestGuestbook(t *testing.T) {
 }
 
 func TestCart(t *testing.T) {
-	needPerl(t, ".pl")
+	needInterpreter(t, ".pl")
 	onEachServer(t, nil, func(t *testing.T, s *site) {
 		cart := s.base + "cart.pl"
 		b := cmdtest.NewBrowser(t)
@@ -363,9 +370,9 @@ func TestWizard(t *testing.T) {
 		b.Post(t, wizard, "answer=name", "name=Eva & Zoë").Want(t, "Who comes with you, Eva &amp; Zoë?")
 		b.Post(t, wizard, "answer=name", "name=Adam").Want(t, "Eva &amp; Zoë") // sent twice
 		b.Post(t, wizard, "answer=guests", "guest=<Max>").Want(t, "<li>&lt;Max&gt;</li>")
-		b.Post(t, wizard, "answer=enough").Want(t, "A table for Eva &amp; Zoë and 1 guests")
+		b.Post(t, wizard, "answer=enough").Want(t, "A table for Eva &amp; Zoë and 1 guest")
 		b.Post(t, wizard, "answer=guests", "guest=Late").WantNot(t, "Late")
-		b.Post(t, wizard, "answer=confirm").Want(t, "Booked for Eva &amp; Zoë and 1 guests")
+		b.Post(t, wizard, "answer=confirm").Want(t, "Booked for Eva &amp; Zoë and 1 guest")
 		b.Post(t, wizard, "answer=again").Want(t, "Your name")
 	})
 }

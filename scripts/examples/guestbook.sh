@@ -1,6 +1,8 @@
 #!/usr/bin/env -S cgisession run sh
-# Keeps a list of what you write: the last 20 entries. What a client can add to
-# needs a limit, or the session and each page grow without end.
+# Keeps a list of what you write.
+
+# What a client can add to needs a limit, or the session and each page grow without
+# end.
 most=20
 
 # "cgisession run" in the first line has loaded the session, printed its header

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Logs you in and out: any name, with the password "sesame".
+# Logs you in and out, in this browser or everywhere.
 
 # Load the session, and one of its values into a shell variable.
 user=''
@@ -79,7 +79,8 @@ else
 <form method="post" action="login.sh">
 <input type="hidden" name="csrf" value="$(cgisession csrf)">
 <p><label>Name <input name="name" value="$(html "$name")" autocomplete="username"></label></p>
-<p><label>Password <input name="password" type="password" autocomplete="current-password"></label></p>
+<p><label>Password <input name="password" type="password" autocomplete="current-password"></label>
+(it is "sesame")</p>
 <button name="action" value="log-in">Log in</button>
 </form>
 END

@@ -41,7 +41,7 @@ func lighttpd(t *testing.T, s *site) *exec.Cmd {
 server.document-root = %q
 server.bind = "127.0.0.1"
 server.port = %d
-cgi.assign = (".sh" => "", ".pl" => "")
+cgi.assign = (".sh" => "", ".pl" => "", ".py" => "")
 setenv.add-environment = (
 %s)
 `, s.root, s.port, variables.String())
@@ -111,7 +111,7 @@ func copyScripts(t *testing.T, to string) {
 	if err := os.Mkdir(to, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, pattern := range []string{"*.sh", "*.pl", "testdata/*"} {
+	for _, pattern := range []string{"*.sh", "*.pl", "*.py", "testdata/*"} {
 		files, err := filepath.Glob(pattern)
 		if err == nil && len(files) == 0 {
 			err = errors.New("no file " + pattern)

@@ -73,6 +73,14 @@ guests() {
 	echo '</ol>'
 }
 
+# party prints how many come.
+party() {
+	case $seats in
+	1) echo '1 guest' ;;
+	*) echo "$seats guests" ;;
+	esac
+}
+
 state
 page 'A table'
 echo '<form method="post" action="wizard.sh">'
@@ -89,11 +97,11 @@ guests)
 	button enough 'That is all'
 	;;
 confirm)
-	echo "<p>A table for $(html "$name") and $seats guests:</p>"
+	echo "<p>A table for $(html "$name") and $(party):</p>"
 	guests
 	button confirm Book
 	;;
-booked) echo "<p>Booked for $(html "$name") and $seats guests. See you soon!</p>" ;;
+booked) echo "<p>Booked for $(html "$name") and $(party). See you soon!</p>" ;;
 esac
 button again 'Start again'
 echo '</form>'
