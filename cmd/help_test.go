@@ -61,54 +61,6 @@ func TestCodeTexts(t *testing.T) {
 	}
 }
 
-// The options in the README's table are those that the help has, and each flag of a
-// verb is in the README.
-func TestOptionsInREADME(t *testing.T) {
-	text, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, section, _ := strings.Cut(string(text), "\n## Options\n")
-	section, _, _ = strings.Cut(section, "\n## ")
-	var documented []string
-	for line := range strings.Lines(section) {
-		if cells := strings.Split(line, " | "); strings.HasPrefix(line, "| `--") {
-			for _, found := range regexp.MustCompile("`--([a-z-]+)").FindAllStringSubmatch(cells[0], -1) {
-				documented = append(documented, found[1])
-			}
-		}
-	}
-	if len(documented) < 25 {
-		t.Fatalf("the table has only %q", documented)
-	}
-
-	helped := make(map[string]bool) // names in the help; true: of options that several verbs share
-	for _, command := range commands(&call{stdout: new(output)}) {
-		help := verbHelp(command)
-		for _, f := range shownFlags(command.Flags) {
-			shared := groupOf(f.Names()[0]) != groupOwn || len(variablesOf(f)) > 0
-			for _, name := range f.Names() {
-				if strings.Contains(help, "   --"+name) || strings.Contains(help, ", --"+name) {
-					helped[name] = helped[name] || shared
-				}
-				if !regexp.MustCompile("--" + name + `\b`).Match(text) {
-					t.Errorf("--%s of %s is not in the README", name, command.Name)
-				}
-			}
-		}
-	}
-	for _, name := range documented {
-		if !helped[name] {
-			t.Errorf("--%s is in the README's table, and in no help", name)
-		}
-	}
-	for name, shared := range helped {
-		if shared && !slices.Contains(documented, name) {
-			t.Errorf("--%s is in the help, and not in the README's table", name)
-		}
-	}
-}
-
 // A verb that is given a flag of its own shows it before the common ones.
 func TestOwnFlagsFirst(t *testing.T) {
 	for _, v := range verbs() {

@@ -1,6 +1,7 @@
 package cmd_test
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/cgi"
@@ -8,72 +9,75 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"cgisession/cmd/cmdtest"
 )
 
 // A snippet is a block of code in the README.
 type snippet struct {
-	heading, language, code string
+	place    string // the heading, or the bold words that introduce it
+	language string
+	code     string
 }
 
-// snippets returns the README's blocks in a language that scripts are written in.
-func snippets(t *testing.T) (found []snippet) {
+func readme(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile("../README.md")
 	must(t, err)
+	return string(text)
+}
+
+var boldLead = regexp.MustCompile(`^\*\*([^*]+?)\.?\*\*`)
+
+// snippets returns the README's fenced blocks.
+func snippets(t *testing.T) (found []snippet) {
+	t.Helper()
 	var s snippet
 	inside := false
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(readme(t)) {
 		fence, ok := strings.CutPrefix(line, "```")
 		switch {
 		case ok && !inside:
 			s.language, s.code, inside = strings.TrimSpace(fence), "", true
 		case ok:
-			if s.language == "sh" || s.language == "perl" {
-				found = append(found, s)
-			}
-			inside = false
+			found, inside = append(found, s), false
 		case inside:
 			s.code += line
 		case strings.HasPrefix(line, "#"):
-			s.heading = strings.TrimSpace(strings.TrimLeft(line, "#"))
+			s.place = strings.TrimSpace(strings.TrimLeft(line, "#"))
+		default:
+			if m := boldLead.FindStringSubmatch(line); m != nil {
+				s.place = m[1]
+			}
 		}
 	}
 	return found
 }
 
-// Each script of the README does what it is there to show, word for word as it
-// stands there. Those for servers are files that scripts/production runs.
+// Each block of the README does what it is there to show, word for word as it stands
+// there.
 func TestREADME(t *testing.T) {
 	tests := map[string]func(*testing.T, string){
-		"A session in twelve lines, sh":    greets,
-		"Scripts under run, sh":            countsUnderRun,
-		"Log out everywhere, sh":           logsOutEverywhere,
-		"Text from a client, sh":           keepsText,
-		"Programs that are no shell, perl": loadsInPerl,
-		"Locks, sh":                        locksInShell,
-		"Locks, perl":                      locksInPerl,
-		"The time that is left, sh":        asksTimeLeft,
-		"Forms in Latin-1, sh":             storesLatin1,
-		"In an iframe of another site, sh": countsInFrame,
-		"Remember me, sh":                  remembers,
+		"A first script, sh":                  greetsInShell,
+		"The same in Perl and Python, json":   showsSession,
+		"The same in Perl and Python, perl":   greetsInPerl,
+		"The same in Perl and Python, python": greetsInPython,
+		"Log in and out, sh":                  logsInAndOut,
+		"Log out everywhere, sh":              logsOutEverywhere,
+		"Remember me, sh":                     remembers,
+		"A flash message, sh":                 flashes,
+		"A cart, sh":                          fillsCart,
 	}
-	elsewhere := productionScripts(t)
 	for _, s := range snippets(t) {
-		name := s.heading + ", " + s.language
+		name := s.place + ", " + s.language
 		test, ok := tests[name]
-		switch {
-		case slices.Contains(elsewhere, s.code):
-			continue
-		case !ok:
+		if !ok {
 			t.Errorf("a block that no test runs, or a second one, under %s:\n%s", name, s.code)
 			continue
 		}
@@ -85,50 +89,166 @@ func TestREADME(t *testing.T) {
 	}
 }
 
-// productionScripts returns the files of scripts/production that a shell reads.
-func productionScripts(t *testing.T) (all []string) {
-	t.Helper()
-	files, err := filepath.Glob("../scripts/production/*.sh")
-	must(t, err)
-	for _, name := range files {
-		text, err := os.ReadFile(name)
-		must(t, err)
-		all = append(all, string(text))
-	}
-	return all
-}
-
 // greets: the visitor is a stranger until a form brings a name, as a browser sends
 // it (application/x-www-form-urlencoded); then the name stays and the visits count.
-func greets(t *testing.T, code string) {
-	if lines := strings.Count(code, "\n"); lines > 12 || strings.Contains(code, "sed") {
-		t.Errorf("%d lines, or sed", lines)
-	}
+func greets(t *testing.T, code string) *browser {
+	t.Helper()
 	b := serve(t, code)
-	b.get(t, "stranger", "visit 1.")
-	b.post(t, url.Values{"name": {"Ann Lee"}}, "Ann Lee", "visit 2.")
-	b.get(t, "Ann Lee", "visit 3.")
+	b.get(t, "Hello stranger", "visit 1.", "<form method=post><input name=name")
+	b.post(t, url.Values{"name": {"Ann Lee"}}, "Hello Ann Lee,", "visit 2.")
+	b.get(t, "Hello Ann Lee,", "visit 3.")
 	b.again(t).get(t, "stranger", "visit 1.")
 	// Whatever the body, it is no code; no browser sends this one.
 	b.postRaw(t, "name='; touch pwned; '\"; touch pwned; \"$(touch pwned)`touch pwned`;touch pwned", "visit 4.")
 	b.get(t, "visit 5.")
-	// Nor is it markup.
+	for _, name := range []string{"name=-n", "name=--user=root", "name=--help", "name="} {
+		b.postRaw(t, name, "visit ")
+	}
+	b.nothingBeside(t, "script", "sessions")
+	return b
+}
+
+// greetsLetters: what is not letters is neither kept nor shown, whoever stored it.
+func greetsLetters(t *testing.T, code string) {
+	t.Helper()
+	b := greets(t, code)
 	for _, name := range []string{"<b>Ann", "Zoë", "a&b"} {
 		b.post(t, url.Values{"name": {name}}, "Hello stranger")
 		b.postRaw(t, "name="+name, "Hello stranger")
 	}
-	b.postRaw(t, "name=-n", "Hello stranger")
-	b.postRaw(t, `name=\0101nn`, "Hello stranger")
-	b.nothingBeside(t, "script", "sessions")
+	for _, body := range []string{`name=\0101nn`, "name=\xff", "name=%00", "", "other=1"} {
+		b.postRaw(t, body, "Hello ")
+		b.get(t, "Hello stranger")
+	}
+	b.session(t, "set", "name=<b>Ann")
+	b.get(t, "Hello stranger")
 }
 
-// countsUnderRun: the kernel finds the program where the first line says.
-func countsUnderRun(t *testing.T, code string) {
-	b := serve(t, strings.Replace(code, "#!/usr/local/bin/cgisession ", "#!"+cmdtest.Program+" ", 1))
-	b.get(t, "visit 1")
-	b.get(t, "visit 2")
-	b.again(t).get(t, "visit 1")
-	b.get(t, "visit 3")
+// greetsInShell has no more than twelve lines, and runs in every shell.
+func greetsInShell(t *testing.T, code string) {
+	if lines := strings.Count(code, "\n"); lines > 12 || !strings.HasPrefix(code, "#!/bin/sh\n") {
+		t.Errorf("%d lines, or no #!/bin/sh", lines)
+	}
+	greetsLetters(t, code)
+	for _, shell := range []string{"bash", "busybox", "dash"} {
+		path, err := exec.LookPath(shell)
+		if err != nil {
+			continue
+		}
+		if shell == "busybox" {
+			path += " sh"
+		}
+		greets(t, strings.Replace(code, "#!/bin/sh", "#!"+path, 1))
+	}
+	failsAlone(t, code)
+}
+
+func greetsInPerl(t *testing.T, code string) {
+	needs(t, "perl")
+	greetsLetters(t, strings.Replace(code, "#!/usr/bin/perl", "#!/usr/bin/env perl", 1))
+	failsAlone(t, code)
+}
+
+// greetsInPython: any text is kept as it is, and is no markup.
+func greetsInPython(t *testing.T, code string) {
+	needs(t, "python3")
+	b := greets(t, code)
+	b.post(t, url.Values{"name": {`<b>Zoë & "co"</b>`}}, "Hello &lt;b&gt;Zoë &amp; &quot;co&quot;&lt;/b&gt;,")
+	b.get(t, "Hello &lt;b&gt;Zoë")
+	b.postRaw(t, "", "Hello stranger")
+	b.postRaw(t, "name=%FF%F0", "Hello \uFFFD")
+	failsAlone(t, code)
+}
+
+// failsAlone: where sessions cannot be kept, the script ends before it says a word.
+func failsAlone(t *testing.T, code string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "script")
+	cmdtest.WriteScript(t, file, code)
+	r := in(t.TempDir()).with("CGISESSION_DATA_DIR=/dev/null").with("REQUEST_METHOD=GET").with("GATEWAY_INTERFACE=CGI/1.1")
+	if got := cmdtest.Finish(t, r.Command(file)); got.Code == 0 || got.Stdout != "" || got.Stderr == "" {
+		t.Errorf("without a store: %+v", got)
+	}
+}
+
+// showsSession: load --json has each of the members, of the same kind.
+func showsSession(t *testing.T, code string) {
+	var shown, real map[string]any
+	must(t, json.Unmarshal([]byte(code), &shown))
+	r := in(t.TempDir())
+	r = r.client(cmdtest.NewIDs(r.Must(t, "set", "name=Ann", "visits:=3"))[0])
+	must(t, json.Unmarshal([]byte(r.Must(t, "load", "--json")), &real))
+	alike(t, "", shown, real)
+	if len(shown) < 5 {
+		t.Errorf("only %d members", len(shown))
+	}
+}
+
+func alike(t *testing.T, where string, shown, real map[string]any) {
+	t.Helper()
+	for name, want := range shown {
+		got, ok := real[name]
+		wantText, _ := json.Marshal(want)
+		gotText, _ := json.Marshal(got)
+		// The first byte tells the kind: { [ " a digit, t or f.
+		if !ok || wantText[0] != gotText[0] && !strings.ContainsAny(string(wantText[:1]), "0123456789tf") {
+			t.Errorf("%s/%s is %s, not as %s", where, name, gotText, wantText)
+		}
+		if inner, ok := want.(map[string]any); ok {
+			if got, ok := got.(map[string]any); ok {
+				alike(t, where+"/"+name, inner, got)
+			}
+		}
+	}
+}
+
+// begins is how a script begins for which a recipe is.
+const begins = `eval "$(cgisession load --sh user || echo exit 1)"` + "\n"
+
+// recipe runs a recipe in a script, for a client with these variables.
+func recipe(t *testing.T, r request, code string) string {
+	t.Helper()
+	got := cmdtest.Finish(t, r.Command("sh", "-c", begins+code))
+	if got.Code != 0 || got.Stderr != "" {
+		t.Errorf("%+v", got)
+	}
+	return got.Stdout
+}
+
+// logsInAndOut: a form of this session logs in, and gets a new id; another's does not.
+func logsInAndOut(t *testing.T, code string) {
+	in3, out, ok := strings.Cut(code, `eval "$(cgisession invalidate`)
+	if !ok {
+		t.Fatal("no log-out")
+	}
+	out = `eval "$(cgisession invalidate` + out
+	r := in(t.TempDir())
+	visitor := r.client(cmdtest.NewIDs(r.Must(t, "load"))[0])
+	token := visitor.Must(t, "csrf")
+	got := cmdtest.Finish(t, visitor.with("csrf=x"+token).with("name=Ann").Command("sh", "-c", begins+in3))
+	if got.Code != 1 || len(cmdtest.NewIDs(got.Stdout)) != 0 {
+		t.Errorf("with another token: %+v", got)
+	}
+	ids := cmdtest.NewIDs(recipe(t, visitor.with("csrf="+token).with("name=<Ann> $(id)"), in3))
+	if len(ids) != 1 {
+		t.Fatalf("%d ids", len(ids))
+	}
+	if got := visitor.Call(t, "get", "user"); got.Code != 1 {
+		t.Errorf("the old id still works: %+v", got)
+	}
+	user := r.client(ids[0])
+	if got := recipe(t, user, `printf %s "$user"`); !strings.HasSuffix(got, "<Ann> $(id)") {
+		t.Errorf("the user is %q", got)
+	}
+	if got := user.Must(t, "list"); !strings.Contains(got, "<Ann> $(id)") {
+		t.Errorf("list: %q", got)
+	}
+	if got := recipe(t, user, out); !strings.Contains(got, "Max-Age=0") {
+		t.Errorf("the log-out drops no cookie: %q", got)
+	}
+	if got := user.Call(t, "get", "user"); got.Code != 1 {
+		t.Errorf("after the log-out: %+v", got)
+	}
 }
 
 // logsOutEverywhere: the user's sessions have ended, and the browser drops the cookie.
@@ -137,131 +257,54 @@ func logsOutEverywhere(t *testing.T, code string) {
 	laptop := cmdtest.NewIDs(r.Must(t, "regenerate", "--user", "ann"))
 	r.Must(t, "regenerate", "--user", "ann")
 	r.Must(t, "regenerate", "--user", "bob")
-	got := cmdtest.Finish(t, r.client(laptop[0]).Command("sh", "-c", code))
-	const status, drop, place = "Status: 303 See Other\n", "Set-Cookie: cgisession_id=; ", "\nLocation: login.sh\n\n"
-	if got.Code != 0 || got.Stderr != "" || !strings.HasPrefix(got.Stdout, status+drop) || !strings.HasSuffix(got.Stdout, place) {
-		t.Errorf("%+v", got)
+	if got := recipe(t, r.client(laptop[0]), code); !strings.Contains(got, "Max-Age=0") {
+		t.Errorf("drops no cookie: %q", got)
 	}
 	if list := r.Must(t, "list"); strings.Count(list, "\n") != 0 || !strings.HasSuffix(list, `"bob"`) {
 		t.Errorf("there is left: %s", list)
 	}
 }
 
-// keepsText: whatever the client sends is stored and found as it is.
-func keepsText(t *testing.T, code string) {
-	for _, word := range clientFlags(cmdtest.Full(7, 2)) {
-		r := begin(t, `{}`).client(cmdtest.Visitor)
-		for _, name := range []string{"name", "field", "text", "token"} {
-			r = r.with(name + "=" + word)
-		}
-		got := cmdtest.Finish(t, r.Command("sh", "-c", code))
-		ids := cmdtest.NewIDs(got.Stdout)
-		if want := "1\n" + word + "\nSet-Cookie: "; !strings.HasPrefix(got.Stdout, want) || got.Stderr != "" || got.Code != 0 || len(ids) != 1 {
-			t.Fatalf("%q: %+v", word, got)
-		}
-		wantData(t, r.client(ids[0]), map[string]any{"name": word, word: word, "log": []any{word}})
-	}
-}
-
-// asksTimeLeft: the page says how many seconds are left, and does not make them more.
-func asksTimeLeft(t *testing.T, code string) {
-	r := begin(t, `{"expires_in":7}`)
-	if !strings.Contains(r.Call(t, "info").Stdout, `"expires_in"`) {
-		t.Skip("info has no expires_in yet")
-	}
-	ask := func(r request, want string) {
-		t.Helper()
-		got := cmdtest.Finish(t, r.Command("sh", "-c", code))
-		if _, left, _ := strings.Cut(got.Stdout, "\n\n"); left != want+"\n" || got.Stderr != "" || got.Code != 0 {
-			t.Errorf("%+v, want %s", got, want)
-		}
-	}
-	ask(r, "no limit")
-	limited := r.with("CGISESSION_TIMEOUT=100000h")
-	sessionsIdle(t, r.Dir, 50000*time.Hour)
-	for range 2 {
-		got := cmdtest.Finish(t, limited.Command("sh", "-c", code))
-		_, text, _ := strings.Cut(strings.TrimSpace(got.Stdout), "\n\n")
-		if left, err := strconv.Atoi(text); err != nil || left > 180000000 || left < 180000000-3600 {
-			t.Errorf("%+v", got)
-		}
-	}
-	ask(r.with("CGISESSION_TIMEOUT=1h"), "0")
-	ask(r.client(strings.Repeat("a", len(cmdtest.Visitor))), "0")
-}
-
-// sessionsIdle makes the sessions below a directory look unused for so long.
-func sessionsIdle(t *testing.T, dir string, idle time.Duration) {
-	t.Helper()
-	then := time.Now().Add(-idle)
-	files, err := filepath.Glob(dir + "/sessions/??/*")
-	must(t, err)
-	for _, file := range files {
-		must(t, os.Chtimes(file, then, then))
-	}
-}
-
-// storesLatin1: what a browser sends from a page in Latin-1 is stored as UTF-8.
-func storesLatin1(t *testing.T, code string) {
-	needs(t, "iconv")
-	for sent, want := range map[string]string{"caf\xe9 \x80": "café €", "a=b": "a=b", "\x81": ""} {
-		r := begin(t, `{}`)
-		if got := cmdtest.Finish(t, r.with("text="+sent).Command("sh", "-c", code)); got.Code != 0 {
-			t.Errorf("%q: %+v", sent, got)
-		}
-		wantData(t, r, map[string]any{"note": want})
-	}
-}
-
-// countsInFrame: the cookie is one that browsers send from an iframe.
-func countsInFrame(t *testing.T, code string) {
-	r := begin(t, `{}`).client("")
-	got := cmdtest.Finish(t, r.Command("sh", "-c", code))
-	ids := cmdtest.NewIDs(got.Stdout)
-	if len(ids) != 1 || got.Stderr != "" || !strings.HasSuffix(got.Stdout, "\nvisit 1\n") {
-		t.Fatalf("%+v", got)
-	}
-	for _, attribute := range []string{"; Secure", "; SameSite=None", "; Partitioned"} {
-		if !strings.Contains(got.Stdout, attribute) {
-			t.Errorf("no %s in %q", attribute, got.Stdout)
-		}
-	}
-	got = cmdtest.Finish(t, r.client(ids[0]).Command("sh", "-c", code))
-	if !strings.HasSuffix(got.Stdout, "\nvisit 2\n") {
-		t.Errorf("%+v", got)
-	}
-}
-
-// remembers: without the box a visitor is forgotten after half an hour, with it after
-// 30 days without a visit.
+// remembers: the cookie has a date for those who ticked the box.
 func remembers(t *testing.T, code string) {
-	b := serve(t, code)
-	cookies := func() string {
-		response, err := b.Get(b.url)
-		must(t, err)
-		response.Body.Close()
-		return strings.Join(response.Header["Set-Cookie"], "\n")
+	for ticked, dated := range map[string]bool{"": false, "yes": true} {
+		r := in(t.TempDir())
+		visitor := r.client(cmdtest.NewIDs(r.Must(t, "load"))[0])
+		got := recipe(t, visitor.with("name=Ann").with("remember="+ticked), code)
+		if len(cmdtest.NewIDs(got)) != 1 || strings.Contains(got, "; Max-Age=2592000;") != dated || strings.Contains(got, "Max-Age") != dated {
+			t.Errorf("ticked %q: %q", ticked, got)
+		}
 	}
-	idle := func(hours float64) { sessionsIdle(t, b.dir, time.Duration(hours*float64(time.Hour))) }
-	b.get(t, "stranger")
-	idle(0.4)
-	if set := cookies(); set != "" {
-		t.Errorf("within half an hour: %q", set)
-	}
-	idle(0.6)
-	if set := cookies(); strings.Count(set, "=") == 0 || strings.Contains(set, "Max-Age") {
-		t.Errorf("after half an hour: %q", set)
-	}
-	b.post(t, nil, "Hello ann.")
-	idle(20 * 24)
-	if set := cookies(); !strings.Contains(set, "; Max-Age=2592000;") {
-		t.Errorf("after 20 days: %q", set)
-	}
-	idle(29 * 24)
-	b.get(t, "Hello ann.")
-	idle(31 * 24)
-	b.get(t, "stranger")
 }
+
+// flashes: the message is there once.
+func flashes(t *testing.T, code string) {
+	before, page, _ := strings.Cut(code, "message=")
+	page = "message=" + page + `echo "<$message>"`
+	r := begin(t, `{"n":1}`)
+	recipe(t, r, before)
+	for _, want := range []string{"<Saved.>\n", "<>\n"} {
+		if got := recipe(t, r, page); !strings.HasSuffix(got, "\n"+want) && got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// fillsCart: each item counts, at once too, and a key of the client's own is none.
+func fillsCart(t *testing.T, code string) {
+	r := begin(t, `{}`)
+	for _, item := range []string{"tea", "bread", "tea", "", "coffee", "x; touch pwned", "../visits", "*"} {
+		recipe(t, r.with("item="+item), code)
+	}
+	if got := recipe(t, r, code+`echo "$bread $tea"`); !strings.HasSuffix(got, "\n1 2\n") && got != "1 2\n" {
+		t.Errorf("the cart: %q", got)
+	}
+	cmdtest.AtOnce(snippetCrowd, func(int) { recipe(t, r.with("item=bread"), code) })
+	wantData(t, r, map[string]any{"cart": map[string]any{"tea": 2.0, "bread": 1.0 + snippetCrowd}})
+}
+
+// snippetCrowd is how many run a snippet at once.
+const snippetCrowd = 6
 
 // A browser is at a server that runs one script.
 type browser struct {
@@ -336,6 +379,16 @@ func (b *browser) check(t *testing.T, response *http.Response, wants []string) {
 	}
 }
 
+// session runs the program for the browser's session.
+func (b *browser) session(t *testing.T, args ...string) {
+	t.Helper()
+	site, err := url.Parse(b.url)
+	must(t, err)
+	for _, c := range b.Jar.Cookies(site) {
+		in(b.dir+"/sessions").client(c.Value).Must(t, args...)
+	}
+}
+
 // nothingBeside wants no other files in the directory.
 func (b *browser) nothingBeside(t *testing.T, names ...string) {
 	t.Helper()
@@ -345,60 +398,5 @@ func (b *browser) nothingBeside(t *testing.T, names ...string) {
 		if !slices.Contains(names, e.Name()) {
 			t.Errorf("there is now %s", e.Name())
 		}
-	}
-}
-
-// snippetCrowd is how many run a snippet at once.
-const snippetCrowd = 6
-
-// locksInShell: the snippet doubles a number twice, each time by a read and a write
-// with the lock over both, so that none is lost among many.
-func locksInShell(t *testing.T, code string) {
-	for _, shell := range []string{"dash", "bash"} {
-		t.Run(shell, func(t *testing.T) {
-			needs(t, shell)
-			r := begin(t, `{"n":1}`)
-			cmdtest.AtOnce(snippetCrowd, func(int) {
-				// What follows is not under the lock any more, and says whether it could be taken.
-				got := cmdtest.Finish(t, r.Command(shell, "-e", "-c", code+"\ncgisession lock true; echo \"free ${CGISESSION_LOCK_FD-}\""))
-				if got != (cmdtest.Ended{Stdout: "free \n"}) {
-					t.Errorf("%+v", got)
-				}
-			})
-			checkNumber(t, r, 1<<(2*snippetCrowd))
-		})
-	}
-}
-
-// locksInPerl: what follows the snippet is under the lock, to the program's end.
-func locksInPerl(t *testing.T, code string) {
-	needs(t, "perl")
-	r := begin(t, `{"n":1}`)
-	double := "\nchomp(my $n = `cgisession get n`);\nexit(system('cgisession', 'set', 'n:=' . 2 * $n) >> 8);\n"
-	cmdtest.AtOnce(snippetCrowd, func(int) {
-		got := cmdtest.Finish(t, r.Command("perl", "-Mstrict", "-w", "-e", code+double))
-		if got != (cmdtest.Ended{}) {
-			t.Errorf("%+v", got)
-		}
-	})
-	checkNumber(t, r, 1<<snippetCrowd)
-}
-
-// loadsInPerl: on a first visit the later calls mean the session that was loaded.
-func loadsInPerl(t *testing.T, code string) {
-	needs(t, "perl")
-	later := "\n$| = 1;\nsystem('cgisession', 'incr', 'n');\nsystem('cgisession', 'regenerate', '--cache-control', 'private');\n"
-	r := in(t.TempDir()).with("CGISESSION_CACHE_CONTROL=")
-	got := cmdtest.Finish(t, r.Command("perl", "-Mstrict", "-w", "-MJSON::PP", "-e", code+later))
-	const cookie = "Set-Cookie: cgisession_id=[a-z2-7]{32}; [^\n]*\n"
-	if !regexp.MustCompile(`\A`+cookie+"Cache-Control: no-store\n1\n"+cookie+`\z`).MatchString(got.Stdout) || got.Stderr != "" {
-		t.Errorf("%+v", got)
-	}
-}
-
-func checkNumber(t *testing.T, r request, want int) {
-	t.Helper()
-	if got := r.Call(t, "get", "n"); got.Stdout != strconv.Itoa(want)+"\n" {
-		t.Errorf("n is %q, want %d: an update was lost", got.Stdout, want)
 	}
 }
