@@ -160,14 +160,18 @@ func greetsInPython(t *testing.T, code string) {
 	failsAlone(t, code)
 }
 
-// failsAlone: where sessions cannot be kept, the script ends before it says a word.
+// failsAlone: where the session cannot be loaded, the script ends before it says a
+// word, even if later calls would work.
 func failsAlone(t *testing.T, code string) {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "script")
-	cmdtest.WriteScript(t, file, code)
-	r := in(t.TempDir()).with("CGISESSION_DATA_DIR=/dev/null").with("REQUEST_METHOD=GET").with("GATEWAY_INTERFACE=CGI/1.1")
-	if got := cmdtest.Finish(t, r.Command(file)); got.Code == 0 || got.Stdout != "" || got.Stderr == "" {
-		t.Errorf("without a store: %+v", got)
+	dir := t.TempDir()
+	cmdtest.WriteScript(t, dir+"/script", code)
+	cmdtest.WriteScript(t, dir+"/cgisession", "#!/bin/sh\n[ \"$1\" != load ] || exit 75\nexec "+cmdtest.Program+" \"$@\"\n")
+	r := begin(t, `{"name":"Ann"}`).with("REQUEST_METHOD=GET")
+	for _, settings := range []string{"PATH=" + dir + ":" + os.Getenv("PATH"), "CGISESSION_DATA_DIR=/dev/null"} {
+		if got := cmdtest.Finish(t, r.with(settings).Command(dir+"/script")); got.Code <= 0 || got.Stdout != "" {
+			t.Errorf("%s: %+v", settings, got)
+		}
 	}
 }
 
