@@ -66,6 +66,41 @@ func startDemo(t *testing.T) string {
 	return strings.TrimSpace(line)
 }
 
+// Without Go, or with one that is too old, the demo says what it takes.
+func TestDemoWithoutGo(t *testing.T) {
+	for goSays, want := range map[string]string{
+		"":                              `there is no "go" on the PATH`,
+		"go version go1.19.8 linux/arm": "it takes Go 1.26 or newer to build it, and this is go version go1.19.8",
+	} {
+		dir := t.TempDir()
+		for _, name := range []string{"sh", "dirname", "mktemp", "rm", "env"} {
+			path, err := exec.LookPath(name)
+			if err == nil {
+				err = os.Symlink(path, filepath.Join(dir, name))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if goSays != "" {
+			old := "#!/bin/sh\n[ \"$1\" = version ] || exit 1\necho " + goSays + "\n"
+			if err := os.WriteFile(filepath.Join(dir, "go"), []byte(old), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		tmp := t.TempDir()
+		demo := exec.Command("./demo")
+		demo.Env = []string{"PATH=" + dir, "TMPDIR=" + tmp}
+		said, err := demo.CombinedOutput()
+		if demo.ProcessState.ExitCode() != 1 || !strings.Contains(string(said), want) {
+			t.Errorf("%v: %s", err, said)
+		}
+		if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+			t.Errorf("left behind: %v, %v", left, err)
+		}
+	}
+}
+
 // A visitor has cookies, and no JavaScript.
 type visitor struct {
 	http.Client

@@ -14,7 +14,7 @@ trap 'exit 1' INT TERM HUP
 row() { echo "| $1 | ${2:-?} | ${3:-?} |"; }
 
 ours() {
-	export CGISESSION_DATA_DIR="$tmp/ours"
+	export CGISESSION_DATA_DIR="$tmp/ours" CGISESSION_CONFIG=none
 	id=$("$program" load --json | sed 's/.*"id":"\([^"]*\)".*/\1/')
 	export HTTP_COOKIE="cgisession_id=$id"
 	"$program" set user=ann
