@@ -180,7 +180,7 @@ func TestTour(t *testing.T) {
 		if !strings.Contains(html.UnescapeString(page), string(source)) {
 			t.Errorf("%s: not the whole source", name)
 		}
-		v.get(t, "", `<a class="small" href="`+name+`">`, want[0])
+		v.get(t, "", `<a href="`+name+`">`, want[0])
 	}
 	v.get(t, "tour/form.sh", "404") // it is no script, but a part of them
 	v.get(t, "form.sh", "404")

@@ -6,7 +6,8 @@
 most=20
 
 # "cgisession run" in the first line has loaded the session, printed its header
-# lines and exported it, before this script began.
+# lines and exported it, before this script began. Where env has no -S, as in busybox,
+# name the program itself there: #!/usr/local/bin/cgisession run sh
 . ./form.sh
 
 refuse() {
