@@ -108,6 +108,18 @@ php() {
 		QUERY_STRING="do=$1" HTTP_COOKIE=s=abcdefabcdefabcdefabcdefab php-cgi -q | tail -n 1
 }
 
+# As scripts do that read a file, and write it anew when they end.
+by_hand() {
+	file=$tmp/hand
+	echo user=ann >"$file"
+	running=$(cat "$file")
+	rm "$file"
+	printf '%s\n' "$running" x=1 >"$file"
+	if grep -q ^user= "$file"; then echo back; else echo gone; fi
+	find "$file" -exec touch -d '-1 hour' {} +
+	if grep -q ^user= "$file"; then echo read; else echo refused; fi
+}
+
 # shellcheck disable=SC2046 # two words
 {
 	echo '| | a log-out during another request | a session that is too old |'
@@ -116,4 +128,5 @@ php() {
 	! perl -MCGI::Session -e 1 2>/dev/null || row 'Perl, CGI::Session' $(perl_peer)
 	! command -v php-cgi >/dev/null 2>&1 || row php-cgi $(php_peer)
 	! /usr/bin/python3 -c 'import beaker' 2>/dev/null || row 'Python, Beaker' $(python_peer)
+	row 'shell by hand' $(by_hand)
 }
