@@ -125,7 +125,7 @@ func guides() map[string]guide {
 		"cleanup": {forOperators, "", operating, `cgisession cleanup --timeout 30m`},
 		"list":    {forOperators, "", operating, `cgisession list --user ann`},
 		"show": {forOperators, "there is no such session", []int{exitUnsafe},
-			`cgisession show --data "$(cgisession list | head -n 1 | cut -c 1-16)"`},
+			`cgisession show --data -- "$(cgisession list | head -n 1 | cut -c 1-16)"`},
 		"destroy": {forReading, "no such session, or it is another user's; --except-current: " + noSession,
 			[]int{exitLocked, exitUnsafe}, `cgisession destroy --user ann`},
 		"stats":  {forOperators, "", operating, `cgisession stats --prometheus`},

@@ -19,7 +19,7 @@ import (
 // client stands for a word that a client sent, in a command line.
 const client = "\x00"
 
-// clientPlaces are the places for words of a client, besides those in README and
+// clientPlaces are the places for words of a client, besides those in README, manual and
 // examples.
 var clientPlaces = []string{
 	"get -- %", "get --raw -- % %", "get name -- % %", "--raw -- get -- %", "pop --raw -- %", "pop -- %", "incr -- %", "incr --by 2 -- %",
@@ -37,7 +37,8 @@ var clientPlaces = []string{
 }
 
 // Words of a client are never flags, whatever they are, in any place where the
-// README and the examples have such words, and in all others that are meant for them.
+// README, the manual and the examples have such words, and in all others that are meant for
+// them.
 func TestClientWords(t *testing.T) {
 	var lines [][]string
 	for _, place := range clientPlaces {
@@ -45,7 +46,7 @@ func TestClientWords(t *testing.T) {
 	}
 	documented := documentedCalls(t)
 	if len(documented) < 8 {
-		t.Errorf("the README and the examples have %d calls with words of a client: %q", len(documented), documented)
+		t.Errorf("README, manual and examples have %d calls with words of a client: %q", len(documented), documented)
 	}
 	words := clientWords()
 	g := wholeGrammar()
@@ -132,16 +133,20 @@ func (g grammar) parse(args []string) ([]string, error) {
 	return append(append(parts, "arguments"), p.others...), nil
 }
 
-// documentedCalls returns the calls in the README and in the examples that have a variable in
-// them, with client in its place.
+// documentedCalls returns the calls in the README, the manual and the examples that have a
+// variable in them, with client in its place.
 func documentedCalls(t *testing.T) [][]string {
 	t.Helper()
-	files, err := filepath.Glob("../scripts/examples/*.[ps]*")
-	if err != nil {
-		t.Fatal(err)
+	files := []string{"../README.md"}
+	for _, pattern := range []string{"../scripts/examples/*.[ps]*", "manual/*.md"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, found...)
 	}
 	var calls [][]string
-	for _, file := range append(files, "../README.md") {
+	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
