@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -24,8 +23,8 @@ func NewRoot(t *testing.T) *Root {
 		t.Skip("not root: no root directory of its own")
 	}
 	// The mounts are of this process's namespace, and go with it.
-	holder := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-ec", mountRoot, "sh", t.TempDir())
-	holder.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	holder := exec.Command("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private",
+		"sh", "-ec", mountRoot, "sh", t.TempDir())
 	var messages strings.Builder
 	holder.Stderr = &messages
 	stdout, err := holder.StdoutPipe()

@@ -21,8 +21,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"cgisession/cmd/cmdtest"
 )
 
@@ -205,10 +203,10 @@ const conf = "/etc/cgisession.conf"
 // that were told nothing.
 func (m *machine) bind(t *testing.T, dir string) {
 	t.Helper()
-	if err := unix.Mount(m.path(dir), dir, "", unix.MS_BIND, ""); err != nil {
-		t.Fatal(err)
+	if text, err := exec.Command("mount", "--bind", m.path(dir), dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, text)
 	}
-	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	t.Cleanup(func() { exec.Command("umount", "--lazy", dir).Run() })
 }
 
 // path returns where a path of the machine is.
