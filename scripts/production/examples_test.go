@@ -65,13 +65,13 @@ func fields(all ...string) (options []string) {
 // What each example answers arrives through each server, with its status: pages,
 // 303 after a change, 400 for what cannot be kept, 404 for what is not there.
 func TestExamples(t *testing.T) {
-	scripts, err := filepath.Glob("../examples/*.[sp][hl]")
-	if err != nil || len(scripts) != 7 {
+	scripts, err := filepath.Glob("../examples/*.[sp][hly]")
+	if err != nil || len(scripts) != 9 {
 		t.Fatalf("not all examples are in this test: %q, %v", scripts, err)
 	}
 	for _, s := range append(servers[:len(servers):len(servers)], demo) {
 		t.Run(s.name, func(t *testing.T) {
-			needs(t, append(s.programs, "curl", "perl")...)
+			needs(t, append(s.programs, "curl", "perl", "python3")...)
 			m := newMachine(t)
 			for _, dir := range []string{"/usr/lib/cgi-bin", "/var/www/cgi-bin"} {
 				m.run(t, "cp", append(scripts, m.path(dir))...)
@@ -94,7 +94,7 @@ func TestExamples(t *testing.T) {
 // browse uses each example as its pages do.
 func (v visitor) browse(t *testing.T) {
 	v.answers(t, "404", "nothing.sh", nil)
-	for i, script := range []string{"counter.sh", "counter.pl"} {
+	for i, script := range []string{"counter.sh", "counter.pl", "counter.py"} {
 		v.answers(t, "200", script, nil, fmt.Sprintf("Visit %d.", 4*i+1))
 		v.answers(t, "200", script, nil, fmt.Sprintf("Visit %d.", 4*i+2))
 		v.answers(t, "200", script, []string{"--head"})
@@ -102,6 +102,10 @@ func (v visitor) browse(t *testing.T) {
 	}
 
 	v.answers(t, "404", "missing.sh", nil, "no such article")
+
+	forbidden := v
+	forbidden.cacheControl = []string{"no-store"} // its own line
+	forbidden.answers(t, "403", "admin.sh", nil)
 
 	v.answers(t, "303", "guestbook.sh", fields("text=<Hello>"))
 	v.answers(t, "200", "guestbook.sh", nil, "<li>&lt;Hello&gt;</li>")
