@@ -14,7 +14,7 @@ import (
 
 // The shells, and what asks each for its completions: testdata/completion.
 var shells = []struct{ name, asks string }{
-	{"bash", "bash.sh"},
+	{"bash", "bash.bash"},
 	{"zsh", "zsh.zsh"},
 	{"fish", "fish.fish"},
 }

@@ -24,7 +24,7 @@ func TestCompletionText(t *testing.T) {
 		name, asks string
 		text       string
 	}{
-		{"bash", "bash.sh", bash(all)},
+		{"bash", "bash.bash", bash(all)},
 		{"zsh", "zsh.zsh", zsh(all)},
 		{"fish", "fish.fish", fish(all)},
 	} {

@@ -1,4 +1,4 @@
-# fish.fish COMPLETIONS: as bash.sh does, for fish.
+# fish.fish COMPLETIONS: as bash.bash does, for fish.
 source $argv[1]
 while read -l line
 	printf %s "$line"

@@ -1,4 +1,4 @@
-# zsh.zsh COMPLETIONS: as bash.sh does, for zsh, in an interactive one on a terminal.
+# zsh.zsh COMPLETIONS: as bash.bash does, for zsh, in an interactive one on a terminal.
 zmodload zsh/zpty
 zpty z zsh -f -i
 zpty -w z "PS1= PROMPT_EOL_MARK=; stty -echo; source ${(q)0:h}/zsh-child.zsh; source ${(q)1}; print -r -- \$'\\x01'ready"

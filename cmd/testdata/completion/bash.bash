@@ -1,4 +1,4 @@
-# bash.sh COMPLETIONS: reads lines, and prints what bash offers at the end of each, as
+# bash.bash COMPLETIONS: reads lines, and prints what bash offers at the end of each, as
 # words between bytes 3 after the line, and byte 2 at the end.
 source "$1"
 while IFS= read -r line; do
