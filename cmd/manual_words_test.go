@@ -65,9 +65,30 @@ func TestManualHasEachVerbAndOption(t *testing.T) {
 				if !shared && !describes(section, name) {
 					t.Errorf("--%s is not described under %s", name, command.Name)
 				}
-				if shared && !describes(common, name) || !strings.Contains(common, "--"+name) {
+				if shared && !describes(common, name) || !regexp.MustCompile(`[\x60*]--`+name+`[\x60*]`).MatchString(common) {
 					t.Errorf("--%s is not under OPTIONS", name)
 				}
+			}
+		}
+	}
+}
+
+// A verb's section has no options in bold but those that the verb takes. One section is
+// about three verbs.
+func TestManualGivesNoVerbAnOptionOfAnother(t *testing.T) {
+	bold := regexp.MustCompile(`\*\*--([a-z][a-z-]*)\*\*`)
+	taken := make(map[string][]string)
+	for _, command := range commands(&call{stdout: new(output)}) {
+		taken[command.Name] = flagNames(command.Flags)
+	}
+	for heading, text := range mainPage(t) {
+		var known []string
+		for name := range strings.SplitSeq(heading, ", ") {
+			known = append(known, taken[name]...)
+		}
+		for _, found := range bold.FindAllStringSubmatch(text, -1) {
+			if known != nil && !slices.Contains(known, found[1]) {
+				t.Errorf("%s has no --%s", heading, found[1])
 			}
 		}
 	}
