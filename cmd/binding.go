@@ -275,19 +275,35 @@ func (o *options) userID() string { return cmp.Or(o.user, strconv.Itoa(os.Geteui
 // serverURL accepts a Redis URL. In the configuration file, which other users can read,
 // it must not hold a password.
 func serverURL(to *string) *value {
-	v := oneLine(to)
-	v.inFile = func(text string) (string, error) {
-		if mayHoldPassword(text) {
-			return "", errors.New("must not hold a password, which other users could read here; " +
+	return oneLine(to).checkedInFile(func(text string) error {
+		scheme, rest, _ := strings.Cut(text, "://")
+		switch {
+		case mayHoldPassword(text):
+			return errors.New("must not hold a password, which other users could read here; " +
 				"use redis-password-file")
+		case rest == "", !slices.Contains(serverSchemes, strings.ToLower(scheme)):
+			return errors.New("no URL such as redis://HOST:PORT/0, rediss://HOST:PORT or unix:///PATH")
 		}
-		return text, nil
-	}
+		return nil
+	})
+}
+
+// serverSchemes are those of the URLs that package redis knows.
+var serverSchemes = []string{
+	"redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster",
+}
+
+// checkedInFile returns the value, of which a text in the configuration file must pass the
+// check. So what a flag or variable has wrong only where a cookie or a connection is made
+// is found there with its line, by all verbs.
+func (v *value) checkedInFile(check func(text string) error) *value {
+	v.inFile = func(text string) (string, error) { return text, check(text) }
 	return v
 }
 
 // mayHoldPassword reports whether a URL holds a password, or would if its characters
-// were escaped as they must be. A build without Redis has no parser of URLs.
+// were escaped as they must be, or not escaped as they must not be. A build without Redis
+// has no parser of URLs.
 func mayHoldPassword(url string) bool {
 	_, rest, ok := strings.Cut(url, "://")
 	if !ok {
@@ -295,6 +311,7 @@ func mayHoldPassword(url string) bool {
 	}
 	_, query, _ := strings.Cut(rest, "?")
 	query, err := neturl.QueryUnescape(query)
-	user := rest[:max(0, strings.LastIndexByte(rest, '@'))]
-	return strings.Contains(user, ":") || err != nil || strings.Contains(strings.ToLower(query), "password")
+	user := strings.ToLower(rest[:max(0, strings.LastIndexByte(rest, '@'))])
+	return strings.Contains(user, ":") || strings.Contains(user, "%3a") || err != nil ||
+		strings.Contains(strings.ToLower(query), "pass")
 }

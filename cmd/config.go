@@ -84,6 +84,7 @@ func withoutPassword(url string) string {
 	}
 	at := strings.LastIndexByte(rest, '@')
 	user, host := rest[:max(0, at)], rest[at+1:]
+	user = strings.NewReplacer("%3a", ":", "%3A", ":").Replace(user)
 	if name, _, has := strings.Cut(user, ":"); has {
 		user = name + ":…"
 	}

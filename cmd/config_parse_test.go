@@ -153,6 +153,10 @@ func TestMayHoldPassword(t *testing.T) {
 		"redis://h/0?pass%77ord=hunter2":                        true,
 		"redis+cluster://h:1?addr=%5B::1%5D:2":                  false,
 		"redis://h/0?%zz=1&password=hunter2":                    true,
+		"redis://ann%3Ahunter2@127.0.0.1":                       true,
+		"redis://ann%3ahunter2@127.0.0.1":                       true,
+		"redis://h/0?pass=hunter2":                              true,
+		"redis://h/0?passwd=hunter2":                            true,
 		"ann:hunter2@127.0.0.1":                                 true,
 		"127.0.0.1:6379":                                        false,
 	} {

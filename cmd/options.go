@@ -112,13 +112,14 @@ func (o *options) storeFlags() []cli.Flag {
 // it beside a session's user, as UTF-8.
 func (o *options) cookieNameValue() *value {
 	line := oneLine(&o.cookieName)
-	return &value{set: func(text string) error {
+	v := &value{set: func(text string) error {
 		if _, err := store.StringValue(text); err != nil {
 			return errors.New("must be UTF-8")
 		}
 		o.cookieNamed = true
 		return line.Set(text)
 	}}
+	return v.checkedInFile(cookie.CheckName)
 }
 
 // cookieFlags binds the options that say how a request names its session: the
@@ -134,9 +135,10 @@ func (o *options) cookieFlags() []cli.Flag {
 		o.option("cookie-expires", "when the browser drops the cookie: true (when it is closed), "+
 			"false (never: 400 days), a `TIME`, or a date such as 2027-01-31T00:00:00Z",
 			"true", expires(&o.cookie.Expires)),
-		o.option("cookie-path", "`PATH` of the URLs that the cookie is sent to", "/", oneLine(&o.cookie.Path)),
+		o.option("cookie-path", "`PATH` of the URLs that the cookie is sent to", "/",
+			oneLine(&o.cookie.Path).checkedInFile(cookie.CheckPath)),
 		o.option("cookie-domain", "`DOMAIN` of the hosts that the cookie is sent to",
-			"this host only", oneLine(&o.cookie.Domain)),
+			"this host only", oneLine(&o.cookie.Domain).checkedInFile(cookie.CheckDomain)),
 		o.option("cookie-secure", "send the cookie over https only: `auto|always|never`; "+
 			"auto: where the server sets HTTPS, or REQUEST_SCHEME=https",
 			"auto", choice(&o.secure, "auto", "always", "never")),

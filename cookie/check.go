@@ -36,12 +36,15 @@ const (
 func Check(name, value string, a Attributes) error {
 	return cmp.Or(
 		checkPair(name, value),
-		checkPath(a.Path),
-		checkDomain(a.Domain),
+		CheckPath(a.Path),
+		CheckDomain(a.Domain),
 		checkPrefix(name, a),
 		checkSecure(a),
 	)
 }
+
+// CheckName is the part of Check that the name alone decides.
+func CheckName(name string) error { return checkPair(name, "") }
 
 func checkPair(name, value string) error {
 	switch size := len(name) + len(value); {
@@ -60,7 +63,8 @@ func checkPair(name, value string) error {
 	return nil
 }
 
-func checkPath(path string) error {
+// CheckPath is the part of Check that a Path alone decides.
+func CheckPath(path string) error {
 	switch {
 	case len(path) > maxAttribute:
 		return tooLong("--cookie-path", path, maxAttribute)
@@ -76,9 +80,9 @@ func checkPath(path string) error {
 	return nil
 }
 
-// checkDomain leaves out two rules of browsers, which it cannot check: a Domain must be
+// CheckDomain is the part of Check that a Domain alone decides. It leaves out two rules of browsers, which it cannot check: a Domain must be
 // the host's own or a parent of it, and no public suffix.
-func checkDomain(domain string) error {
+func CheckDomain(domain string) error {
 	if domain == "" {
 		return nil
 	}

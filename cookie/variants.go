@@ -93,7 +93,7 @@ func directories(script string) (dirs []string) {
 		path := script[:min(len(script), maxAttribute+1)] // browsers ignore a longer one
 		for slash := strings.LastIndexByte(path, '/'); slash > 0; slash = strings.LastIndexByte(path, '/') {
 			path = path[:slash]
-			if len(dirs) < maxVariants && !slices.Contains(dirs, path+end) && checkPath(path+end) == nil {
+			if len(dirs) < maxVariants && !slices.Contains(dirs, path+end) && CheckPath(path+end) == nil {
 				dirs = append(dirs, path+end)
 			}
 		}
