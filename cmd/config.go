@@ -48,7 +48,7 @@ func (c *call) inForce() (all []optionInForce) {
 		case "adopt-id":
 			continue
 		case "config":
-			text = c.fileRead
+			text = c.fileRead // none is no file
 		case "data-dir":
 			text = c.directory(c.env)
 		case "redis-url":
@@ -56,10 +56,10 @@ func (c *call) inForce() (all []optionInForce) {
 		default:
 			if b.from == (source{}) {
 				text = b.byDefault
+				if slices.Contains(noDefaults, text) {
+					text = ""
+				}
 			}
-		}
-		if slices.Contains(noDefaults, text) {
-			text = ""
 		}
 		all = append(all, optionInForce{b.name, text, b.from.String()})
 		if _, set := os.LookupEnv(secretVariable); b.name == "secret-file" && set && c.secretFile == "" {
