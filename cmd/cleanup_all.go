@@ -217,8 +217,11 @@ func (all *cleaning) clean(ctx context.Context, p *place, how store.Sweep) (done
 		return done, err
 	}
 	stop := context.AfterFunc(ctx, func() { child.Process.Signal(unix.SIGTERM) })
-	err = child.Wait()
+	over, err := waitUntil(child, how.MaxTime)
 	stop()
+	if !over {
+		return done, err
+	}
 	for line := range strings.Lines(stderr.text.String()) {
 		line = strings.TrimPrefix(strings.TrimSuffix(line, "\n"), "cgisession: ")
 		all.say(place{section: p.section}, strings.TrimPrefix(line, "cleanup: "))
@@ -232,6 +235,33 @@ func (all *cleaning) clean(ctx context.Context, p *place, how store.Sweep) (done
 	}
 	return done, fmt.Errorf("its process: %w", err)
 }
+
+// waitUntil waits for the child, but not for longer than it was given (0: no limit): its
+// owner may have stopped it. If it cannot even be killed, as by root without CAP_KILL, it
+// is left behind, and over is false.
+func waitUntil(child *exec.Cmd, limit time.Duration) (over bool, err error) {
+	ended := make(chan error, 1)
+	go func() { ended <- child.Wait() }()
+	var late <-chan time.Time
+	if limit > 0 {
+		late = time.After(limit + childGrace)
+	}
+	select {
+	case err = <-ended:
+		return true, err
+	case <-late:
+	}
+	child.Process.Kill()
+	select {
+	case err = <-ended:
+		return true, err
+	case <-time.After(time.Second):
+		return false, errors.New("its process does not end, and cannot be killed")
+	}
+}
+
+// childGrace is how long a child may take beyond its time, to start and to end.
+const childGrace = 5 * time.Second
 
 // childArgs returns the arguments of the child that cleans a directory.
 func (p *place) childArgs(how store.Sweep) []string {

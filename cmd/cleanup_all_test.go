@@ -74,6 +74,28 @@ func TestCleanAllChild(t *testing.T) {
 	}
 }
 
+// A user who stops the child that cleans the user's directory does not keep the others
+// from being cleaned, if the call has a limit.
+func TestCleanAllStopped(t *testing.T) {
+	needStrace(t)
+	s := newSiteOfAll(t, 20)
+	must(t, exec.Command("cp", "-a", s.users+"/33", s.users+"/7").Run())
+	giveTo(t, 7, s.users+"/7")
+	got := stoppedAt(t, "unlinkat", 1, func(pid int) {
+		cmdtest.Until(t, "end of the child", func() bool { return syscall.Kill(pid, 0) != nil })
+	}, s.Command(cmdtest.Program, "cleanup", "--all", "--max-time", "14s"))
+	if got.Code != 74 || !strings.Contains(got.Stderr, ": its process: signal: killed\n") {
+		t.Errorf("%+v", got)
+	}
+	left := func(user string) int {
+		files, _ := filepath.Glob(s.users + "/" + user + "/??/*")
+		return len(files)
+	}
+	if min(left("7"), left("33")) != 10 || max(left("7"), left("33")) <= 10 {
+		t.Errorf("user 7 has %d sessions left, user 33 has %d; want 10 for one of them", left("7"), left("33"))
+	}
+}
+
 // checkDescriptors wants a process to have open what is in the directory, pipes and
 // /dev/null, and what the system makes itself.
 func checkDescriptors(t *testing.T, fds, dir string) {
