@@ -80,8 +80,9 @@ func CheckPath(path string) error {
 	return nil
 }
 
-// CheckDomain is the part of Check that a Domain alone decides. It leaves out two rules of browsers, which it cannot check: a Domain must be
-// the host's own or a parent of it, and no public suffix.
+// CheckDomain is the part of Check that a Domain alone decides. It leaves out two rules
+// of browsers, which it cannot check: a Domain must be the host's own or a parent of it,
+// and no public suffix.
 func CheckDomain(domain string) error {
 	if domain == "" {
 		return nil
