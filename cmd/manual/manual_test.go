@@ -155,3 +155,15 @@ func TestText(t *testing.T) {
 		}
 	}
 }
+
+// What is indented is an example, and begins after an empty line: in the text of a
+// paragraph it would stand as it is in a man page.
+func TestIndented(t *testing.T) {
+	wrong := regexp.MustCompile(`(?m)^[^\s\d-].*\n    .*$`)
+	blocks := regexp.MustCompile("(?ms)^```.*?^```$")
+	for _, p := range Pages() {
+		if found := wrong.FindString(blocks.ReplaceAllString(p.Text(), "")); found != "" {
+			t.Errorf("%s: an example in a paragraph:\n%s", p.Title(), found)
+		}
+	}
+}
