@@ -28,32 +28,27 @@ answer() {
 # text there. cgisession list prints them within quotes, after six other fields.
 rows() {
 	cgisession list | LC_ALL=C sort -r -k 3,3 | awk -v most="$most" -v csrf="$1" '
-		function html(text) {
-			gsub(/&/, "\\&amp;", text)
-			gsub(/</, "\\&lt;", text)
-			gsub(/>/, "\\&gt;", text)
-			gsub(/"/, "\\&quot;", text)
-			gsub(/\047/, "\\&#39;", text)
-			return "<td>" text
-		}
-		# unquoted takes the next quoted text off the line, and returns it.
-		function unquoted(text) {
-			if (!match(line, /^ *"([^"\\]|\\.)*"/))
-				return ""
-			text = substr(line, RSTART, RLENGTH)
-			line = substr(line, RSTART + RLENGTH)
-			gsub(/^ *"|"$/, "", text)
-			gsub(/\\"/, "\"", text)
-			return text
-		}
 		$6 == "live" && n++ < most {
 			line = $0
+			gsub(/&/, "\\&amp;", line)
+			gsub(/</, "\\&lt;", line)
+			gsub(/>/, "\\&gt;", line)
+			gsub(/\047/, "\\&#39;", line)
 			for (i = 1; i <= 6; i++)
 				if (!sub(/^[^ ]+ /, "", line))
 					line = ""
-			user = unquoted()
-			note = unquoted()
-			printf "<tr><td>%s%s%s%s%s", substr($1, 1, 12), html(user), html(note), html($2), html($3)
+			printf "<tr><td>%s", substr($1, 1, 12)
+			for (i = 1; i <= 2; i++) { # the user, the note
+				text = ""
+				if (match(line, /^ *"([^"\\]|\\.)*"/)) {
+					text = substr(line, RSTART, RLENGTH)
+					line = substr(line, RSTART + RLENGTH)
+				}
+				gsub(/^ *"|"$/, "", text)
+				gsub(/\\"/, "\\&quot;", text)
+				printf "<td>%s", text
+			}
+			printf "<td>%s<td>%s", $2, $3
 			printf "<td><form method=\"post\" action=\"admin.sh\">"
 			printf "<input type=\"hidden\" name=\"csrf\" value=\"%s\">", csrf
 			printf "<button name=\"handle\" value=\"%s\">End</button></form>\n", $1
