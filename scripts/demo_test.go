@@ -170,7 +170,7 @@ func TestTour(t *testing.T) {
 		}
 		line := strings.Split(string(source), "\n")[1]
 		want := []string{
-			html.EscapeString(strings.TrimPrefix(line, "# ")), `<a href="/">← All pages</a>`,
+			"<p>" + html.EscapeString(strings.TrimPrefix(line, "# ")) + "</p>", `<a href="/">← All pages</a>`,
 			fmt.Sprintf("%d of %d", i+1, len(stops)), `src="/` + name + `"`, `src="session"`,
 		}
 		if i+1 < len(stops) {
@@ -180,7 +180,8 @@ func TestTour(t *testing.T) {
 		if !strings.Contains(html.UnescapeString(page), string(source)) {
 			t.Errorf("%s: not the whole source", name)
 		}
-		v.get(t, "", `<a href="`+name+`">`, want[0])
+		does := strings.TrimSuffix(strings.TrimPrefix(want[0], "<p>"), "</p>")
+		v.get(t, "", `<b>`+name+`</b></a>: `+does+` <span class="small"><a href="`+name+`">`)
 	}
 	v.get(t, "tour/form.sh", "404") // it is no script, but a part of them
 	v.get(t, "form.sh", "404")

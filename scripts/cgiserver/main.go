@@ -84,7 +84,7 @@ func site(dir string) http.Handler {
 
 type script struct {
 	Name   string
-	Does   string // the script's first comment
+	Does   string // the first paragraph of the script's first comment
 	Try    string // what to try on its page; may be empty
 	Source string
 }
@@ -118,7 +118,7 @@ func find(dir string) ([]script, error) {
 		if err != nil {
 			return nil, err
 		}
-		scripts = append(scripts, script{e.Name(), firstComment(string(text)), try[e.Name()], string(text)})
+		scripts = append(scripts, script{e.Name(), firstParagraph(string(text)), try[e.Name()], string(text)})
 	}
 	place := func(s script) int {
 		if i := slices.Index(order, s.Name); i >= 0 {
@@ -147,16 +147,17 @@ func readTour(file string) (order []string, try map[string]string, err error) {
 	return order, try, nil
 }
 
-// firstComment returns the comment that follows the "#!" of a script.
-func firstComment(text string) string {
+// firstParagraph returns the first paragraph of the comment that follows the "#!" of a script.
+func firstParagraph(text string) string {
 	var words []string
 	_, text, _ = strings.Cut(text, "\n")
 	for line := range strings.Lines(text) {
 		comment, ok := strings.CutPrefix(line, "#")
-		if !ok {
+		fields := strings.Fields(comment)
+		if !ok || len(fields) == 0 {
 			break
 		}
-		words = append(words, strings.Fields(comment)...)
+		words = append(words, fields...)
 	}
 	return strings.Join(words, " ")
 }

@@ -29,7 +29,7 @@ func TestOrder(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"a.sh", "b.sh", "last.sh", "first.sh"} {
-		write(name, "#!/bin/sh\n# Does this\n#   and that.\n\n# Not this.\n", 0o700)
+		write(name, "#!/bin/sh\n# Does this\n#   and that.\n#\n# Not this.\n\n# Nor this.\n", 0o700)
 	}
 	write("part.sh", "#!/bin/sh\n", 0o600)
 	order("a.sh", "b.sh", "first.sh", "last.sh")
