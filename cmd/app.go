@@ -175,11 +175,12 @@ func leadingFlags(args []string) (parsedArgs, error) {
 
 // findVerb returns the verb of that name.
 func findVerb(name string) (v verb, ok bool) {
-	i := slices.IndexFunc(verbs(), func(v verb) bool { return v.name == name })
+	all := verbs()
+	i := slices.IndexFunc(all, func(v verb) bool { return v.name == name })
 	if i < 0 {
 		return verb{}, false
 	}
-	return verbs()[i], true
+	return all[i], true
 }
 
 // errNoSuch returns the error for an unknown name of a verb or of something else, whose

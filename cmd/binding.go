@@ -135,7 +135,7 @@ func (o *options) setFromEntry(file string, e entry, section int, inForce bool, 
 	b := o.bindingOf(e.option)
 	if b == nil {
 		if others.bound == nil {
-			others.allFlags()
+			others.bindAll()
 		}
 		b = others.bindingOf(e.option)
 	}

@@ -14,7 +14,7 @@ import (
 func configCommand(c *call) *cli.Command {
 	var json bool
 	return command("config", "", "print every option in force, and where it came from",
-		append(c.allFlags(), jsonFlag(&json)), func(args []string) error {
+		append(c.bindAll(), jsonFlag(&json)), func(args []string) error {
 			if err := noArguments(args); err != nil {
 				return err
 			}

@@ -152,7 +152,7 @@ func (p *configParser) checkSite(site string) error {
 // unknownOption returns the error for an option that the file cannot have.
 func unknownOption(name string) error {
 	var o options
-	o.allFlags()
+	o.bindAll()
 	var known, flags []string
 	for _, b := range o.bound {
 		if !slices.Contains(ofOneRequest, b.name) {

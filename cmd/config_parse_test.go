@@ -182,7 +182,7 @@ func TestConfigOptionsInManual(t *testing.T) {
 		listed = append(listed, found[1])
 	}
 	var o options
-	o.allFlags()
+	o.bindAll()
 	for _, b := range o.bound {
 		if slices.Contains(ofOneRequest, b.name) {
 			continue

@@ -156,8 +156,8 @@ func (o *options) noLockFlag() cli.Flag {
 	return o.switchOn("no-lock", "read a recent version without waiting for the lock, and mark no access", &o.noLock)
 }
 
-// allFlags binds the options of all verbs.
-func (o *options) allFlags() []cli.Flag { return append(o.sessionFlags(), o.noLockFlag()) }
+// bindAll binds the options of all verbs, and returns their flags.
+func (o *options) bindAll() []cli.Flag { return append(o.sessionFlags(), o.noLockFlag()) }
 
 // parsed returns a value that parses its text and stores the result in *to.
 func parsed[T any](to *T, parse func(string) (T, error)) *value {

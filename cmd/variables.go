@@ -59,7 +59,7 @@ func unknownVariables(flags []cli.Flag) (names []string) {
 // settable returns all flags that have a variable. Not all verbs have each.
 func settable() []cli.Flag {
 	o := defaults()
-	return o.allFlags()
+	return o.bindAll()
 }
 
 // setsOption reports whether the variable sets one of the flags.
