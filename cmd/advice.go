@@ -11,24 +11,20 @@ import (
 )
 
 // aboutConfig says which configuration file and section count.
-func (c *call) aboutConfig(findings *store.Findings) error {
+func (c *call) aboutConfig(findings *store.Findings) {
 	say := func(format string, a ...any) { findings.Say(store.Fine, "configuration", format, a...) }
-	conf, err := readConfig(c.configFile)
 	switch {
-	case err != nil:
-		return err
 	case c.configFile == noConfig:
 		say("no file is read, since %s says so", c.bindingOf("config").from)
-	case conf.path == "":
+	case c.fileRead == "":
 		say("no file is read: there is no %s", configFile)
 	case c.site != "":
-		say("%s, section [%s], which %s names", conf.path, c.site, c.bindingOf("site").from)
-	case len(conf.sections) > 1:
-		say("%s, what stands above the first section; --site or CGISESSION_SITE can name a section", conf.path)
+		say("%s, section [%s], which %s names", c.fileRead, c.site, c.bindingOf("site").from)
+	case c.sections > 0:
+		say("%s, what stands above the first section; --site or CGISESSION_SITE can name a section", c.fileRead)
 	default:
-		say("%s", conf.path)
+		say("%s", c.fileRead)
 	}
-	return nil
 }
 
 // advise examines the keys, the cookie and the limits. What is missing is a warning.

@@ -116,12 +116,12 @@ func (o *options) setFromFile(given []givenFlag) error {
 	if err != nil {
 		return err
 	}
-	o.fileRead = path
 	var others options
 	p := configParser{path: path}
 	err = p.each(text, func(e entry) error {
 		return o.setFromEntry(path, e, p.number, p.section == "" || p.section == o.site, &others)
 	})
+	o.fileRead, o.sections = path, p.number
 	if err == nil {
 		err = p.checkSite(o.site)
 	}
@@ -293,9 +293,9 @@ var serverSchemes = []string{
 	"redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster",
 }
 
-// checkedInFile returns the value, of which a text in the configuration file must pass the
-// check. So what a flag or variable has wrong only where a cookie or a connection is made
-// is found there with its line, by all verbs.
+// checkedInFile adds a check of the texts in the configuration file. Of flags and variables
+// the same is checked later, when a cookie or a connection is made. In the file every verb
+// finds it, and the message names the line.
 func (v *value) checkedInFile(check func(text string) error) *value {
 	v.inFile = func(text string) (string, error) { return text, check(text) }
 	return v

@@ -30,9 +30,7 @@ func doctorCommand(c *call) *cli.Command {
 		func(args []string) error {
 			dirChosen := c.dataDir != ""
 			var findings store.Findings
-			if err := c.aboutConfig(&findings); err != nil {
-				return err
-			}
+			c.aboutConfig(&findings)
 			c.watch()
 			if err := c.openForOperator(); err != nil { // a missing directory is one of its findings
 				return err

@@ -47,6 +47,7 @@ type options struct {
 	configFile string // "": the usual one, if it is there
 	site       string // the section of it that this site uses; "": none
 	fileRead   string // the configuration file that was read; "": none
+	sections   int    // how many that file has
 	user       string // what %u in the file stands for; "": this process's user
 	bound      []*binding
 
@@ -167,7 +168,7 @@ func parsed[T any](to *T, parse func(string) (T, error)) *value {
 	}}
 }
 
-// of returns the value, of which these texts are known.
+// of notes the texts that the value accepts, for completions.
 func (v *value) of(words ...string) *value {
 	v.words = words
 	return v
