@@ -83,7 +83,8 @@ complete -c cgisession -f
 	return s.String()
 }
 
-// fishComplete adds what follows one of the verbs, or the program's name if there is none.
+// fishComplete adds a completion that is offered after one of these verbs. Without verbs it
+// is offered after the program's name.
 func fishComplete(s *strings.Builder, verbs []string, about, what string) {
 	condition := strings.Join(append([]string{"__cgisession_of"}, verbs...), " ")
 	fmt.Fprintf(s, "complete -c cgisession -n '%s' %s -d %s\n", condition, what, fishQuoted(about))

@@ -30,9 +30,9 @@ func readConfig(path string) (config, error) {
 	return parseConfig(path, text)
 }
 
-// readConfigText returns the text of the configuration file and its path, which is "" if
-// there is none. Without a path it reads the usual file, which alone may be absent. That it
-// is absent costs one open(2).
+// readConfigText returns the path and the text of the configuration file; both are "" if
+// no file is read. Without a path it reads the usual file. Only that one may be absent, and
+// then the call costs one open(2).
 func readConfigText(path string) (from, text string, err error) {
 	if path == noConfig {
 		return "", "", nil

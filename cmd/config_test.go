@@ -224,7 +224,8 @@ func TestConfigWithoutEnvironment(t *testing.T) {
 	}
 }
 
-// Only the absence of the usual file means that there is none.
+// The usual file may be absent. Any other fault of it, and each fault of a named file, is an
+// error.
 func TestConfigAbsent(t *testing.T) {
 	j := newJail(t)
 	if got := j.call(other, nil, "load"); got.Code != 0 || got.Stderr != "" {

@@ -108,7 +108,8 @@ func greets(t *testing.T, code string) *browser {
 	return b
 }
 
-// greetsLetters: what is not letters is neither kept nor shown, whoever stored it.
+// greetsLetters: a name with other characters than letters is neither kept nor shown, also if
+// another script stored it.
 func greetsLetters(t *testing.T, code string) {
 	t.Helper()
 	b := greets(t, code)

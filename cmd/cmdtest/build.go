@@ -31,7 +31,7 @@ func Run(tests func() int, builds ...Build) int {
 	}
 	Program = filepath.Join(dir, "cgisession")
 	os.Setenv("PATH", dir+":"+os.Getenv("PATH"))
-	os.Setenv("CGISESSION_CONFIG", "none") // this machine's own is no matter of the tests
+	os.Setenv("CGISESSION_CONFIG", "none") // tests do not read the file of this machine
 	return tests()
 }
 

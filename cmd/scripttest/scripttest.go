@@ -53,7 +53,7 @@ func Params(dir, store string, environment func(*testscript.Env)) testscript.Par
 			if e.Getenv("GORACE") == "" { // else each process sleeps a second at its end
 				e.Setenv("GORACE", "atexit_sleep_ms=0")
 			}
-			e.Setenv("CGISESSION_CONFIG", "none") // this machine's own is no matter of the tests
+			e.Setenv("CGISESSION_CONFIG", "none") // tests do not read the file of this machine
 			environment(e)
 			open, err := os.MkdirTemp("", "open")
 			e.Setenv("OPEN", open)

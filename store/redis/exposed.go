@@ -59,7 +59,7 @@ func isHere(addr string) bool {
 // encryption says to which servers the sessions go in plain text.
 func (s *Store) encryption(findings *store.Findings) {
 	for _, addr := range s.exposed.others() {
-		findings.Say(store.Warning, "encryption", "none on the way to %s: whoever is on it can read and change the "+
+		findings.Say(store.Warning, "encryption", "none on the way to %s: others there can read and change the "+
 			"sessions, and read the password; set redis-url = rediss://HOST:PORT, for which the server needs TLS", addr)
 	}
 }
