@@ -78,6 +78,7 @@ func TestCleanAllChild(t *testing.T) {
 // from being cleaned, if the call has a limit.
 func TestCleanAllStopped(t *testing.T) {
 	needStrace(t)
+	t.Parallel()
 	s := newSiteOfAll(t, 20)
 	must(t, exec.Command("cp", "-a", s.users+"/33", s.users+"/7").Run())
 	giveTo(t, 7, s.users+"/7")

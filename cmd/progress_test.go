@@ -34,14 +34,14 @@ var drawn = regexp.MustCompile(`\A((\r[^\r\n\x1b]*\x1b\[K)+)\r\x1b\[K`)
 // barred is a line with all there is to say.
 var barred = regexp.MustCompile(`\r *\d+ % \[=* *\] seen \d+(, would remove \d+)?, \d+m?\d*s left, \d+/s\x1b\[K`)
 
-// Whoever looks on sees how far it is, on stderr if that is a terminal, and only then.
+// The progress is shown on stderr if that is a terminal, and only then.
 func TestProgress(t *testing.T) {
 	needs(t, "script")
 	needStrace(t)
 	t.Parallel()
 	r := plant(t, watchable, all)
-	for _, verb := range []string{"list", "list --json", "stats", "stats --deep", "doctor --deep",
-		"cleanup --timeout 1h --dry-run"} {
+	verbs := []string{"list", "cleanup --timeout 1h --dry-run", "stats", "doctor --deep", "list --json", "stats --deep"}
+	for _, verb := range verbs[:cmdtest.Full(2, len(verbs))] {
 		t.Run(verb, func(t *testing.T) {
 			t.Parallel()
 			file := "stdout-" + strings.ReplaceAll(verb, " ", "-")
@@ -76,6 +76,7 @@ func TestProgress(t *testing.T) {
 // The line fits the terminal, also a narrow one. A terminal that cannot overwrite a line
 // gets none.
 func TestProgressTerminals(t *testing.T) {
+	cmdtest.Long(t)
 	needs(t, "script")
 	needStrace(t)
 	t.Parallel()
