@@ -77,6 +77,7 @@ func TestCleanAllChild(t *testing.T) {
 // A user who stops the child that cleans the user's directory does not keep the others
 // from being cleaned, if the call has a limit.
 func TestCleanAllStopped(t *testing.T) {
+	cmdtest.Long(t)
 	needStrace(t)
 	t.Parallel()
 	s := newSiteOfAll(t, 20)

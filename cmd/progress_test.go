@@ -41,7 +41,7 @@ func TestProgress(t *testing.T) {
 	t.Parallel()
 	r := plant(t, watchable, all)
 	verbs := []string{"list", "cleanup --timeout 1h --dry-run", "stats", "doctor --deep", "list --json", "stats --deep"}
-	for _, verb := range verbs[:cmdtest.Full(2, len(verbs))] {
+	for _, verb := range verbs[:cmdtest.Full(1, len(verbs))] {
 		t.Run(verb, func(t *testing.T) {
 			t.Parallel()
 			file := "stdout-" + strings.ReplaceAll(verb, " ", "-")
