@@ -14,6 +14,7 @@ import (
 // exchanged, for longer than the grace, as by a suspended machine. Whatever happens
 // to the tombstone meanwhile, there is one session, and the new id leads to it.
 func TestStalledRegenerate(t *testing.T) {
+	cmdtest.Long(t)
 	needStrace(t)
 	const delay, grace = "5000000", time.Second // in microseconds
 	for name, meanwhile := range map[string]func(*testing.T, request, string){
